@@ -1,0 +1,1 @@
+//! Where objects live: one write path, one revision counter, lists and watches from an immutable snapshot.
