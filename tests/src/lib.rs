@@ -1,1 +1,1 @@
-//! Placeholder module documentation, replaced by the crate's own in the next change.
+//! What the end-to-end tests share: programs started for real, fault-injecting file systems, the simulated world.

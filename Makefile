@@ -1,0 +1,29 @@
+# The repository's commands. Each does all of its own set-up and may be run again and again.
+
+.PHONY: test demo bench check setup fmt
+
+# Every test there is, after formatting, lints and documentation.
+test: check
+	cargo nextest run --workspace --no-fail-fast --profile $${NEXTEST_PROFILE:-default}
+	cargo test --workspace --doc --quiet
+
+# What the compiler and the linters say; warnings are errors.
+check: setup
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets -- --deny warnings
+	RUSTDOCFLAGS="--deny warnings" cargo doc --workspace --no-deps --document-private-items --quiet
+
+# Shows the program at work, from nothing.
+demo: setup
+	./deploy/demo/run
+
+# Compares with etcd on the same disk in the same run; prints ratios.
+bench: setup
+	./tests/bench/run
+
+# Installs what the commands above need (Debian, as root); quick when everything is there.
+setup:
+	./.ci/setup
+
+fmt:
+	cargo fmt --all

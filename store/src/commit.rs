@@ -1,0 +1,251 @@
+//! The committer: one thread that decides the order of all writes and puts them on disk in groups.
+//!
+//! It takes whatever waits, checks every write against the newest state *including the writes before it in the same
+//! group*, gives out revisions, makes one batch durable, publishes one new state, wakes the watchers and answers.
+//! There is no timer: a lone writer waits for nobody, many writers share one sync of the disk.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use tokio::sync::{mpsc, oneshot};
+
+use crate::engine::{Batch, Engine, EngineError};
+use crate::error::CommitError;
+use crate::object::{Draft, Object};
+use crate::registry::{NAMESPACES, Resource};
+use crate::rows::{self, Meta};
+use crate::shared::Shared;
+use crate::state::{Event, HistoryLimits, State};
+
+/// Most transactions in one group.
+const GROUP_TRANSACTIONS_MAX: usize = 1024;
+/// A group is closed when its records reach this size.
+const GROUP_BYTES_MAX: usize = 1 << 20;
+
+/// What a write expects to find.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Expected {
+    /// No object under this key.
+    Absent,
+    /// The object at exactly this revision.
+    Revision(u64),
+}
+
+/// What a write does to the set of resources, beside writing a definition object.
+#[derive(Clone, Debug)]
+pub(crate) enum RegistryChange {
+    /// Serves a resource, or serves it anew.
+    Install(Arc<Resource>),
+    /// Stops serving a resource.
+    Remove(Arc<str>),
+}
+
+/// One write of a transaction.
+#[derive(Debug)]
+pub(crate) struct Write {
+    pub resource: Arc<str>,
+    pub key: Arc<str>,
+    pub expected: Expected,
+    pub draft: Draft,
+    /// The object goes; `draft` is its last state.
+    pub deletes: bool,
+    /// The namespace that must exist and not be going, for creations.
+    pub namespace: Option<Arc<str>>,
+    pub registry: Option<RegistryChange>,
+}
+
+/// Writes that happen together or not at all.
+pub(crate) struct Transaction {
+    pub writes: Vec<Write>,
+    pub reply: oneshot::Sender<Result<Vec<Arc<Object>>, CommitError>>,
+}
+
+/// What the committer is told.
+pub(crate) enum Command {
+    Commit(Transaction),
+    /// Runs on the committer thread between two groups, with nothing in flight.
+    Exclusive(Box<dyn FnOnce(&mut Committer) + Send>),
+    Close,
+}
+
+/// The committer's own state.
+pub(crate) struct Committer {
+    pub engine: Box<dyn Engine>,
+    pub shared: Arc<Shared>,
+    pub meta: Meta,
+    pub limits: HistoryLimits,
+}
+
+/// A group of writes on its way to the disk.
+struct Group {
+    state: State,
+    meta: Meta,
+    batch: Batch,
+    bytes: usize,
+    events: Vec<Arc<Event>>,
+    answers: Vec<(oneshot::Sender<Result<Vec<Arc<Object>>, CommitError>>, Result<Vec<Arc<Object>>, CommitError>)>,
+}
+
+impl Committer {
+    /// Serves commands until the store is closed.
+    pub(crate) fn run(mut self, mut commands: mpsc::Receiver<Command>) {
+        while let Some(command) = commands.blocking_recv() {
+            match command {
+                Command::Close => break,
+                Command::Exclusive(work) => work(&mut self),
+                Command::Commit(first) => {
+                    if self.commit_group(first, &mut commands) {
+                        break;
+                    }
+                }
+            }
+        }
+        commands.close();
+    }
+
+    /// Commits `first` and whatever else waits; returns whether the store is to be closed afterwards.
+    fn commit_group(&mut self, first: Transaction, commands: &mut mpsc::Receiver<Command>) -> bool {
+        let mut group = self.begin();
+        group.take(first);
+        let mut after: Option<Command> = None;
+        while group.answers.len() < GROUP_TRANSACTIONS_MAX && group.bytes < GROUP_BYTES_MAX {
+            match commands.try_recv() {
+                Ok(Command::Commit(transaction)) => group.take(transaction),
+                Ok(other) => {
+                    after = Some(other);
+                    break;
+                }
+                Err(_) => break,
+            }
+        }
+        self.finish(group);
+        match after {
+            Some(Command::Exclusive(work)) => work(self),
+            Some(Command::Close) => return true,
+            Some(Command::Commit(_)) | None => {}
+        }
+        false
+    }
+
+    fn begin(&self) -> Group {
+        Group {
+            state: State::clone(&self.shared.state.load()),
+            meta: self.meta,
+            batch: Batch::default(),
+            bytes: 0,
+            events: Vec::new(),
+            answers: Vec::new(),
+        }
+    }
+
+    fn finish(&mut self, mut group: Group) {
+        if !group.events.is_empty() {
+            group.compact(self.limits);
+            group.meta.revision = group.state.revision;
+            group.meta.compacted = group.state.compacted;
+            rows::put_meta(&mut group.batch, group.meta);
+            if let Err(error) = self.engine.commit(std::mem::take(&mut group.batch)) {
+                let error = self.refused(&error);
+                for (reply, _) in group.answers {
+                    // A caller that has gone away does not need its answer.
+                    let _ = reply.send(Err(error.clone()));
+                }
+                return;
+            }
+            self.meta = group.meta;
+            self.shared.read_only.store(None);
+            self.shared.figures.groups_total.fetch_add(1, Ordering::Relaxed);
+            self.shared.figures.writes_total.fetch_add(group.events.len() as u64, Ordering::Relaxed);
+            self.publish(group.state, &group.events);
+        }
+        for (reply, answer) in group.answers {
+            let _ = reply.send(answer);
+        }
+    }
+
+    fn publish(&self, state: State, events: &[Arc<Event>]) {
+        let revision = state.revision;
+        self.shared.state.store(Arc::new(state));
+        self.shared.notifiers.changed(revision, events);
+    }
+
+    fn refused(&self, error: &EngineError) -> CommitError {
+        let error = match error {
+            EngineError::Full(why) => CommitError::Full(why.to_string()),
+            other => CommitError::Failed(other.to_string()),
+        };
+        tracing::error!(%error, "a group of writes was refused");
+        self.shared.read_only.store(Some(Arc::new(error.clone())));
+        error
+    }
+}
+
+impl Group {
+    fn take(&mut self, transaction: Transaction) {
+        let answer = self.check(&transaction.writes).map(|()| self.write(transaction.writes));
+        self.answers.push((transaction.reply, answer));
+    }
+
+    fn check(&self, writes: &[Write]) -> Result<(), CommitError> {
+        for (index, write) in writes.iter().enumerate() {
+            let found = self.state.get(&write.resource, &write.key).map(|object| object.revision);
+            let matches = match write.expected {
+                Expected::Absent => found.is_none(),
+                Expected::Revision(revision) => found == Some(revision),
+            };
+            if !matches {
+                return Err(CommitError::Stale { index });
+            }
+            if let Some(namespace) = &write.namespace
+                && self.state.get(NAMESPACES, namespace).is_none_or(|namespace| namespace.is_deleting())
+            {
+                return Err(CommitError::NamespaceGone { index });
+            }
+        }
+        Ok(())
+    }
+
+    fn write(&mut self, writes: Vec<Write>) -> Vec<Arc<Object>> {
+        let mut written = Vec::with_capacity(writes.len());
+        for write in writes {
+            let draft = match (write.expected, write.deletes) {
+                (_, true) => write.draft.deleted(),
+                (Expected::Absent, false) => write.draft.created(),
+                (Expected::Revision(_), false) => write.draft,
+            };
+            let object = Arc::new(draft.finish(self.state.revision + 1));
+            self.bytes += object.size_bytes();
+            rows::put_record(&mut self.batch, &object);
+            self.meta.add(&object);
+            let event = self.state.record(&write.resource, &write.key, &object);
+            if let Some(previous) = &event.previous
+                && previous.revision <= self.state.compacted
+            {
+                self.forget(previous);
+            }
+            match write.registry {
+                Some(RegistryChange::Install(resource)) => {
+                    self.state.registry = Arc::new(self.state.registry.with(resource));
+                }
+                Some(RegistryChange::Remove(key)) => {
+                    self.state.registry = Arc::new(self.state.registry.without(&key));
+                }
+                None => {}
+            }
+            self.events.push(event);
+            written.push(object);
+        }
+        written
+    }
+
+    fn compact(&mut self, limits: HistoryLimits) {
+        for object in self.state.compact(limits) {
+            self.forget(&object);
+        }
+    }
+
+    fn forget(&mut self, object: &Object) {
+        rows::delete_record(&mut self.batch, object);
+        self.meta.remove(object);
+    }
+}

@@ -1,0 +1,478 @@
+//! One object as it is kept in memory and on disk: a single buffer that is the row, the record and the JSON.
+//!
+//! ```text
+//!  0      1      2          6            10           14
+//!  format flags  crc32c     json start   version pos  …meta section…            json…
+//!  u8     u8     u32        u32          u32          resource key uid labels owners
+//! ```
+//!
+//! The checksum covers everything behind it. All integers are little-endian. Strings are `u16` length and UTF-8. What
+//! lists, selectors and the collector need (labels, owners, flags) is read from the meta section without parsing JSON
+//! and without a second allocation: at 100 000 objects that is the difference between fitting and not.
+
+use std::borrow::Cow;
+use std::fmt;
+use std::sync::Arc;
+
+use api_types::status::{Reason, Status};
+use bytes::Bytes;
+use serde_json::Value;
+
+/// Version of the record layout; a store with a newer one is refused, an older one migrated.
+pub(crate) const RECORD_FORMAT: u8 = 1;
+
+const HEADER_BYTES: usize = 14;
+const FLAG_DELETED: u8 = 1;
+const FLAG_CREATED: u8 = 2;
+const FLAG_OWNERS: u8 = 4;
+const FLAG_FINALIZERS: u8 = 8;
+const FLAG_DELETING: u8 = 16;
+
+/// One object at one revision. Cheap to share, never changed.
+#[derive(Clone)]
+pub struct Object {
+    record: Bytes,
+    /// The store's revision of this version; 0 for the answer to a dry run that would create.
+    pub revision: u64,
+}
+
+/// An object that is ready to be written but has no revision yet.
+///
+/// `json` lacks `metadata.resourceVersion`; `version_at` says where it goes.
+#[derive(Clone, Debug)]
+pub(crate) struct Draft {
+    meta: Vec<u8>,
+    json: Vec<u8>,
+    version_at: usize,
+    flags: u8,
+}
+
+/// A record that cannot be read.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+pub(crate) enum RecordError {
+    #[error("record is cut off after {0} bytes")]
+    Truncated(usize),
+    #[error("record has layout {0}, this program reads up to {RECORD_FORMAT}")]
+    Format(u8),
+    #[error("checksum is {found:08x}, expected {expected:08x}")]
+    Checksum { expected: u32, found: u32 },
+    #[error("record is malformed: {0}")]
+    Malformed(&'static str),
+}
+
+impl Draft {
+    /// Prepares `value` for writing as `key` of `resource` (`plural.group`).
+    ///
+    /// A `metadata.resourceVersion` in `value` is ignored: the committer decides it.
+    pub(crate) fn new(resource: &str, key: &str, value: &Value) -> Self {
+        let metadata = &value["metadata"];
+        let mut meta = Vec::with_capacity(160);
+        put_text(&mut meta, resource);
+        put_text(&mut meta, key);
+        put_text(&mut meta, metadata["uid"].as_str().unwrap_or_default());
+        put_labels(&mut meta, &metadata["labels"]);
+        let owners = put_owners(&mut meta, &metadata["ownerReferences"]);
+        let mut flags = 0;
+        if owners {
+            flags |= FLAG_OWNERS;
+        }
+        if metadata["finalizers"].as_array().is_some_and(|finalizers| !finalizers.is_empty()) {
+            flags |= FLAG_FINALIZERS;
+        }
+        if metadata["deletionTimestamp"].is_string() {
+            flags |= FLAG_DELETING;
+        }
+        let (json, version_at) = serialize_without_version(value);
+        Self { meta, json, version_at, flags }
+    }
+
+    /// Marks the record as the first of its object's life.
+    pub(crate) fn created(mut self) -> Self {
+        self.flags |= FLAG_CREATED;
+        self
+    }
+
+    /// Marks the record as the last of its object's life.
+    pub(crate) fn deleted(mut self) -> Self {
+        self.flags |= FLAG_DELETED;
+        self
+    }
+
+    /// Checks the size of the JSON against a bound.
+    ///
+    /// # Errors
+    /// `RequestEntityTooLarge`.
+    pub(crate) fn check_size(&self, bytes_max: usize) -> Result<(), Status> {
+        if self.json.len() <= bytes_max {
+            return Ok(());
+        }
+        Err(Status::failure(
+            Reason::RequestEntityTooLarge,
+            format!("Request entity too large: the object is {} bytes, limit is {bytes_max}", self.json.len()),
+        ))
+    }
+
+    /// Returns the object with `revision` as its `resourceVersion`.
+    pub(crate) fn finish(&self, revision: u64) -> Object {
+        let mut version = String::with_capacity(44);
+        if revision != 0 {
+            version.push_str("\"resourceVersion\":\"");
+            version.push_str(&revision.to_string());
+            version.push_str("\",");
+        }
+        let json_start = HEADER_BYTES + self.meta.len();
+        let mut record = Vec::with_capacity(json_start + self.json.len() + version.len());
+        record.push(RECORD_FORMAT);
+        record.push(self.flags);
+        record.extend_from_slice(&[0; 4]);
+        record.extend_from_slice(&length(json_start).to_le_bytes());
+        record.extend_from_slice(&length(self.version_at).to_le_bytes());
+        record.extend_from_slice(&self.meta);
+        record.extend_from_slice(&self.json[..self.version_at]);
+        record.extend_from_slice(version.as_bytes());
+        record.extend_from_slice(&self.json[self.version_at..]);
+        seal(&mut record);
+        Object { record: Bytes::from(record), revision }
+    }
+}
+
+impl Object {
+    /// Reads a record that was written as `revision`, checking its checksum and layout.
+    pub(crate) fn from_record(record: Bytes, revision: u64) -> Result<Self, RecordError> {
+        if record.len() < HEADER_BYTES {
+            return Err(RecordError::Truncated(record.len()));
+        }
+        if record[0] != RECORD_FORMAT {
+            return Err(RecordError::Format(record[0]));
+        }
+        let expected = read_u32(&record, 2);
+        let found = checksum(&record);
+        if expected != found {
+            return Err(RecordError::Checksum { expected, found });
+        }
+        let json_start = read_u32(&record, 6) as usize;
+        let version_at = read_u32(&record, 10) as usize;
+        if json_start > record.len() || json_start + version_at > record.len() {
+            return Err(RecordError::Malformed("the JSON starts behind the end"));
+        }
+        let object = Self { record, revision };
+        object.check_meta()?;
+        Ok(object)
+    }
+
+    /// Returns the JSON exactly as it is served, `metadata.resourceVersion` included.
+    #[must_use]
+    pub fn json(&self) -> Bytes {
+        self.record.slice(self.json_start()..)
+    }
+
+    /// Returns the JSON with another `apiVersion`: the same object seen through another served version.
+    #[must_use]
+    pub fn json_as(&self, api_version: &str) -> Bytes {
+        let mut value = self.value();
+        if value["apiVersion"].as_str() == Some(api_version) {
+            return self.json();
+        }
+        value["apiVersion"] = Value::String(api_version.to_owned());
+        Bytes::from(serde_json::to_vec(&value).expect("a JSON value always serialises"))
+    }
+
+    /// Parses the JSON.
+    #[must_use]
+    pub fn value(&self) -> Value {
+        serde_json::from_slice(&self.record[self.json_start()..]).expect("stored JSON was serialised by this program")
+    }
+
+    /// Returns `plural.group`, or the plural alone for the core group.
+    #[must_use]
+    pub fn resource(&self) -> &str {
+        self.text(HEADER_BYTES).0
+    }
+
+    /// Returns `namespace/name`, or the name alone for cluster-scoped objects.
+    #[must_use]
+    pub fn key(&self) -> &str {
+        let (_, next) = self.text(HEADER_BYTES);
+        self.text(next).0
+    }
+
+    /// Returns the namespace, empty for cluster-scoped objects.
+    #[must_use]
+    pub fn namespace(&self) -> &str {
+        self.key().split_once('/').map_or("", |(namespace, _)| namespace)
+    }
+
+    /// Returns the name.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        let key = self.key();
+        key.split_once('/').map_or(key, |(_, name)| name)
+    }
+
+    /// Returns the unique id.
+    #[must_use]
+    pub fn uid(&self) -> &str {
+        self.text(self.uid_position()).0
+    }
+
+    /// Iterates over the labels in the order of their keys.
+    #[must_use]
+    pub fn labels(&self) -> Labels<'_> {
+        let (_, next) = self.text(self.uid_position());
+        Labels { object: self, position: next + 2, remaining: self.read_u16(next) }
+    }
+
+    /// Returns the value of one label.
+    #[must_use]
+    pub fn label(&self, key: &str) -> Option<&str> {
+        self.labels().find(|(found, _)| *found == key).map(|(_, value)| value)
+    }
+
+    /// Returns the uids of the owners; empty for most objects.
+    #[must_use]
+    pub fn owner_uids(&self) -> Vec<&str> {
+        if self.flags() & FLAG_OWNERS == 0 {
+            return Vec::new();
+        }
+        let mut labels = self.labels();
+        for _ in labels.by_ref() {}
+        let mut position = labels.position;
+        let count = self.read_u16(position);
+        position += 2;
+        (0..count)
+            .map(|_| {
+                let (uid, next) = self.text(position);
+                position = next;
+                uid
+            })
+            .collect()
+    }
+
+    /// Returns whether the object is waiting for its finalizers.
+    #[must_use]
+    pub fn is_deleting(&self) -> bool {
+        self.flags() & FLAG_DELETING != 0
+    }
+
+    /// Returns whether somebody must still clean up before the object may go.
+    #[must_use]
+    pub fn has_finalizers(&self) -> bool {
+        self.flags() & FLAG_FINALIZERS != 0
+    }
+
+    /// Returns whether this is the last state of an object that is gone.
+    #[must_use]
+    pub fn is_deleted(&self) -> bool {
+        self.flags() & FLAG_DELETED != 0
+    }
+
+    /// Returns whether this is the first version of its object.
+    #[must_use]
+    pub(crate) fn is_created(&self) -> bool {
+        self.flags() & FLAG_CREATED != 0
+    }
+
+    /// Returns the record as it is stored.
+    pub(crate) fn record(&self) -> &Bytes {
+        &self.record
+    }
+
+    /// Returns the checksum over the record.
+    pub(crate) fn checksum(&self) -> u32 {
+        read_u32(&self.record, 2)
+    }
+
+    /// Returns the same content with another `resourceVersion`, as a watch shows an object that left its selection.
+    #[must_use]
+    pub(crate) fn at_revision(&self, revision: u64) -> Self {
+        let json_start = self.json_start();
+        let version_at = read_u32(&self.record, 10) as usize;
+        let mut json = self.record[json_start..].to_vec();
+        if self.revision != 0 {
+            let end = version_at + "\"resourceVersion\":\"\",".len() + self.revision.to_string().len();
+            json.drain(version_at..end);
+        }
+        let draft =
+            Draft { meta: self.record[HEADER_BYTES..json_start].to_vec(), json, version_at, flags: self.flags() };
+        draft.finish(revision)
+    }
+
+    /// Returns the bytes this object occupies.
+    #[must_use]
+    pub fn size_bytes(&self) -> usize {
+        self.record.len()
+    }
+
+    fn flags(&self) -> u8 {
+        self.record[1]
+    }
+
+    fn json_start(&self) -> usize {
+        read_u32(&self.record, 6) as usize
+    }
+
+    fn uid_position(&self) -> usize {
+        let (_, key) = self.text(HEADER_BYTES);
+        self.text(key).1
+    }
+
+    fn read_u16(&self, position: usize) -> u16 {
+        u16::from_le_bytes([self.record[position], self.record[position + 1]])
+    }
+
+    fn text(&self, position: usize) -> (&str, usize) {
+        let start = position + 2;
+        let end = start + usize::from(self.read_u16(position));
+        (std::str::from_utf8(&self.record[start..end]).expect("checked when the record was read"), end)
+    }
+
+    /// Walks the whole meta section once, so that no accessor can run over its end later.
+    fn check_meta(&self) -> Result<(), RecordError> {
+        let end = self.json_start();
+        let mut position = HEADER_BYTES;
+        let text = |position: usize| -> Result<usize, RecordError> {
+            let start = position + 2;
+            if start > end {
+                return Err(RecordError::Malformed("the meta section is cut off"));
+            }
+            let stop = start + usize::from(self.read_u16(position));
+            if stop > end || std::str::from_utf8(&self.record[start..stop]).is_err() {
+                return Err(RecordError::Malformed("a text of the meta section is cut off or not UTF-8"));
+            }
+            Ok(stop)
+        };
+        for _ in 0..3 {
+            position = text(position)?;
+        }
+        for texts_per_entry in [2, 1] {
+            if position + 2 > end {
+                return Err(RecordError::Malformed("the meta section is cut off"));
+            }
+            let count = usize::from(self.read_u16(position));
+            position += 2;
+            for _ in 0..count * texts_per_entry {
+                position = text(position)?;
+            }
+        }
+        if position == end { Ok(()) } else { Err(RecordError::Malformed("the meta section is too long")) }
+    }
+}
+
+impl fmt::Debug for Object {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{} {}@{}", self.resource(), self.key(), self.revision)
+    }
+}
+
+/// Iterator over an object's labels.
+#[derive(Clone, Debug)]
+pub struct Labels<'a> {
+    object: &'a Object,
+    position: usize,
+    remaining: u16,
+}
+
+impl<'a> Iterator for Labels<'a> {
+    type Item = (&'a str, &'a str);
+
+    fn next(&mut self) -> Option<Self::Item> {
+        self.remaining = self.remaining.checked_sub(1)?;
+        let (key, next) = self.object.text(self.position);
+        let (value, next) = self.object.text(next);
+        self.position = next;
+        Some((key, value))
+    }
+}
+
+/// Returns `namespace/name`, or the name alone when `namespace` is empty: the order of lists is the order of these.
+#[must_use]
+pub fn object_key(namespace: &str, name: &str) -> Arc<str> {
+    let key: Cow<'_, str> =
+        if namespace.is_empty() { Cow::Borrowed(name) } else { Cow::Owned(format!("{namespace}/{name}")) };
+    Arc::from(key)
+}
+
+fn serialize_without_version(value: &Value) -> (Vec<u8>, usize) {
+    let mut json = Vec::with_capacity(1024);
+    let mut version_at = 0;
+    json.push(b'{');
+    for (name, member) in value.as_object().into_iter().flatten() {
+        put_name(&mut json, name);
+        if name != "metadata" {
+            put_json(&mut json, member);
+            continue;
+        }
+        json.push(b'{');
+        version_at = json.len();
+        for (name, member) in member.as_object().into_iter().flatten() {
+            if name != "resourceVersion" {
+                put_name(&mut json, name);
+                put_json(&mut json, member);
+            }
+        }
+        json.push(b'}');
+    }
+    json.push(b'}');
+    (json, version_at)
+}
+
+fn put_name(json: &mut Vec<u8>, name: &str) {
+    if json.last() != Some(&b'{') {
+        json.push(b',');
+    }
+    put_json(json, name);
+    json.push(b':');
+}
+
+fn put_json<T: serde::Serialize + ?Sized>(json: &mut Vec<u8>, value: &T) {
+    serde_json::to_writer(json, value).expect("a JSON value always serialises");
+}
+
+fn put_text(meta: &mut Vec<u8>, text: &str) {
+    // Every text here has a bound far below 64 KiB that admission has already checked.
+    let length = u16::try_from(text.len()).expect("names, labels and uids are bounded by admission");
+    meta.extend_from_slice(&length.to_le_bytes());
+    meta.extend_from_slice(text.as_bytes());
+}
+
+fn put_labels(meta: &mut Vec<u8>, labels: &Value) {
+    let position = meta.len();
+    meta.extend_from_slice(&[0, 0]);
+    let mut count: u16 = 0;
+    for (key, value) in labels.as_object().into_iter().flatten() {
+        put_text(meta, key);
+        put_text(meta, value.as_str().unwrap_or_default());
+        count = count.checked_add(1).expect("labels are bounded by admission");
+    }
+    meta[position..position + 2].copy_from_slice(&count.to_le_bytes());
+}
+
+fn put_owners(meta: &mut Vec<u8>, owners: &Value) -> bool {
+    let owners = owners.as_array().map(Vec::as_slice).unwrap_or_default();
+    let count = u16::try_from(owners.len()).expect("owners are bounded by admission");
+    meta.extend_from_slice(&count.to_le_bytes());
+    for owner in owners {
+        put_text(meta, owner["uid"].as_str().unwrap_or_default());
+    }
+    !owners.is_empty()
+}
+
+fn length(bytes: usize) -> u32 {
+    u32::try_from(bytes).expect("objects are bounded by admission to a few MiB")
+}
+
+fn read_u32(record: &[u8], position: usize) -> u32 {
+    let mut bytes = [0; 4];
+    bytes.copy_from_slice(&record[position..position + 4]);
+    u32::from_le_bytes(bytes)
+}
+
+/// The flags stand before the checksum in the layout and are part of what it covers.
+fn checksum(record: &[u8]) -> u32 {
+    crc32c::crc32c_append(crc32c::crc32c(&record[..2]), &record[6..])
+}
+
+fn seal(record: &mut [u8]) {
+    let sum = checksum(record);
+    record[2..6].copy_from_slice(&sum.to_le_bytes());
+}

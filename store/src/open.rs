@@ -1,0 +1,130 @@
+//! Opening: from the rows on disk to the state in memory, believing nothing that does not add up.
+
+use std::collections::HashMap;
+use std::path::Path;
+use std::sync::Arc;
+
+use crate::engine::{Engine, EngineError};
+use crate::error::OpenError;
+use crate::object::{Object, RecordError};
+use crate::registry::{DEFINITIONS, Origin, Registry, Resource};
+use crate::rows::{Assembler, Meta, RowError};
+use crate::state::{ResourceState, State};
+
+/// What an engine held.
+pub(crate) struct Loaded {
+    pub state: State,
+    pub meta: Meta,
+}
+
+/// Reads everything that `engine` holds.
+///
+/// # Errors
+/// `Damaged` with the first thing that does not add up; `Newer` for a store of a newer program.
+pub(crate) fn load(engine: &dyn Engine, built_in: Registry) -> Result<Loaded, OpenError> {
+    let mut assembler = Assembler::default();
+    let mut objects = Vec::new();
+    let mut wrong: Option<RowError> = None;
+    let scan = engine.scan(&mut |key, value| match assembler.row(key, value) {
+        Ok(object) => {
+            objects.extend(object);
+            Ok(())
+        }
+        Err(error) => {
+            let text = error.to_string();
+            wrong = Some(error);
+            Err(EngineError::Corrupt(text))
+        }
+    });
+    if let Some(error) = wrong {
+        return Err(damaged(&error));
+    }
+    scan.map_err(|error| open_error(&error))?;
+    let (last, meta) = assembler.finish().map_err(|error| damaged(&error))?;
+    objects.extend(last);
+    let mut state = build(objects, meta, built_in);
+    register_definitions(&mut state)?;
+    Ok(Loaded { state, meta })
+}
+
+/// Builds the state: old records are what is there, recent ones are also what happened.
+fn build(objects: Vec<Object>, meta: Meta, built_in: Registry) -> State {
+    let mut state = State::empty(built_in);
+    let mut names: HashMap<String, Arc<str>> = HashMap::new();
+    let mut settled: HashMap<Arc<str>, Vec<(Arc<str>, Arc<Object>)>> = HashMap::new();
+    let mut recent = Vec::new();
+    for object in objects {
+        if object.revision > meta.compacted {
+            recent.push(Arc::new(object));
+            continue;
+        }
+        let resource = match names.get(object.resource()) {
+            Some(known) => known.clone(),
+            None => names.entry(object.resource().to_owned()).or_insert(Arc::from(object.resource())).clone(),
+        };
+        state.live_bytes += object.size_bytes() as u64;
+        let key: Arc<str> = Arc::from(object.key());
+        settled.entry(resource).or_default().push((key, Arc::new(object)));
+    }
+    for (resource, mut objects) in settled {
+        objects.sort_unstable_by(|(left, _), (right, _)| left.cmp(right));
+        let revision = objects.iter().map(|(_, object)| object.revision).max().unwrap_or_default();
+        let objects = objects.into_iter().collect();
+        let resource_state = ResourceState { objects, revision, ..ResourceState::default() };
+        state.resources.insert(resource, Arc::new(resource_state));
+    }
+    for object in recent {
+        let resource: Arc<str> = Arc::from(object.resource());
+        let key: Arc<str> = Arc::from(object.key());
+        state.record(&resource, &key, &object);
+    }
+    state.compacted = meta.compacted;
+    for resource in state.resources.values_mut() {
+        Arc::make_mut(resource).compacted = meta.compacted;
+    }
+    state.revision = meta.revision;
+    state
+}
+
+fn register_definitions(state: &mut State) -> Result<(), OpenError> {
+    let mut registry = Registry::clone(&state.registry);
+    for object in state.objects_from(DEFINITIONS, "") {
+        let value = object.value();
+        let resource = serde_json::from_value(value["spec"].clone())
+            .map_err(|error| error.to_string())
+            .and_then(|spec| Resource::compile(&spec, Origin::Definition).map_err(|causes| format!("{causes:?}")))
+            .map_err(|why| OpenError::Damaged(format!("definition {} cannot be served: {why}", object.name())))?;
+        registry = registry.with(Arc::new(resource));
+    }
+    state.registry = Arc::new(registry);
+    Ok(())
+}
+
+fn damaged(error: &RowError) -> OpenError {
+    match error {
+        RowError::Newer(_) | RowError::Record { source: RecordError::Format(_), .. } => {
+            OpenError::Newer(error.to_string())
+        }
+        other => OpenError::Damaged(other.to_string()),
+    }
+}
+
+/// Says in words of a person why the engine did not open.
+pub(crate) fn open_error(error: &EngineError) -> OpenError {
+    match error {
+        EngineError::Locked { .. } => OpenError::Locked(error.to_string()),
+        EngineError::Format { .. } => OpenError::Newer(error.to_string()),
+        EngineError::Corrupt(_) | EngineError::Panic(_) => OpenError::Damaged(error.to_string()),
+        EngineError::Full(_) | EngineError::Io(_) => OpenError::Io(error.to_string()),
+    }
+}
+
+/// Reads the store in `dir` without opening it for writing and returns what it adds up to.
+///
+/// # Errors
+/// As [`load`].
+pub(crate) fn verify(dir: &Path, built_in: Registry) -> Result<Loaded, OpenError> {
+    let engine =
+        crate::engine::open(dir, &crate::engine::EngineOptions::default()).map_err(|error| open_error(&error))?;
+    load(&engine, built_in)
+}

@@ -1,0 +1,218 @@
+//! Which kinds exist: every resource that is served, with its compiled schema.
+//!
+//! A resource comes from a definition. Kubernetes' own kinds are built in; ours and users' come from
+//! `CustomResourceDefinition` objects, through the same [`Resource::compile`].
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use api_types::definition::{DefinitionSpec, DefinitionVersion, PrinterColumn, Scope, SelectableField, Subresources};
+use api_types::status::{ResourceNames, StatusCause};
+
+use crate::schema::compiled::CompiledSchema;
+
+/// The key of the resource that holds definitions.
+pub const DEFINITIONS: &str = "customresourcedefinitions.apiextensions.k8s.io";
+/// The key of the resource that holds namespaces.
+pub const NAMESPACES: &str = "namespaces";
+/// The key of the resource that holds events.
+pub const EVENTS: &str = "events";
+
+/// Where a resource's definition comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// Kubernetes' own kinds: always there, not shown as a definition.
+    BuiltIn,
+    /// A `CustomResourceDefinition` object in the store.
+    Definition,
+}
+
+/// One resource: a kind, its names, its versions.
+#[derive(Debug)]
+pub struct Resource {
+    /// `plural.group`, or the plural alone for the core group.
+    pub key: Arc<str>,
+    /// The names that messages need.
+    pub names: ResourceNames,
+    /// Lower-case singular.
+    pub singular: String,
+    /// Kind of the list.
+    pub list_kind: String,
+    /// Abbreviations.
+    pub short_names: Vec<String>,
+    /// Groups that `kubectl get CATEGORY` expands.
+    pub categories: Vec<String>,
+    /// Whether objects live in namespaces.
+    pub scope: Scope,
+    /// Every version, in the order of the definition.
+    pub versions: Vec<ResourceVersion>,
+    /// Where the definition comes from.
+    pub origin: Origin,
+}
+
+/// One version of a resource.
+#[derive(Debug)]
+pub struct ResourceVersion {
+    /// `v1alpha1`.
+    pub name: String,
+    /// `group/version`, or the version alone for the core group.
+    pub api_version: String,
+    /// Whether requests for it are answered.
+    pub served: bool,
+    /// Whether objects are stored with it.
+    pub storage: bool,
+    /// Text of the `Warning` header when the version is deprecated.
+    pub deprecation_warning: Option<String>,
+    /// Pruning, defaulting, validation.
+    pub schema: Arc<CompiledSchema>,
+    /// Which subresources exist.
+    pub subresources: Subresources,
+    /// Columns of the printed table.
+    pub columns: Vec<PrinterColumn>,
+    /// Fields that field selectors may name.
+    pub selectable_fields: Vec<SelectableField>,
+}
+
+impl Resource {
+    /// Compiles a definition.
+    ///
+    /// # Errors
+    /// Every cause why the definition cannot be served, with field paths that start at `spec`.
+    pub fn compile(spec: &DefinitionSpec, origin: Origin) -> Result<Self, Vec<StatusCause>> {
+        let mut versions = Vec::with_capacity(spec.versions.len());
+        let mut causes = Vec::new();
+        for (index, version) in spec.versions.iter().enumerate() {
+            match compile_version(&spec.group, version) {
+                Ok(version) => versions.push(version),
+                Err(found) => causes.extend(found.into_iter().map(|cause| StatusCause {
+                    field: format!("spec.versions[{index}].schema.{}", cause.field),
+                    ..cause
+                })),
+            }
+        }
+        if !causes.is_empty() {
+            return Err(causes);
+        }
+        let names = &spec.names;
+        Ok(Self {
+            key: resource_key(&spec.group, &names.plural),
+            names: ResourceNames { group: spec.group.clone(), plural: names.plural.clone(), kind: names.kind.clone() },
+            singular: names.singular.clone().unwrap_or_else(|| names.kind.to_lowercase()),
+            list_kind: names.list_kind.clone().unwrap_or_else(|| format!("{}List", names.kind)),
+            short_names: names.short_names.clone(),
+            categories: names.categories.clone(),
+            scope: spec.scope,
+            versions,
+            origin,
+        })
+    }
+
+    /// Returns whether objects live in namespaces.
+    #[must_use]
+    pub fn is_namespaced(&self) -> bool {
+        self.scope == Scope::Namespaced
+    }
+
+    /// Returns a version that is served.
+    #[must_use]
+    pub fn served_version(&self, name: &str) -> Option<&ResourceVersion> {
+        self.versions.iter().find(|version| version.served && version.name == name)
+    }
+
+    /// Returns the version that objects are stored with.
+    ///
+    /// # Panics
+    /// Never: admission refuses a definition without exactly one storage version.
+    #[must_use]
+    pub fn storage_version(&self) -> &ResourceVersion {
+        self.versions
+            .iter()
+            .find(|version| version.storage)
+            .expect("admission refuses definitions without a storage version")
+    }
+}
+
+fn compile_version(group: &str, version: &DefinitionVersion) -> Result<ResourceVersion, Vec<StatusCause>> {
+    let schema = version.schema.clone().unwrap_or_default().open_api_v3_schema;
+    let deprecated = version.deprecated.unwrap_or_default();
+    let api_version = api_version(group, &version.name);
+    Ok(ResourceVersion {
+        name: version.name.clone(),
+        served: version.served,
+        storage: version.storage,
+        deprecation_warning: deprecated
+            .then(|| version.deprecation_warning.clone().unwrap_or_else(|| format!("{api_version} is deprecated"))),
+        schema: Arc::new(CompiledSchema::compile(schema)?),
+        subresources: version.subresources.clone().unwrap_or_default(),
+        columns: version.additional_printer_columns.clone(),
+        selectable_fields: version.selectable_fields.clone(),
+        api_version,
+    })
+}
+
+/// Every resource that is served. Immutable: a change makes a new one.
+#[derive(Clone, Debug, Default)]
+pub struct Registry {
+    resources: BTreeMap<Arc<str>, Arc<Resource>>,
+}
+
+impl Registry {
+    /// Returns a registry of `resources`.
+    #[must_use]
+    pub fn new(resources: impl IntoIterator<Item = Resource>) -> Self {
+        let resources = resources.into_iter().map(|resource| (resource.key.clone(), Arc::new(resource))).collect();
+        Self { resources }
+    }
+
+    /// Returns the resource with the key `plural.group`.
+    #[must_use]
+    pub fn get(&self, key: &str) -> Option<&Arc<Resource>> {
+        self.resources.get(key)
+    }
+
+    /// Returns the resource that serves `plural` in `group` and `version`.
+    #[must_use]
+    pub fn find(&self, group: &str, version: &str, plural: &str) -> Option<(&Arc<Resource>, &ResourceVersion)> {
+        let resource = self.resources.get(&*resource_key(group, plural))?;
+        Some((resource, resource.served_version(version)?))
+    }
+
+    /// Returns the resource of a `kind` in `group`, whatever the version.
+    #[must_use]
+    pub fn find_kind(&self, group: &str, kind: &str) -> Option<&Arc<Resource>> {
+        self.resources.values().find(|resource| resource.names.group == group && resource.names.kind == kind)
+    }
+
+    /// Iterates over every resource in the order of their keys.
+    pub fn iter(&self) -> impl Iterator<Item = &Arc<Resource>> {
+        self.resources.values()
+    }
+
+    /// Returns a registry with `resource` added or replaced.
+    #[must_use]
+    pub(crate) fn with(&self, resource: Arc<Resource>) -> Self {
+        let mut resources = self.resources.clone();
+        resources.insert(resource.key.clone(), resource);
+        Self { resources }
+    }
+
+    /// Returns a registry without the resource `key`.
+    #[must_use]
+    pub(crate) fn without(&self, key: &str) -> Self {
+        let mut resources = self.resources.clone();
+        resources.remove(key);
+        Self { resources }
+    }
+}
+
+/// Returns `plural.group`, or the plural alone for the core group.
+#[must_use]
+pub fn resource_key(group: &str, plural: &str) -> Arc<str> {
+    if group.is_empty() { Arc::from(plural) } else { Arc::from(format!("{plural}.{group}")) }
+}
+
+/// Returns `group/version`, or the version alone for the core group.
+#[must_use]
+pub fn api_version(group: &str, version: &str) -> String {
+    if group.is_empty() { version.to_owned() } else { format!("{group}/{version}") }
+}

@@ -1,0 +1,200 @@
+//! How records and the store's own facts become rows of the engine, and back.
+//!
+//! A record is the row of its revision, cut into parts of at most [`ROW_BYTES_MAX`] because sled keeps larger values in
+//! files that it never syncs. The `m` row is rewritten in every batch and says what the other rows must add up to.
+
+use bytes::Bytes;
+
+use crate::engine::{Batch, ROW_BYTES_MAX};
+use crate::object::{Object, RecordError};
+
+/// Version of the whole layout: keys, parts and the meta row. A newer store is refused.
+pub(crate) const STORE_FORMAT: u32 = 1;
+
+const META_KEY: &[u8] = b"m";
+const META_BYTES: usize = 40;
+const RECORD_PREFIX: u8 = b'r';
+const RECORD_KEY_BYTES: usize = 11;
+
+/// What the store knows about itself; on disk in the same batch as the rows it describes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Meta {
+    /// The newest revision ever given out.
+    pub revision: u64,
+    /// Changes up to this one are no longer in the history.
+    pub compacted: u64,
+    /// Records stored.
+    pub records: u64,
+    /// Exclusive or over [`record_hash`] of every record stored: a lost, stale or swapped row changes it.
+    pub hash: u64,
+}
+
+/// Why stored rows cannot be believed.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum RowError {
+    #[error("row {0:02x?} has a key of unknown form")]
+    UnknownKey(Vec<u8>),
+    #[error("the meta row is missing although there are records")]
+    MetaMissing,
+    #[error("the meta row is malformed")]
+    MetaMalformed,
+    #[error("the store has format {0}, this program reads up to {STORE_FORMAT}: start the newer program")]
+    Newer(u32),
+    #[error("part {part} of revision {revision} is missing")]
+    PartMissing { revision: u64, part: u16 },
+    #[error("revision {revision}: {source}")]
+    Record { revision: u64, source: RecordError },
+    #[error("{found} records with hash {found_hash:016x} found, {expected} with hash {expected_hash:016x} expected")]
+    Hash { found: u64, found_hash: u64, expected: u64, expected_hash: u64 },
+}
+
+impl Meta {
+    pub(crate) fn add(&mut self, object: &Object) {
+        self.records += 1;
+        self.hash ^= record_hash(object);
+    }
+
+    pub(crate) fn remove(&mut self, object: &Object) {
+        self.records -= 1;
+        self.hash ^= record_hash(object);
+    }
+
+    fn encode(self) -> Vec<u8> {
+        let mut row = Vec::with_capacity(META_BYTES);
+        row.extend_from_slice(&STORE_FORMAT.to_le_bytes());
+        row.extend_from_slice(&[0; 4]);
+        for number in [self.revision, self.compacted, self.records, self.hash] {
+            row.extend_from_slice(&number.to_le_bytes());
+        }
+        let sum = crc32c::crc32c(&row);
+        row[4..8].copy_from_slice(&sum.to_le_bytes());
+        row
+    }
+
+    fn decode(row: &[u8]) -> Result<Self, RowError> {
+        let format = row.first_chunk::<4>().map(|bytes| u32::from_le_bytes(*bytes)).ok_or(RowError::MetaMalformed)?;
+        if format > STORE_FORMAT {
+            return Err(RowError::Newer(format));
+        }
+        let row: [u8; META_BYTES] = row.try_into().map_err(|_| RowError::MetaMalformed)?;
+        let mut unsealed = row;
+        unsealed[4..8].fill(0);
+        if row[4..8] != crc32c::crc32c(&unsealed).to_le_bytes() {
+            return Err(RowError::MetaMalformed);
+        }
+        let number = |index: usize| {
+            let mut bytes = [0; 8];
+            bytes.copy_from_slice(&row[8 + index * 8..16 + index * 8]);
+            u64::from_le_bytes(bytes)
+        };
+        Ok(Self { revision: number(0), compacted: number(1), records: number(2), hash: number(3) })
+    }
+}
+
+/// Adds the rows of `object` to `batch`.
+pub(crate) fn put_record(batch: &mut Batch, object: &Object) {
+    for (part, chunk) in object.record().chunks(ROW_BYTES_MAX).enumerate() {
+        batch.puts.push((record_key(object.revision, part), chunk.to_vec()));
+    }
+}
+
+/// Adds the removal of the rows of `object` to `batch`.
+pub(crate) fn delete_record(batch: &mut Batch, object: &Object) {
+    for part in 0..object.record().len().div_ceil(ROW_BYTES_MAX) {
+        batch.deletes.push(record_key(object.revision, part));
+    }
+}
+
+/// Adds the meta row to `batch`.
+pub(crate) fn put_meta(batch: &mut Batch, meta: Meta) {
+    batch.puts.push((META_KEY.to_vec(), meta.encode()));
+}
+
+/// Puts rows together again, in the order in which the engine scans them.
+#[derive(Default)]
+pub(crate) struct Assembler {
+    meta: Option<Meta>,
+    current: Option<(u64, Vec<u8>)>,
+    parts: u16,
+    found: Meta,
+}
+
+impl Assembler {
+    /// Takes the next row; returns a record when the row before it completed one.
+    pub(crate) fn row(&mut self, key: &[u8], value: &[u8]) -> Result<Option<Object>, RowError> {
+        if key == META_KEY {
+            self.meta = Some(Meta::decode(value)?);
+            return Ok(None);
+        }
+        let (revision, part) = parse_record_key(key).ok_or_else(|| RowError::UnknownKey(key.to_vec()))?;
+        if let Some((current, bytes)) = &mut self.current
+            && *current == revision
+        {
+            if part != self.parts {
+                return Err(RowError::PartMissing { revision, part: self.parts });
+            }
+            bytes.extend_from_slice(value);
+            self.parts += 1;
+            return Ok(None);
+        }
+        if part != 0 {
+            return Err(RowError::PartMissing { revision, part: 0 });
+        }
+        let done = self.take()?;
+        self.current = Some((revision, value.to_vec()));
+        self.parts = 1;
+        Ok(done)
+    }
+
+    /// Ends the scan: returns the last record, and the meta row after comparing it with what was found.
+    pub(crate) fn finish(mut self) -> Result<(Option<Object>, Meta), RowError> {
+        let last = self.take()?;
+        let Some(meta) = self.meta else {
+            return if self.found == Meta::default() {
+                Ok((None, Meta::default()))
+            } else {
+                Err(RowError::MetaMissing)
+            };
+        };
+        if (self.found.records, self.found.hash) != (meta.records, meta.hash) {
+            return Err(RowError::Hash {
+                found: self.found.records,
+                found_hash: self.found.hash,
+                expected: meta.records,
+                expected_hash: meta.hash,
+            });
+        }
+        Ok((last, meta))
+    }
+
+    fn take(&mut self) -> Result<Option<Object>, RowError> {
+        let Some((revision, bytes)) = self.current.take() else { return Ok(None) };
+        let object = Object::from_record(Bytes::from(bytes), revision)
+            .map_err(|source| RowError::Record { revision, source })?;
+        self.found.add(&object);
+        Ok(Some(object))
+    }
+}
+
+fn record_key(revision: u64, part: usize) -> Vec<u8> {
+    let part = u16::try_from(part).expect("objects are bounded far below 65 536 parts");
+    let mut key = Vec::with_capacity(RECORD_KEY_BYTES);
+    key.push(RECORD_PREFIX);
+    key.extend_from_slice(&revision.to_be_bytes());
+    key.extend_from_slice(&part.to_be_bytes());
+    key
+}
+
+fn parse_record_key(key: &[u8]) -> Option<(u64, u16)> {
+    let key: &[u8; RECORD_KEY_BYTES] = key.try_into().ok()?;
+    let [RECORD_PREFIX, revision @ .., high, low] = key else { return None };
+    Some((u64::from_be_bytes(*revision), u16::from_be_bytes([*high, *low])))
+}
+
+/// Mixes revision and checksum so that two swapped records do not cancel out (the finaliser of SplitMix64).
+fn record_hash(object: &Object) -> u64 {
+    let mut hash = object.revision.wrapping_mul(0x9E37_79B9_7F4A_7C15) ^ (u64::from(object.checksum()) << 16);
+    hash = (hash ^ (hash >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+    hash = (hash ^ (hash >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+    hash ^ (hash >> 31)
+}

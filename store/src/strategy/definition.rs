@@ -1,0 +1,154 @@
+//! Definitions: names and versions that can be served, and a status that says they are.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use api_types::definition::DefinitionSpec;
+use api_types::status::StatusCause;
+use serde_json::{Value, json};
+
+use super::cause;
+use crate::commit::RegistryChange;
+use crate::registry::{Origin, Resource, resource_key};
+
+/// Finalizer that keeps a definition until its objects are gone.
+pub(crate) const CLEANUP_FINALIZER: &str = "customresourcecleanup.apiextensions.k8s.io";
+
+/// Fills in names and writes the status: a definition that passes validation is served at once.
+pub(super) fn prepare(value: &mut Value, old: Option<&Value>, since: &str) {
+    let names = &mut value["spec"]["names"];
+    if !names.is_object() {
+        return;
+    }
+    let kind = names["kind"].as_str().unwrap_or_default().to_owned();
+    if names["singular"].as_str().is_none_or(str::is_empty) {
+        names["singular"] = Value::String(kind.to_lowercase());
+    }
+    if names["listKind"].as_str().is_none_or(str::is_empty) {
+        names["listKind"] = Value::String(format!("{kind}List"));
+    }
+    let accepted = names.clone();
+    if !value["spec"]["conversion"].is_object() {
+        value["spec"]["conversion"] = json!({"strategy": "None"});
+    }
+    let condition = |name: &str, reason: &str, message: &str| json!({"type": name, "status": "True", "reason": reason, "message": message, "lastTransitionTime": since});
+    let stored = stored_versions(value, old);
+    let mut conditions = vec![
+        condition("NamesAccepted", "NoConflicts", "no conflicts found"),
+        condition("Established", "InitialNamesAccepted", "the initial names have been accepted"),
+    ];
+    let terminating = old.and_then(|old| old["status"]["conditions"].as_array()).into_iter().flatten();
+    conditions.extend(terminating.filter(|condition| condition["type"] == "Terminating").cloned());
+    value["status"] = json!({"acceptedNames": accepted, "conditions": conditions, "storedVersions": stored});
+}
+
+pub(super) fn prepare_delete(value: &mut Value) {
+    let finalizers = &mut value["metadata"]["finalizers"];
+    if !finalizers.is_array() {
+        *finalizers = json!([]);
+    }
+    if let Some(finalizers) = finalizers.as_array_mut()
+        && !finalizers.iter().any(|finalizer| finalizer == CLEANUP_FINALIZER)
+    {
+        finalizers.push(Value::from(CLEANUP_FINALIZER));
+    }
+}
+
+pub(super) fn validate(value: &Value, old: Option<&Value>) -> Vec<StatusCause> {
+    let Ok(spec) = parse(value) else { return Vec::new() };
+    let mut causes = validate_names(value, &spec);
+    causes.extend(validate_versions(&spec));
+    if let Some(strategy) = spec.conversion.as_ref().map(|conversion| conversion.strategy.as_str())
+        && strategy != "None"
+    {
+        causes.push(cause(
+            "FieldValueNotSupported",
+            "spec.conversion.strategy",
+            format!("Unsupported value: \"{strategy}\": supported values: \"None\""),
+        ));
+    }
+    if spec.preserve_unknown_fields == Some(true) {
+        let message = "Invalid value: true: must be false; use x-kubernetes-preserve-unknown-fields in the schema";
+        causes.push(cause("FieldValueInvalid", "spec.preserveUnknownFields", message));
+    }
+    if let Some(old) = old {
+        for (field, path) in
+            [("group", "/spec/group"), ("scope", "/spec/scope"), ("names.plural", "/spec/names/plural")]
+        {
+            if value.pointer(path) != old.pointer(path) {
+                let shown = value.pointer(path).cloned().unwrap_or_default();
+                let message = format!("Invalid value: {shown}: field is immutable");
+                causes.push(cause("FieldValueInvalid", format!("spec.{field}"), message));
+            }
+        }
+    }
+    causes
+}
+
+/// Compiles a definition that has passed validation.
+pub(super) fn compile(value: &Value) -> Result<RegistryChange, Vec<StatusCause>> {
+    let spec = parse(value).map_err(|why| vec![cause("FieldValueInvalid", "spec", format!("Invalid value: {why}"))])?;
+    Ok(RegistryChange::Install(Arc::new(Resource::compile(&spec, Origin::Definition)?)))
+}
+
+pub(super) fn removal(value: &Value) -> RegistryChange {
+    let text = |path: &str| value.pointer(path).and_then(Value::as_str).unwrap_or_default();
+    RegistryChange::Remove(resource_key(text("/spec/group"), text("/spec/names/plural")))
+}
+
+fn parse(value: &Value) -> Result<DefinitionSpec, serde_json::Error> {
+    serde_json::from_value(value["spec"].clone())
+}
+
+fn validate_names(value: &Value, spec: &DefinitionSpec) -> Vec<StatusCause> {
+    let mut causes = Vec::new();
+    let name = value["metadata"]["name"].as_str().unwrap_or_default();
+    let expected = format!("{}.{}", spec.names.plural, spec.group);
+    if name != expected {
+        let message = format!("Invalid value: \"{name}\": must be spec.names.plural+\".\"+spec.group");
+        causes.push(cause("FieldValueInvalid", "metadata.name", message));
+    }
+    if !spec.group.contains('.') {
+        let message = format!("Invalid value: \"{}\": should be a domain with at least one dot", spec.group);
+        causes.push(cause("FieldValueInvalid", "spec.group", message));
+    }
+    for (field, text) in [("plural", &spec.names.plural), ("kind", &spec.names.kind)] {
+        if text.is_empty() {
+            causes.push(cause("FieldValueRequired", format!("spec.names.{field}"), "Required value"));
+        }
+    }
+    causes
+}
+
+fn validate_versions(spec: &DefinitionSpec) -> Vec<StatusCause> {
+    let mut causes = Vec::new();
+    let mut seen = BTreeSet::new();
+    for (index, version) in spec.versions.iter().enumerate() {
+        if !seen.insert(&version.name) {
+            let message = format!("Invalid value: \"{}\": must contain unique version names", version.name);
+            causes.push(cause("FieldValueInvalid", "spec.versions", message));
+        }
+        if version.schema.is_none() {
+            let field = format!("spec.versions[{index}].schema.openAPIV3Schema");
+            causes.push(cause("FieldValueRequired", field, "Required value: schemas are required"));
+        }
+    }
+    let storage = spec.versions.iter().filter(|version| version.storage).count();
+    if storage != 1 {
+        let message = "Invalid value: must have exactly one version marked as storage version";
+        causes.push(cause("FieldValueInvalid", "spec.versions", message));
+    }
+    causes
+}
+
+fn stored_versions(value: &Value, old: Option<&Value>) -> Vec<Value> {
+    let mut stored: Vec<Value> =
+        old.and_then(|old| old["status"]["storedVersions"].as_array()).cloned().unwrap_or_default();
+    let versions = value["spec"]["versions"].as_array().map(Vec::as_slice).unwrap_or_default();
+    if let Some(storage) = versions.iter().find(|version| version["storage"] == true)
+        && !stored.contains(&storage["name"])
+    {
+        stored.push(storage["name"].clone());
+    }
+    stored
+}

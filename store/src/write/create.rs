@@ -1,0 +1,136 @@
+//! Create, and apply of an object that is not there yet.
+
+use std::sync::Arc;
+
+use api_types::status::{Reason, Status, StatusCause};
+use serde_json::Value;
+
+use super::Attempt;
+use super::admit::{self, Admission, Admitted, Source, Tracking};
+use crate::commit::{Expected, Write};
+use crate::object::{Draft, object_key};
+use crate::request::{Body, DryRun, Outcome, Part, Target, WriteOptions, Written};
+use crate::store::Store;
+
+/// What a generated suffix is made of: no vowels, so that it spells nothing; no 0, 1, 3, so that it reads well.
+const SUFFIX_ALPHABET: &[u8] = b"bcdfghjklmnpqrstvwxz2456789";
+const SUFFIX_CHARACTERS: usize = 5;
+/// A prefix is cut so that prefix and suffix fit into a label.
+const GENERATE_NAME_BYTES_MAX: usize = 63 - SUFFIX_CHARACTERS;
+/// Attempts with another suffix before a collision is reported.
+const GENERATED_NAMES_MAX: usize = 8;
+
+impl Store {
+    /// Creates an object; its name may come from the body, or from `metadata.generateName`.
+    ///
+    /// # Errors
+    /// The answers of a Kubernetes server: `AlreadyExists`, `Invalid` with every cause, `NotFound` for a missing
+    /// namespace, `Forbidden` for one that is going, `BadRequest` for a body that is about something else.
+    pub async fn create(&self, target: &Target, body: Body, options: &WriteOptions) -> Result<Written, Status> {
+        let version = target.resource_version()?;
+        let now = self.now_text();
+        let admission = Admission { target, version, options, part: Part::Whole, now: &now };
+        let (mut value, mut warnings) = admission.decode(body, Source::Body)?;
+        self.check_namespace(target)?;
+        if value["metadata"]["resourceVersion"].as_str().is_some_and(|version| !version.is_empty()) {
+            return Err(Status::failure(
+                Reason::BadRequest,
+                "resourceVersion should not be set on objects to be created",
+            ));
+        }
+        let prefix = generate_prefix(&admission, &value)?;
+        for attempt in 1.. {
+            if let Some(prefix) = &prefix {
+                value["metadata"]["name"] = Value::String(format!("{prefix}{}", self.suffix()));
+            }
+            let admitted = admission.create(value.clone(), (self.inner.sources.uid)(), Tracking::Compare)?;
+            match self.insert(target, admitted, options.dry_run).await {
+                Ok(mut written) => {
+                    warnings.append(&mut written.warnings);
+                    return Ok(Written { warnings, ..written });
+                }
+                Err(status)
+                    if status.reason == Some(Reason::AlreadyExists)
+                        && prefix.is_some()
+                        && attempt < GENERATED_NAMES_MAX => {}
+                Err(status) => return Err(status),
+            }
+        }
+        unreachable!("the loop ends by returning")
+    }
+
+    /// Writes an admitted object that must not be there yet.
+    pub(super) async fn insert(&self, target: &Target, admitted: Admitted, dry_run: DryRun) -> Result<Written, Status> {
+        let resource = &target.resource;
+        let Admitted { value, warnings, registry } = admitted;
+        let name = value["metadata"]["name"].as_str().unwrap_or_default();
+        let key = object_key(&target.namespace, name);
+        let draft = Draft::new(&resource.key, &key, &value);
+        draft.check_size(admit::OBJECT_BYTES_MAX)?;
+        if dry_run == DryRun::All {
+            if self.get(resource, &key).is_some() {
+                return Err(Status::already_exists(&resource.names, name));
+            }
+            let object = Arc::new(draft.finish(0));
+            return Ok(Written { object, outcome: Outcome::Created, warnings });
+        }
+        let write = Write {
+            resource: resource.key.clone(),
+            key,
+            expected: Expected::Absent,
+            draft,
+            deletes: false,
+            namespace: (!target.namespace.is_empty()).then(|| Arc::from(target.namespace.as_str())),
+            registry,
+        };
+        match self.attempt(resource, write).await? {
+            Attempt::Done(object) => Ok(Written { object, outcome: Outcome::Created, warnings }),
+            Attempt::LostRace => Err(Status::already_exists(&resource.names, name)),
+        }
+    }
+
+    /// Checks early that the namespace takes new objects; the committer checks again.
+    pub(super) fn check_namespace(&self, target: &Target) -> Result<(), Status> {
+        if target.namespace.is_empty() {
+            return Ok(());
+        }
+        let state = self.state();
+        match state.get(crate::registry::NAMESPACES, &target.namespace) {
+            Some(namespace) if !namespace.is_deleting() => Ok(()),
+            _ => Err(admit::namespace_gone(&state, &target.resource, &target.namespace)),
+        }
+    }
+
+    fn suffix(&self) -> String {
+        let mut random = (self.inner.sources.uid)().as_u128();
+        let base = SUFFIX_ALPHABET.len() as u128;
+        (0..SUFFIX_CHARACTERS)
+            .map(|_| {
+                let index = usize::try_from(random % base).expect("smaller than the alphabet");
+                random /= base;
+                char::from(SUFFIX_ALPHABET[index])
+            })
+            .collect()
+    }
+}
+
+/// Returns the prefix for a generated name, or nothing when the object has a name.
+fn generate_prefix(admission: &Admission<'_>, value: &Value) -> Result<Option<String>, Status> {
+    let metadata = &value["metadata"];
+    let text = |name: &str| metadata[name].as_str().unwrap_or_default();
+    match (text("name"), text("generateName")) {
+        ("", "") => {
+            let cause = StatusCause {
+                reason: "FieldValueRequired".to_owned(),
+                message: "Required value: name or generateName is required".to_owned(),
+                field: "metadata.name".to_owned(),
+            };
+            Err(Status::invalid(&admission.target.resource.names, "", vec![cause]))
+        }
+        ("", prefix) => {
+            let end = prefix.floor_char_boundary(GENERATE_NAME_BYTES_MAX);
+            Ok(Some(prefix[..end].to_owned()))
+        }
+        _ => Ok(None),
+    }
+}

@@ -1,0 +1,67 @@
+//! The one write path: every create, update, patch, apply and delete, by whomever, goes through here.
+//!
+//! `identity.rs` compares the body with the address, `admit.rs` turns what was asked into what is stored (pure),
+//! `create.rs`, `update.rs` and `delete.rs` are the verbs. The committer has the last word on races.
+
+mod admit;
+mod create;
+mod delete;
+pub(crate) use delete::{FOREGROUND_FINALIZER, ORPHAN_FINALIZER};
+pub use update::Force;
+mod identity;
+mod update;
+
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+use std::sync::Arc;
+
+use api_types::status::Status;
+use tokio::sync::MutexGuard;
+
+use crate::commit::Write;
+use crate::error::CommitError;
+use crate::object::Object;
+use crate::registry::Resource;
+use crate::store::Store;
+
+/// Most rounds of "look again and try again" for a write that does not insist on a version.
+const RETRIES_MAX: usize = 64;
+
+/// What became of one attempt.
+enum Attempt {
+    Done(Arc<Object>),
+    /// Somebody else was faster.
+    LostRace,
+}
+
+impl Store {
+    /// Commits one write; a lost race is an outcome, everything else that fails is an answer.
+    async fn attempt(&self, resource: &Resource, write: Write) -> Result<Attempt, Status> {
+        let namespace = write.namespace.clone();
+        match self.commit(vec![write]).await {
+            Ok(objects) => Ok(Attempt::Done(objects.into_iter().next().expect("one object comes back for one write"))),
+            Err(CommitError::Stale { .. }) => Ok(Attempt::LostRace),
+            Err(CommitError::NamespaceGone { .. }) => {
+                Err(admit::namespace_gone(&self.state(), resource, namespace.as_deref().unwrap_or_default()))
+            }
+            Err(other) => Err(other.into_status()),
+        }
+    }
+
+    /// Waits for the turn of those who lost a race for `key`: one at a time they cannot lose to each other again.
+    async fn retry_turn(&self, resource: &Resource, key: &str) -> MutexGuard<'_, ()> {
+        let mut hasher = DefaultHasher::new();
+        (&resource.key, key).hash(&mut hasher);
+        let locks = &self.inner.retry_locks;
+        let index = usize::try_from(hasher.finish() % locks.len() as u64).expect("an index below 64 fits");
+        locks[index].lock().await
+    }
+
+    fn now_text(&self) -> String {
+        timestamp_text((self.inner.sources.now)())
+    }
+}
+
+/// Returns RFC 3339 in whole seconds, UTC, as metadata carries it.
+pub(crate) fn timestamp_text(now: jiff::Timestamp) -> String {
+    now.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
+}

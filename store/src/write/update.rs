@@ -1,0 +1,277 @@
+//! Update, patch and server-side apply.
+
+use std::sync::Arc;
+
+use api_types::status::{Reason, Status, StatusCause};
+use serde_json::Value;
+
+use super::admit::{self, Admission, Admitted, Source, Tracking};
+use super::{Attempt, RETRIES_MAX, identity};
+use crate::commit::{Expected, Write};
+use crate::fields;
+use crate::object::{Draft, Object};
+use crate::patch;
+use crate::registry::Origin;
+use crate::request::{Body, DryRun, Outcome, Part, Patch, Target, WriteOptions, Written};
+use crate::store::Store;
+use crate::strategy;
+
+/// The sentence of a lost update, as Kubernetes words it.
+const MODIFIED: &str = "the object has been modified; please apply your changes to the latest version and try again";
+
+/// Computes the next version of an object from the present one.
+type Compute<'a> = dyn Fn(&Object, &Value) -> Result<(Admitted, Insists), Status> + Send + Sync + 'a;
+
+/// Whether a write is about one version of the object and must not be tried again on a newer one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Insists {
+    OnVersion,
+    OnNothing,
+}
+
+impl Store {
+    /// Replaces an object, or one part of it.
+    ///
+    /// # Errors
+    /// `Conflict` when the body carries another `resourceVersion` than the object, `NotFound`, `Invalid`, `BadRequest`.
+    pub async fn update(
+        &self,
+        target: &Target,
+        part: Part,
+        body: Body,
+        options: &WriteOptions,
+    ) -> Result<Written, Status> {
+        let version = target.resource_version()?;
+        let now = self.now_text();
+        let admission = Admission { target, version, options, part, now: &now };
+        let (mut value, warnings) = admission.decode(body, Source::Body)?;
+        identity::check_name(target, &mut value)?;
+        let given = value["metadata"]["resourceVersion"].as_str().unwrap_or_default().to_owned();
+        let must_give = target.resource.origin == Origin::Definition && part != Part::Scale;
+        let compute = |object: &Object, old: &Value| {
+            if given.is_empty() && must_give {
+                return Err(version_required(target));
+            }
+            let insists = check_version(target, object, &given)?;
+            check_uid(target, object, &value)?;
+            Ok((admission.update(old, value.clone(), Tracking::Compare)?, insists))
+        };
+        self.change(target, options.dry_run, warnings, &compute).await
+    }
+
+    /// Changes an object, or one part of it, relative to what it is. Without a `resourceVersion` in the patch it is
+    /// tried again when somebody else was faster.
+    ///
+    /// # Errors
+    /// As [`Store::update`], and those of the patch itself.
+    pub async fn patch(
+        &self,
+        target: &Target,
+        part: Part,
+        patch: &Patch,
+        options: &WriteOptions,
+    ) -> Result<Written, Status> {
+        let version = target.resource_version()?;
+        let now = self.now_text();
+        let admission = Admission { target, version, options, part, now: &now };
+        let compute = |object: &Object, old: &Value| {
+            let patched = patched(&admission, patch, old)?;
+            let given = match patched["metadata"]["resourceVersion"].as_str() {
+                Some(given) if given != object.revision.to_string() => given.to_owned(),
+                _ => String::new(),
+            };
+            let insists = check_version(target, object, &given)?;
+            let (mut value, mut warnings) = admission.decode(Body::from(patched), Source::Patch)?;
+            identity::check_name(target, &mut value)?;
+            check_uid_unchanged(target, object, &value)?;
+            let mut admitted = admission.update(old, value, Tracking::Compare)?;
+            warnings.append(&mut admitted.warnings);
+            Ok((Admitted { warnings, ..admitted }, insists))
+        };
+        self.change(target, options.dry_run, Vec::new(), &compute).await
+    }
+
+    /// Server-side apply: creates the object, or merges the fields that the body names and takes ownership of them.
+    ///
+    /// # Errors
+    /// `Conflict` with one cause for each field that another manager owns, unless `force`; otherwise as
+    /// [`Store::create`] and [`Store::update`].
+    pub async fn apply(
+        &self,
+        target: &Target,
+        part: Part,
+        body: Body,
+        options: &WriteOptions,
+        force: Force,
+    ) -> Result<Written, Status> {
+        let version = target.resource_version()?;
+        let now = self.now_text();
+        let admission = Admission { target, version, options, part, now: &now };
+        let applied = body.value.clone();
+        let given = applied["metadata"]["resourceVersion"].as_str().unwrap_or_default().to_owned();
+        let compute = |object: &Object, old: &Value| {
+            let insists = check_version(target, object, &given)?;
+            check_uid(target, object, &applied)?;
+            let merged = fields::apply(&admission.writer(), Some(old), &applied, force == Force::Yes)?;
+            Ok((admission.update(old, merged, Tracking::Applied)?, insists))
+        };
+        for _ in 0..RETRIES_MAX {
+            if self.get(&target.resource, &target.key()).is_some() || part != Part::Whole {
+                return self.change(target, options.dry_run, Vec::new(), &compute).await;
+            }
+            self.check_namespace(target)?;
+            let merged = fields::apply(&admission.writer(), None, &applied, force == Force::Yes)?;
+            let (mut value, _) = admission.decode(Body::from(merged), Source::Body)?;
+            identity::check_name(target, &mut value)?;
+            if !given.is_empty() || applied["metadata"]["uid"].is_string() {
+                return Err(not_there_to_match(target));
+            }
+            let admitted = admission.create(value, (self.inner.sources.uid)(), Tracking::Applied)?;
+            match self.insert(target, admitted, options.dry_run).await {
+                Err(status) if status.reason == Some(Reason::AlreadyExists) => {}
+                other => return other,
+            }
+        }
+        Err(Status::conflict(&target.resource.names, &target.name, MODIFIED))
+    }
+
+    /// Reads, computes, writes; again when somebody else was faster and the caller did not insist on a version.
+    async fn change(
+        &self,
+        target: &Target,
+        dry_run: DryRun,
+        warnings: Vec<String>,
+        compute: &Compute<'_>,
+    ) -> Result<Written, Status> {
+        let key = target.key();
+        let names = &target.resource.names;
+        let mut turn = None;
+        for _ in 0..RETRIES_MAX {
+            let object = self.get(&target.resource, &key).ok_or_else(|| Status::not_found(names, &target.name))?;
+            let mut old = object.value();
+            old["apiVersion"] = Value::String(target.resource_version()?.api_version.clone());
+            let (admitted, insists) = compute(&object, &old)?;
+            match self.store_next(target, &object, &old, admitted, dry_run).await? {
+                Some(mut written) => {
+                    written.warnings.splice(0..0, warnings);
+                    return Ok(written);
+                }
+                None if insists == Insists::OnVersion => break,
+                None => {}
+            }
+            if turn.is_none() {
+                turn = Some(self.retry_turn(&target.resource, &key).await);
+            }
+        }
+        Err(Status::conflict(names, &target.name, MODIFIED))
+    }
+
+    /// Writes the next version of `object`; `None` means that somebody else was faster.
+    async fn store_next(
+        &self,
+        target: &Target,
+        object: &Arc<Object>,
+        old: &Value,
+        admitted: Admitted,
+        dry_run: DryRun,
+    ) -> Result<Option<Written>, Status> {
+        let Admitted { mut value, warnings, registry } = admitted;
+        let mut before = old.clone();
+        admit::metadata_of(&mut before).remove("resourceVersion");
+        before["apiVersion"] = value["apiVersion"].clone();
+        if before == value {
+            return Ok(Some(Written { object: object.clone(), outcome: Outcome::Unchanged, warnings }));
+        }
+        let deletes = strategy::may_go(&target.resource, &value);
+        let registry = if deletes { strategy::registry_removal(&target.resource, &value) } else { registry };
+        let draft = Draft::new(&target.resource.key, object.key(), &mut value);
+        draft.check_size(admit::OBJECT_BYTES_MAX)?;
+        let outcome = if deletes { Outcome::Deleted } else { Outcome::Updated };
+        if dry_run == DryRun::All {
+            let object = Arc::new(draft.finish(object.revision));
+            return Ok(Some(Written { object, outcome, warnings }));
+        }
+        let write = Write {
+            resource: target.resource.key.clone(),
+            key: Arc::from(object.key()),
+            expected: Expected::Revision(object.revision),
+            draft,
+            deletes,
+            namespace: None,
+            registry,
+        };
+        match self.attempt(&target.resource, write).await? {
+            Attempt::Done(object) => Ok(Some(Written { object, outcome, warnings })),
+            Attempt::LostRace => Ok(None),
+        }
+    }
+}
+
+/// Whether server-side apply takes fields from other managers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Force {
+    /// Conflicts are reported.
+    No,
+    /// Conflicts are won.
+    Yes,
+}
+
+fn patched(admission: &Admission<'_>, patch: &Patch, old: &Value) -> Result<Value, Status> {
+    match patch {
+        Patch::Merge(document) => Ok(patch::merge_patch(old, document)),
+        Patch::Json(document) => patch::json_patch(old, document),
+        Patch::Strategic(document) => patch::strategic_merge_patch(old, document, admission.version.schema.schema()),
+        Patch::Function(function) => function(old),
+    }
+}
+
+fn check_version(target: &Target, object: &Object, given: &str) -> Result<Insists, Status> {
+    if given.is_empty() || given == "0" {
+        return Ok(Insists::OnNothing);
+    }
+    if given == object.revision.to_string() {
+        return Ok(Insists::OnVersion);
+    }
+    Err(Status::conflict(&target.resource.names, &target.name, MODIFIED))
+}
+
+fn check_uid(target: &Target, object: &Object, value: &Value) -> Result<(), Status> {
+    match value["metadata"]["uid"].as_str() {
+        Some(uid) if !uid.is_empty() && uid != object.uid() => {
+            let why = format!("Precondition failed: UID in precondition: {uid}, UID in object meta: {}", object.uid());
+            Err(Status::conflict(&target.resource.names, &target.name, &why))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn check_uid_unchanged(target: &Target, object: &Object, value: &Value) -> Result<(), Status> {
+    match value["metadata"]["uid"].as_str() {
+        Some(uid) if uid != object.uid() => {
+            let cause = StatusCause {
+                reason: "FieldValueInvalid".to_owned(),
+                message: format!("Invalid value: \"{uid}\": field is immutable"),
+                field: "metadata.uid".to_owned(),
+            };
+            Err(Status::invalid(&target.resource.names, &target.name, vec![cause]))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn version_required(target: &Target) -> Status {
+    let cause = StatusCause {
+        reason: "FieldValueInvalid".to_owned(),
+        message: "Invalid value: 0: must be specified for an update".to_owned(),
+        field: "metadata.resourceVersion".to_owned(),
+    };
+    Status::invalid(&target.resource.names, &target.name, vec![cause])
+}
+
+fn not_there_to_match(target: &Target) -> Status {
+    Status::conflict(
+        &target.resource.names,
+        &target.name,
+        "uid mismatch: the provided object specified a uid or resourceVersion, and no existing object was found",
+    )
+}

@@ -1,0 +1,3 @@
+//! The one integration binary: every file beside this one is a module of it (a test checks that none is forgotten).
+
+mod tidy;

@@ -1,0 +1,185 @@
+//! The repository keeps its own rules: arrows between crates, a purpose on every file, nothing forgotten.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// Which workspace crates each crate may use. `ARCHITECTURE.md` draws the same picture.
+const ARROWS: [(&str, &[&str]); 8] = [
+    ("api-types", &[]),
+    ("store", &["api-types"]),
+    ("apiserver", &["api-types", "store"]),
+    ("ports", &[]),
+    ("webui", &["api-types", "store"]),
+    ("controller", &["api-types", "apiserver", "ports", "store", "webui"]),
+    ("ccctl", &["api-types"]),
+    ("tests", &["api-types", "apiserver", "ccctl", "controller", "ports", "store", "webui"]),
+];
+
+/// Dependencies that only some crates may name.
+const FENCED: [(&str, &[&str]); 3] =
+    [("sled", &["store"]), ("bollard", &["ports"]), ("reqwest", &["ports", "ccctl", "tests"])];
+
+/// Longest source file, in lines.
+const FILE_LINES_MAX: usize = 800;
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("tests/ lies in the workspace").to_path_buf()
+}
+
+fn tracked(pattern: &str) -> Vec<PathBuf> {
+    let output = Command::new("git")
+        .args(["ls-files", "--cached", "--others", "--exclude-standard", pattern])
+        .current_dir(root())
+        .output()
+        .expect("git runs");
+    assert!(output.status.success(), "git ls-files fails: {}", String::from_utf8_lossy(&output.stderr));
+    let names = String::from_utf8(output.stdout).expect("file names are UTF-8");
+    names.lines().map(|name| root().join(name)).filter(|path| path.exists()).collect()
+}
+
+fn read(path: &Path) -> String {
+    std::fs::read_to_string(path).unwrap_or_else(|error| panic!("{} is unreadable: {error}", path.display()))
+}
+
+fn metadata() -> serde_json::Value {
+    let output = Command::new(env!("CARGO"))
+        .args(["metadata", "--format-version=1", "--no-deps", "--offline"])
+        .current_dir(root())
+        .output()
+        .expect("cargo runs");
+    serde_json::from_slice(&output.stdout).expect("cargo metadata prints JSON")
+}
+
+/// Normal and build dependencies of each workspace crate; what tests need is their own business.
+fn dependencies() -> BTreeMap<String, BTreeSet<String>> {
+    let metadata = metadata();
+    let packages = metadata["packages"].as_array().expect("packages");
+    packages
+        .iter()
+        .map(|package| {
+            let dependencies = package["dependencies"].as_array().expect("dependencies").iter();
+            let names = dependencies
+                .filter(|dependency| dependency["kind"] != "dev")
+                .map(|dependency| dependency["name"].as_str().expect("a name").to_owned());
+            (package["name"].as_str().expect("a name").to_owned(), names.collect())
+        })
+        .collect()
+}
+
+#[test]
+fn arrows_between_crates_run_one_way() {
+    let allowed: BTreeMap<&str, &[&str]> = ARROWS.into_iter().collect();
+    let dependencies = dependencies();
+    let members: BTreeSet<&str> = allowed.keys().copied().collect();
+    assert_eq!(members, dependencies.keys().map(String::as_str).collect(), "a crate is missing from ARROWS");
+    for (name, uses) in &dependencies {
+        for used in uses.iter().filter(|used| members.contains(used.as_str())) {
+            assert!(allowed[name.as_str()].contains(&used.as_str()), "{name} must not use {used}");
+        }
+    }
+}
+
+#[test]
+fn fenced_dependencies_stay_behind_their_crate() {
+    for (name, uses) in dependencies() {
+        for (fenced, owners) in FENCED {
+            assert!(!uses.contains(fenced) || owners.contains(&name.as_str()), "{name} must not name {fenced}");
+        }
+    }
+}
+
+#[test]
+fn only_one_file_names_sled() {
+    let named: Vec<PathBuf> = tracked("*.rs")
+        .into_iter()
+        .filter(|path| !path.ends_with("tests/it/tidy.rs") && read(path).contains("sled::"))
+        .collect();
+    let expected = [root().join("store/src/engine/sled.rs")];
+    assert!(named.iter().all(|path| expected.contains(path)), "{named:?}");
+}
+
+#[test]
+fn every_source_file_says_what_it_is_for() {
+    let silent: Vec<PathBuf> =
+        tracked("*.rs").into_iter().filter(|path| !read(path).starts_with("//! ")).collect();
+    assert!(silent.is_empty(), "these files do not open with `//! `: {silent:#?}");
+}
+
+#[test]
+fn no_source_file_is_too_long_to_read() {
+    let long: Vec<(PathBuf, usize)> = tracked("*.rs")
+        .into_iter()
+        .map(|path| (path.clone(), read(&path).lines().count()))
+        .filter(|(_, lines)| *lines > FILE_LINES_MAX)
+        .collect();
+    assert!(long.is_empty(), "split these files: {long:#?}");
+}
+
+#[test]
+fn every_integration_test_file_is_a_module() {
+    let main = read(&root().join("tests/it/main.rs"));
+    for path in tracked("tests/it/*.rs") {
+        let is_top = path.parent().is_some_and(|parent| parent.ends_with("tests/it"));
+        let stem = path.file_stem().and_then(|stem| stem.to_str()).expect("a name").to_owned();
+        if is_top && stem != "main" {
+            assert!(main.contains(&format!("mod {stem};")), "tests/it/main.rs forgets {stem}");
+        }
+    }
+}
+
+#[test]
+fn no_test_is_ignored() {
+    let needle = concat!("#[", "ignore");
+    let ignored: Vec<PathBuf> = tracked("*.rs").into_iter().filter(|path| read(path).contains(needle)).collect();
+    assert!(ignored.is_empty(), "{ignored:?}");
+}
+
+#[test]
+fn decisions_are_pure() {
+    for path in tracked("controller/src/kinds/*/decide.rs") {
+        let text = read(&path);
+        for forbidden in ["std::fs", "std::env", "::now()", "async fn", ".await"] {
+            assert!(!text.contains(forbidden), "{} must not contain {forbidden}", path.display());
+        }
+    }
+}
+
+#[test]
+fn documents_link_to_files_that_exist() {
+    let mut broken = Vec::new();
+    for path in tracked("*.md") {
+        for target in links(&read(&path)) {
+            let file = target.split('#').next().unwrap_or_default();
+            if file.is_empty() || file.contains("://") || file.starts_with("mailto:") {
+                continue;
+            }
+            if !path.parent().expect("a file lies in a folder").join(file).exists() {
+                broken.push(format!("{} -> {file}", path.display()));
+            }
+        }
+    }
+    assert!(broken.is_empty(), "{broken:#?}");
+}
+
+/// Returns the targets of Markdown links outside code blocks.
+fn links(text: &str) -> Vec<String> {
+    let mut targets = Vec::new();
+    let mut in_code = false;
+    for line in text.lines() {
+        if line.trim_start().starts_with("```") {
+            in_code = !in_code;
+        }
+        if in_code {
+            continue;
+        }
+        let mut rest = line;
+        while let Some(at) = rest.find("](") {
+            rest = &rest[at + 2..];
+            if let Some(end) = rest.find(')') {
+                targets.push(rest[..end].to_owned());
+            }
+        }
+    }
+    targets
+}
