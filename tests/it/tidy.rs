@@ -101,8 +101,7 @@ fn only_one_file_names_sled() {
 
 #[test]
 fn every_source_file_says_what_it_is_for() {
-    let silent: Vec<PathBuf> =
-        tracked("*.rs").into_iter().filter(|path| !read(path).starts_with("//! ")).collect();
+    let silent: Vec<PathBuf> = tracked("*.rs").into_iter().filter(|path| !read(path).starts_with("//! ")).collect();
     assert!(silent.is_empty(), "these files do not open with `//! `: {silent:#?}");
 }
 
