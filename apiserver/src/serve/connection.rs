@@ -31,7 +31,6 @@ const PING_TIMEOUT: Duration = Duration::from_secs(20);
 /// Flow control: one stream's and one connection's unread request bytes.
 const STREAM_WINDOW_BYTES: u32 = 256 * 1024;
 const CONNECTION_WINDOW_BYTES: u32 = 1024 * 1024;
-const HEADERS_MAX: usize = 128;
 
 /// How connections are served; shared by all of them.
 pub(super) struct Connections {
@@ -53,9 +52,7 @@ impl Connections {
             .http1()
             .timer(TokioTimer::new())
             .header_read_timeout(head_timeout.max(KEEP_ALIVE))
-            .max_headers(HEADERS_MAX)
-            .max_buf_size(limits.header_bytes_max)
-            .pipeline_flush(true);
+            .max_buf_size(limits.header_bytes_max);
         let mut http2 = Builder::new(TokioExecutor::new()).http2_only();
         http2
             .http2()
