@@ -6,6 +6,12 @@
 //! a definition that a user applies.
 
 pub mod definition;
+pub mod duration_text;
+pub mod jsonpath;
+pub mod manifest;
 pub mod meta;
+pub mod names;
 pub mod schema;
+pub mod selector;
 pub mod status;
+pub mod table;

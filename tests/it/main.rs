@@ -1,3 +1,4 @@
 //! The one integration binary: every file beside this one is a module of it (a test checks that none is forgotten).
 
+mod kill;
 mod tidy;
