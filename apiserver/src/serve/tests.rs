@@ -242,7 +242,8 @@ async fn floods_of_headers_are_refused() {
     let answer = read_to_end(&mut many).await;
     assert!(answer.starts_with("HTTP/1.1 431 "), "{answer}");
     let mut large = TcpStream::connect(world.http).await.unwrap();
-    let head = format!("GET /peer HTTP/1.1\r\nhost: x\r\nx-large: {}\r\n\r\n", "y".repeat(100_000));
+    let head =
+        format!("GET /peer HTTP/1.1\r\nhost: x\r\nconnection: close\r\nx-large: {}\r\n\r\n", "y".repeat(100_000));
     // The server may close before all is written.
     let _ = large.write_all(head.as_bytes()).await;
     let answer = read_to_end(&mut large).await;
