@@ -5,9 +5,11 @@
 //! Rust types in [`kinds`]; their definitions are generated from the types and registered through the same door as
 //! a definition that a user applies.
 
+pub mod condition;
 pub mod definition;
 pub mod duration_text;
 pub mod jsonpath;
+pub mod kind;
 pub mod manifest;
 pub mod meta;
 pub mod names;
