@@ -8,6 +8,7 @@ pub mod access;
 pub mod audit;
 pub mod authentication;
 pub mod authorization;
+pub mod bootstrap;
 pub mod clock;
 pub mod config;
 pub mod data_dir;

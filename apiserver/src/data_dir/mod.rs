@@ -12,7 +12,9 @@
 //!   audit/             audit.log and its older parts
 //! ```
 
+pub mod administrator;
 pub mod kubeconfig;
+pub mod space;
 
 #[cfg(test)]
 mod tests;
