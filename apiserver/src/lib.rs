@@ -5,6 +5,7 @@
 //! our kinds: that is the store's admission.
 
 pub mod access;
+pub mod admin;
 pub mod audit;
 pub mod authentication;
 pub mod authorization;

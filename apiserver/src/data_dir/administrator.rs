@@ -43,8 +43,11 @@ pub fn keep_kubeconfig(
         None => new_token(paths, now)?,
     };
     let entry = kubeconfig::Entry { server, authorities_pem, token: &token };
-    kubeconfig::write(&path, &entry)
-        .map_err(|source| DataDirError::File { action: "write", path: path.clone(), source })?;
+    kubeconfig::write(&path, &entry).map_err(|source| DataDirError::File {
+        action: "write",
+        path: path.clone(),
+        source,
+    })?;
     Ok(())
 }
 
