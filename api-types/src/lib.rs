@@ -5,7 +5,15 @@
 //! Rust types in [`kinds`]; their definitions are generated from the types and registered through the same door as
 //! a definition that a user applies.
 
+pub mod condition;
 pub mod definition;
+pub mod duration_text;
+pub mod jsonpath;
+pub mod kind;
+pub mod manifest;
 pub mod meta;
+pub mod names;
 pub mod schema;
+pub mod selector;
 pub mod status;
+pub mod table;

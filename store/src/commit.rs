@@ -15,6 +15,7 @@ use crate::object::{Draft, Object};
 use crate::registry::{NAMESPACES, Resource};
 use crate::rows::{self, Meta};
 use crate::shared::Shared;
+use crate::space::{Progress, SpaceLimits};
 use crate::state::{Event, HistoryLimits, State};
 
 /// Most transactions in one group.
@@ -74,6 +75,10 @@ pub(crate) struct Committer {
     pub shared: Arc<Shared>,
     pub meta: Meta,
     pub limits: HistoryLimits,
+    pub space: SpaceLimits,
+    pub progress: Progress,
+    /// The committer's own queue, for threads that report back to it.
+    pub commands: mpsc::WeakSender<Command>,
 }
 
 /// A group of writes on its way to the disk.
@@ -161,6 +166,7 @@ impl Committer {
         for (reply, answer) in group.answers {
             let _ = reply.send(answer);
         }
+        self.consider_rewriting();
     }
 
     fn publish(&self, state: State, events: &[Arc<Event>]) {

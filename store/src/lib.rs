@@ -2,6 +2,7 @@
 //!
 //! Start at [`Store`](store::Store). `ARCHITECTURE.md` draws the path of a write.
 
+pub mod backup;
 pub mod collector;
 mod commit;
 mod engine;
@@ -17,8 +18,12 @@ mod rows;
 pub mod schema;
 pub mod selector;
 mod shared;
+pub mod space;
 pub mod state;
 pub mod store;
 mod strategy;
 pub mod watch;
 pub mod write;
+
+#[cfg(test)]
+mod tests;

@@ -174,6 +174,15 @@ pub struct Written {
     pub warnings: Vec<String>,
 }
 
+impl Written {
+    /// Returns the same with `earlier` warnings before its own.
+    #[must_use]
+    pub(crate) fn after(mut self, earlier: Vec<String>) -> Self {
+        self.warnings.splice(0..0, earlier);
+        self
+    }
+}
+
 /// How dependents of a deleted object are treated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Propagation {

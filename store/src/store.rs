@@ -16,6 +16,7 @@ use crate::object::Object;
 use crate::open::{Loaded, load, open_error};
 use crate::registry::{Registry, Resource};
 use crate::shared::{Figures, Notifiers, Shared};
+use crate::space::{Progress, SpaceLimits};
 use crate::state::{HistoryLimits, State};
 use crate::watch::{Watch, WatchRequest};
 
@@ -50,8 +51,24 @@ pub struct OpenOptions {
     pub built_in: Registry,
     /// How much history is kept for watches.
     pub history: HistoryLimits,
+    /// When the files are written anew.
+    pub space: SpaceLimits,
     /// Clock and identities.
     pub sources: Sources,
+}
+
+impl OpenOptions {
+    /// Returns the usual options for the directory `dir`.
+    #[must_use]
+    pub fn new(dir: impl Into<PathBuf>, built_in: Registry) -> Self {
+        Self {
+            dir: dir.into(),
+            built_in,
+            history: HistoryLimits::default(),
+            space: SpaceLimits::default(),
+            sources: Sources::system(),
+        }
+    }
 }
 
 /// Figures for metrics and `/readyz`.
@@ -114,7 +131,15 @@ impl Store {
             figures: Figures::default(),
         });
         let (commands, receiver) = mpsc::channel(QUEUE_TRANSACTIONS_MAX);
-        let committer = Committer { engine, shared: shared.clone(), meta, limits: options.history };
+        let committer = Committer {
+            engine,
+            shared: shared.clone(),
+            meta,
+            limits: options.history,
+            space: options.space,
+            progress: Progress::default(),
+            commands: commands.downgrade(),
+        };
         let thread = std::thread::Builder::new()
             .name("store-committer".to_owned())
             .spawn(move || committer.run(receiver))

@@ -1,0 +1,83 @@
+//! The chain that every request passes, in one place: who, how much, may they, and the record of it.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use api_types::status::Status;
+use http::request::Parts;
+
+use crate::audit::{Audit, AuditRecord};
+use crate::authentication::impersonation::impersonate;
+use crate::authentication::{Authenticator, Peer, User};
+use crate::authorization::{Authorizer, forbidden};
+use crate::limits::{Limits, Permit};
+use crate::metrics::Metrics;
+use crate::request::RequestInfo;
+
+/// What the chain is made of. Clones share everything.
+#[derive(Clone)]
+pub struct Access {
+    /// Who.
+    pub authenticator: Arc<Authenticator>,
+    /// May they.
+    pub authorizer: Arc<Authorizer>,
+    /// How much.
+    pub limits: Limits,
+    /// What happened.
+    pub audit: Audit,
+    /// How many, how long.
+    pub metrics: Metrics,
+}
+
+/// A request that may go on.
+pub struct Admitted {
+    /// As whom it is judged.
+    pub user: Arc<User>,
+    /// Its place; keep it until the answer's last byte.
+    pub permit: Permit,
+    /// Its audit record; finish or fail it.
+    pub record: AuditRecord,
+}
+
+impl Access {
+    /// Passes a request through the chain: authenticate, impersonate, limit, authorise. A refusal is recorded here.
+    ///
+    /// # Errors
+    /// 401, 400 (impersonation headers), 429 or 403; the answer is ready to be sent.
+    pub fn admit(&self, parts: &Parts, peer: &Peer, info: &RequestInfo, audit_id: &str) -> Result<Admitted, Status> {
+        let query = parts.uri.query();
+        let begin = |user: Option<&User>| self.audit.begin(audit_id, info, query, user, peer, &parts.headers);
+        let sender = match self.authenticator.authenticate(parts, peer) {
+            Ok(sender) => sender,
+            Err(status) => return refuse(begin(None), status),
+        };
+        // The sender's share is charged before anything else is worked out for them.
+        let permit = match self.limits.admit(&sender, info, Instant::now()) {
+            Ok(permit) => permit,
+            Err(status) => return refuse(begin(Some(&sender)), status),
+        };
+        let user = match impersonate(&self.authorizer, Arc::clone(&sender), &parts.headers, info) {
+            Ok(user) => user,
+            Err(status) => return refuse(begin(Some(&sender)), status),
+        };
+        let mut record = begin(Some(&user));
+        let decision = self.authorizer.authorize(&user, info);
+        record.decision(&decision);
+        if !decision.allowed {
+            return refuse(record, forbidden(&user, info, &decision.reason));
+        }
+        Ok(Admitted { user, permit, record })
+    }
+
+    /// Returns whether a stream that has been open for a while may go on: the credential holds and the rules still
+    /// allow it. Ask about once a minute.
+    #[must_use]
+    pub fn may_continue(&self, user: &User, info: &RequestInfo) -> bool {
+        self.authenticator.still_valid(user) && self.authorizer.authorize(user, info).allowed
+    }
+}
+
+fn refuse(record: AuditRecord, status: Status) -> Result<Admitted, Status> {
+    record.fail(&status);
+    Err(status)
+}

@@ -1,0 +1,174 @@
+//! `SubjectAccessReview` and its sisters: answering "may they" without doing it.
+
+use std::collections::BTreeMap;
+
+use api_types::status::{ResourceNames, Status, StatusCause};
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::Authorizer;
+use super::rules::Rule;
+use crate::authentication::{Credential, MASTERS, User};
+use crate::request::RequestInfo;
+
+/// The group of all review kinds.
+pub const REVIEW_GROUP: &str = "authorization.k8s.io";
+
+/// Which review is asked for; they differ in who may be asked about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ReviewKind {
+    /// About the sender.
+    SelfSubject,
+    /// About anybody.
+    Subject,
+    /// About anybody, in one namespace.
+    LocalSubject,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct Spec {
+    resource_attributes: Option<ResourceAttributes>,
+    non_resource_attributes: Option<NonResourceAttributes>,
+    user: String,
+    uid: String,
+    groups: Vec<String>,
+    extra: BTreeMap<String, Vec<String>>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct ResourceAttributes {
+    namespace: String,
+    verb: String,
+    group: String,
+    version: String,
+    resource: String,
+    subresource: String,
+    name: String,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct NonResourceAttributes {
+    path: String,
+    verb: String,
+}
+
+impl Authorizer {
+    /// Returns the `status` for a review's `spec`. `namespace` is the path's, for [`ReviewKind::LocalSubject`].
+    ///
+    /// # Errors
+    /// 422 with every cause, when the question is incomplete or contradicts itself.
+    pub fn review_access(
+        &self,
+        sender: &User,
+        kind: ReviewKind,
+        spec: &Value,
+        namespace: &str,
+    ) -> Result<Value, Status> {
+        let spec = match Option::<Spec>::deserialize(spec) {
+            Ok(spec) => spec.unwrap_or_default(),
+            Err(error) => return Err(invalid(vec![cause("spec", error.to_string())])),
+        };
+        let causes = check(&spec, kind, namespace);
+        if !causes.is_empty() {
+            return Err(invalid(causes));
+        }
+        let subject = (kind != ReviewKind::SelfSubject).then(|| User {
+            name: spec.user.clone(),
+            uid: spec.uid.clone(),
+            groups: spec.groups.clone(),
+            extra: spec.extra.clone(),
+            credential: Credential::None,
+            impersonator: None,
+        });
+        let decision = self.authorize(subject.as_ref().unwrap_or(sender), &question(&spec));
+        let mut status = json!({"allowed": decision.allowed});
+        if !decision.reason.is_empty() {
+            status["reason"] = json!(&*decision.reason);
+        }
+        Ok(status)
+    }
+
+    /// Returns the `status` of a `SelfSubjectRulesReview` for `namespace`: all that the user may do there.
+    #[must_use]
+    pub fn review_rules(&self, user: &User, namespace: &str) -> Value {
+        let index = self.index.load();
+        let mut resource_rules: Vec<Rule> = Vec::new();
+        let mut path_rules: Vec<Rule> = Vec::new();
+        if user.is_in(MASTERS) {
+            resource_rules.push(Rule::resources(&["*"], &["*"], &["*"]));
+            path_rules.push(Rule::paths(&["*"], &["*"]));
+        }
+        for grant in index.grants(user).filter(|grant| grant.applies_in(namespace)) {
+            for rule in grant.rules.iter() {
+                let target = if rule.non_resource_urls.is_empty() { &mut resource_rules } else { &mut path_rules };
+                if !target.contains(rule) {
+                    target.push(rule.clone());
+                }
+            }
+        }
+        json!({"resourceRules": resource_rules, "nonResourceRules": path_rules, "incomplete": false})
+    }
+}
+
+fn check(spec: &Spec, kind: ReviewKind, namespace: &str) -> Vec<StatusCause> {
+    const EXACTLY_ONE: &str = "exactly one of nonResourceAttributes or resourceAttributes must be specified";
+    let mut causes = Vec::new();
+    match (&spec.resource_attributes, &spec.non_resource_attributes) {
+        (None, None) => causes.push(cause("spec.resourceAttributes", format!("Invalid value: null: {EXACTLY_ONE}"))),
+        (Some(_), Some(_)) => causes.push(cause(
+            "spec.nonResourceAttributes",
+            "Invalid value: cannot be specified in combination with resourceAttributes".to_owned(),
+        )),
+        _ => {}
+    }
+    if kind != ReviewKind::SelfSubject && spec.user.is_empty() && spec.groups.is_empty() {
+        let text = "Invalid value: \"\": at least one of user or group must be specified";
+        causes.push(cause("spec.user", text.to_owned()));
+    }
+    if kind == ReviewKind::LocalSubject {
+        if spec.non_resource_attributes.is_some() {
+            let text = "Invalid value: disallowed on this kind of request";
+            causes.push(cause("spec.nonResourceAttributes", text.to_owned()));
+        }
+        let own = spec.resource_attributes.as_ref().map_or("", |attributes| attributes.namespace.as_str());
+        if spec.resource_attributes.is_some() && own != namespace {
+            let text = format!("Invalid value: {own:?}: must match metadata.namespace");
+            causes.push(cause("spec.resourceAttributes.namespace", text));
+        }
+    }
+    causes
+}
+
+fn question(spec: &Spec) -> RequestInfo {
+    if let Some(attributes) = &spec.resource_attributes {
+        return RequestInfo {
+            verb: attributes.verb.clone(),
+            group: attributes.group.clone(),
+            version: attributes.version.clone(),
+            resource: attributes.resource.clone(),
+            subresource: attributes.subresource.clone(),
+            namespace: attributes.namespace.clone(),
+            name: attributes.name.clone(),
+            is_resource: true,
+            ..RequestInfo::default()
+        };
+    }
+    let (path, verb) = spec
+        .non_resource_attributes
+        .as_ref()
+        .map_or_else(Default::default, |attributes| (attributes.path.clone(), attributes.verb.clone()));
+    RequestInfo { verb, path, ..RequestInfo::default() }
+}
+
+fn cause(field: &str, message: String) -> StatusCause {
+    StatusCause { reason: "FieldValueInvalid".to_owned(), message, field: field.to_owned() }
+}
+
+/// The real server leaves kind and name of reviews empty in this message; clients compare the text.
+fn invalid(causes: Vec<StatusCause>) -> Status {
+    let nameless = ResourceNames { group: REVIEW_GROUP.to_owned(), plural: String::new(), kind: String::new() };
+    Status::invalid(&nameless, "", causes)
+}

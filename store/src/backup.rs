@@ -1,0 +1,239 @@
+//! Backup, restore and export: everything at one revision as JSON lines.
+//!
+//! ```text
+//! {"backup":"cc-ci","format":1,"revision":4711}
+//! {"resource":"testruns.ci.coopcloud.tech","object":{…}}
+//! …
+//! {"objects":2,"sha256":"…"}
+//! ```
+//!
+//! The checksum covers every line before the last. A backup is taken from an immutable state: no lock, no pause. It
+//! holds secrets in the clear: keep it as you keep the data directory.
+
+use std::io::{self, BufRead, Write};
+use std::path::Path;
+
+use aws_lc_rs::digest::{Context, SHA256};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use serde_json::value::RawValue;
+
+use crate::engine::{Batch, Engine as _, EngineOptions};
+use crate::error::OpenError;
+use crate::object::{Draft, object_key};
+use crate::open::{open_error, verify as verify_store};
+use crate::registry::Registry;
+use crate::rows::{self, Meta};
+use crate::state::State;
+
+const FORMAT: u32 = 1;
+/// A restored store goes on this far above the backup, so that no revision that anybody may have seen is given out twice.
+const REVISION_GAP: u64 = 1 << 30;
+/// Longest line read, well above the largest object.
+const LINE_BYTES_MAX: u64 = 16 << 20;
+const RESTORE_BATCH_RECORDS: usize = 512;
+
+/// What a backup holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BackupSummary {
+    /// The revision that it shows.
+    pub revision: u64,
+    /// How many objects it holds.
+    pub objects: u64,
+}
+
+/// Why a backup could not be restored. The directory is as it was, or does not exist.
+#[derive(Debug, thiserror::Error)]
+pub enum RestoreError {
+    /// The directory already holds a store.
+    #[error("{0} already holds a store: restore into a new directory, or move the old one away first")]
+    NotEmpty(String),
+    /// The file is not a backup, or is damaged.
+    #[error("line {line} of the backup: {why}")]
+    Malformed {
+        /// Which line, from 1.
+        line: u64,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// The backup or the directory cannot be read or written.
+    #[error("{0}")]
+    Io(#[from] io::Error),
+    /// The new store cannot be written or read back.
+    #[error(transparent)]
+    Open(#[from] OpenError),
+}
+
+#[derive(Serialize, Deserialize)]
+struct Header {
+    backup: String,
+    format: u32,
+    revision: u64,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Line<'a> {
+    resource: std::borrow::Cow<'a, str>,
+    #[serde(borrow)]
+    object: &'a RawValue,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Footer {
+    objects: u64,
+    sha256: String,
+}
+
+/// Writes everything in `state` to `output`.
+///
+/// # Errors
+/// What `output` says.
+pub fn write_backup(state: &State, output: &mut dyn Write) -> io::Result<BackupSummary> {
+    let mut sum = Context::new(&SHA256);
+    let mut put = |line: &[u8], output: &mut dyn Write| -> io::Result<()> {
+        sum.update(line);
+        sum.update(b"\n");
+        output.write_all(line)?;
+        output.write_all(b"\n")
+    };
+    let header = Header { backup: "cc-ci".to_owned(), format: FORMAT, revision: state.revision };
+    put(&serde_json::to_vec(&header)?, output)?;
+    let mut resources: Vec<_> = state.resources.iter().collect();
+    resources.sort_unstable_by_key(|(resource, _)| (*resource).clone());
+    let mut objects = 0;
+    for (resource, resource_state) in resources {
+        for object in resource_state.objects.values() {
+            let json = object.json();
+            let object: &RawValue = serde_json::from_slice(&json)?;
+            put(&serde_json::to_vec(&Line { resource: (&**resource).into(), object })?, output)?;
+            objects += 1;
+        }
+    }
+    let footer = Footer { objects, sha256: hex(sum.finish().as_ref()) };
+    output.write_all(&serde_json::to_vec(&footer)?)?;
+    output.write_all(b"\n")?;
+    output.flush()?;
+    Ok(BackupSummary { revision: state.revision, objects })
+}
+
+/// Makes a new store in `dir` from a backup, keeping identities and resource versions.
+///
+/// The store appears in `dir` only when the whole backup has been read, checked and written to disk.
+///
+/// # Errors
+/// [`RestoreError`]; nothing is left behind then.
+pub fn restore_backup(input: &mut dyn BufRead, dir: &Path, built_in: Registry) -> Result<BackupSummary, RestoreError> {
+    if dir.read_dir().is_ok_and(|mut entries| entries.next().is_some()) {
+        return Err(RestoreError::NotEmpty(dir.display().to_string()));
+    }
+    let mut unfinished = dir.as_os_str().to_owned();
+    unfinished.push(".restoring");
+    let unfinished = Path::new(&unfinished);
+    if unfinished.exists() {
+        std::fs::remove_dir_all(unfinished)?;
+    }
+    let restored = fill(input, unfinished)
+        .and_then(|summary| verify_store(unfinished, built_in).map(|_| summary).map_err(RestoreError::from))
+        .and_then(|summary| {
+            if dir.exists() {
+                std::fs::remove_dir(dir)?;
+            }
+            std::fs::rename(unfinished, dir)?;
+            let parent = dir.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+            std::fs::File::open(parent)?.sync_all()?;
+            Ok(summary)
+        });
+    if restored.is_err() && unfinished.exists() {
+        std::fs::remove_dir_all(unfinished)?;
+    }
+    restored
+}
+
+/// Reads a store from beginning to end and compares every checksum, without changing it.
+///
+/// # Errors
+/// As [`Store::open`](crate::store::Store::open).
+pub fn verify(dir: &Path, built_in: Registry) -> Result<BackupSummary, OpenError> {
+    let loaded = verify_store(dir, built_in)?;
+    Ok(BackupSummary {
+        revision: loaded.state.revision,
+        objects: loaded.state.resources.values().map(|resource| resource.objects.len() as u64).sum(),
+    })
+}
+
+fn fill(input: &mut dyn BufRead, dir: &Path) -> Result<BackupSummary, RestoreError> {
+    let engine = crate::engine::open(dir, &EngineOptions::default()).map_err(|error| open_error(&error))?;
+    let mut lines = Lines { input, number: 0, sum: Context::new(&SHA256), buffer: Vec::new() };
+    let header: Header = serde_json::from_slice(lines.next()?).map_err(|error| lines.wrong(&error.to_string()))?;
+    if header.backup != "cc-ci" || header.format != FORMAT {
+        return Err(lines.wrong("this is not a backup that this program reads"));
+    }
+    let mut meta = Meta { revision: header.revision + REVISION_GAP, ..Meta::default() };
+    meta.compacted = meta.revision;
+    let mut batch = Batch::default();
+    let mut revisions = std::collections::HashSet::new();
+    loop {
+        let before = lines.sum.clone();
+        let line = lines.next()?.to_vec();
+        if let Ok(footer) = serde_json::from_slice::<Footer>(&line) {
+            if footer.sha256 != hex(before.finish().as_ref()) || footer.objects != meta.records {
+                return Err(lines.wrong("the checksum does not match: the backup is damaged"));
+            }
+            break;
+        }
+        let line: Line<'_> = serde_json::from_slice(&line).map_err(|error| lines.wrong(&error.to_string()))?;
+        let value: Value = serde_json::from_str(line.object.get()).map_err(|error| lines.wrong(&error.to_string()))?;
+        let metadata = &value["metadata"];
+        let revision = metadata["resourceVersion"].as_str().and_then(|version| version.parse().ok());
+        let revision: u64 = revision.ok_or_else(|| lines.wrong("the object has no resourceVersion"))?;
+        if revision > header.revision || !revisions.insert(revision) {
+            return Err(lines.wrong("the object's resourceVersion is not from this backup"));
+        }
+        let text = |name: &str| metadata[name].as_str().unwrap_or_default();
+        let draft = Draft::new(&line.resource, &object_key(text("namespace"), text("name")), &value);
+        let object = draft.created().finish(revision);
+        rows::put_record(&mut batch, &object);
+        meta.add(&object);
+        if batch.puts.len() >= RESTORE_BATCH_RECORDS {
+            engine.commit(std::mem::take(&mut batch)).map_err(|error| open_error(&error))?;
+        }
+    }
+    rows::put_meta(&mut batch, meta);
+    engine.commit(batch).map_err(|error| open_error(&error))?;
+    Ok(BackupSummary { revision: header.revision, objects: meta.records })
+}
+
+/// Reads bounded lines and sums them up.
+struct Lines<'a> {
+    input: &'a mut dyn BufRead,
+    number: u64,
+    sum: Context,
+    buffer: Vec<u8>,
+}
+
+impl Lines<'_> {
+    fn next(&mut self) -> Result<&[u8], RestoreError> {
+        self.number += 1;
+        self.buffer.clear();
+        io::Read::take(&mut *self.input, LINE_BYTES_MAX).read_until(b'\n', &mut self.buffer)?;
+        if self.buffer.pop() != Some(b'\n') {
+            return Err(self.wrong("the backup ends in the middle"));
+        }
+        self.sum.update(&self.buffer);
+        self.sum.update(b"\n");
+        Ok(&self.buffer)
+    }
+
+    fn wrong(&self, why: &str) -> RestoreError {
+        RestoreError::Malformed { line: self.number, why: why.to_owned() }
+    }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    use std::fmt::Write as _;
+    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
+        // Writing to a String cannot fail.
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}

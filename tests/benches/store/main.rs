@@ -1,0 +1,177 @@
+//! The store beside etcd on the same disk in the same run: durable creations, reads, lists, watches, memory, opening.
+//!
+//! `make bench` runs it and prints tables of ratios; numbers of one run can be compared with each other, not with those
+//! of another machine or day. Client and server share the machine's cores, ours and etcd's alike.
+
+mod etcd;
+mod load;
+mod own;
+mod report;
+
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use anyhow::Context as _;
+
+use crate::etcd::Etcd;
+use crate::load::{Figures, Side};
+use crate::own::Own;
+use crate::report::Report;
+
+/// How long one figure is measured.
+const SECONDS: Duration = Duration::from_millis(2000);
+const ROUNDS: usize = 3;
+const WRITERS: [usize; 4] = [1, 16, 64, 256];
+const WATCHERS: [usize; 3] = [1, 100, 1000];
+const LISTS: [usize; 3] = [500, 10_000, 100_000];
+
+struct Arguments {
+    old: PathBuf,
+    new: PathBuf,
+}
+
+fn main() -> anyhow::Result<()> {
+    let words: Vec<String> = std::env::args().collect();
+    if let Some(at) = words.iter().position(|word| word == "--fill") {
+        let objects = words.get(at + 2).and_then(|count| count.parse().ok()).context("--fill DIR OBJECTS")?;
+        return own::fill(Path::new(&words[at + 1]), objects);
+    }
+    if let Some(at) = words.iter().position(|word| word == "--overwrite") {
+        return own::overwrite(Path::new(&words[at + 1]));
+    }
+    let path = |flag: &str| -> anyhow::Result<PathBuf> {
+        let at = words.iter().position(|word| word == flag).with_context(|| format!("{flag} is missing"))?;
+        words.get(at + 1).map(PathBuf::from).with_context(|| format!("{flag} needs a path"))
+    };
+    let Ok(old) = path("--etcd-old") else {
+        // `cargo test --benches` only wants to know that it starts.
+        println!("use `make bench`");
+        return Ok(());
+    };
+    let arguments = Arguments { old, new: path("--etcd-new")? };
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+    runtime.block_on(run(&arguments))
+}
+
+async fn run(arguments: &Arguments) -> anyhow::Result<()> {
+    let dir = tempfile::tempdir()?;
+    let mut report = Report::default();
+    report.line(&format!("fdatasync of 2.3 KB appended: {:.0}/s", load::disk_syncs(dir.path())?));
+    creations(arguments, dir.path(), &mut report).await?;
+    reads(arguments, dir.path(), &mut report).await?;
+    watches(arguments, dir.path(), &mut report).await?;
+    memory_and_opening(arguments, dir.path(), &mut report).await?;
+    overwrites(dir.path(), &mut report)?;
+    println!("{report}");
+    Ok(())
+}
+
+/// All three, with what they are called in the tables.
+async fn sides(arguments: &Arguments, dir: &Path, what: &str) -> anyhow::Result<Vec<(&'static str, Box<dyn Side>)>> {
+    Ok(vec![
+        ("cc-ci", Box::new(Own::open(&dir.join(format!("own-{what}"))).await?) as Box<dyn Side>),
+        ("etcd new", Box::new(Etcd::start(&arguments.new, &dir.join(format!("new-{what}"))).await?)),
+        ("etcd old", Box::new(Etcd::start(&arguments.old, &dir.join(format!("old-{what}"))).await?)),
+    ])
+}
+
+async fn creations(arguments: &Arguments, dir: &Path, report: &mut Report) -> anyhow::Result<()> {
+    let sides = sides(arguments, dir, "creations").await?;
+    for writers in WRITERS {
+        let mut rounds: Vec<Vec<Figures>> = vec![Vec::new(); sides.len()];
+        for round in 0..ROUNDS {
+            for (index, (_, side)) in sides.iter().enumerate() {
+                rounds[index].push(load::creations(&**side, writers, round, SECONDS).await?);
+            }
+        }
+        let names: Vec<&str> = sides.iter().map(|(name, _)| *name).collect();
+        report.figures(&format!("creations of 1 KiB, {writers} clients"), &names, &rounds);
+    }
+    Ok(())
+}
+
+async fn reads(arguments: &Arguments, dir: &Path, report: &mut Report) -> anyhow::Result<()> {
+    let sides = sides(arguments, dir, "reads").await?;
+    let names: Vec<&str> = sides.iter().map(|(name, _)| *name).collect();
+    for (_, side) in &sides {
+        load::fill(&**side, LISTS[LISTS.len() - 1], 2048).await?;
+    }
+    let mut gets = Vec::new();
+    for (_, side) in &sides {
+        gets.push(vec![load::gets(&**side, 64, LISTS[LISTS.len() - 1], SECONDS).await?]);
+    }
+    report.figures("get, 64 clients", &names, &gets);
+    for count in LISTS {
+        let mut times = Vec::new();
+        for (_, side) in &sides {
+            let mut samples = Vec::new();
+            for _ in 0..5 {
+                let started = Instant::now();
+                let bytes = side.list(count).await?;
+                anyhow::ensure!(bytes >= count * 2048, "the list is too short: {bytes}");
+                samples.push(started.elapsed());
+            }
+            samples.sort();
+            times.push(samples[samples.len() / 2]);
+        }
+        report.times(&format!("list of {count} x 2 KiB"), &names, &times);
+    }
+    Ok(())
+}
+
+async fn watches(arguments: &Arguments, dir: &Path, report: &mut Report) -> anyhow::Result<()> {
+    let sides = sides(arguments, dir, "watches").await?;
+    let names: Vec<&str> = sides.iter().map(|(name, _)| *name).collect();
+    for watchers in WATCHERS {
+        let mut rounds = Vec::new();
+        for (_, side) in &sides {
+            rounds.push(vec![load::watch(&**side, watchers, 100).await?]);
+        }
+        report.figures(&format!("creation to event, {watchers} watchers (one event at a time)"), &names, &rounds);
+    }
+    Ok(())
+}
+
+async fn memory_and_opening(arguments: &Arguments, dir: &Path, report: &mut Report) -> anyhow::Result<()> {
+    for objects in [10_000, 100_000] {
+        let own_dir = dir.join(format!("own-memory-{objects}"));
+        let own = own::fill_elsewhere(&own_dir, objects)?;
+        let etcd_dir = dir.join(format!("new-memory-{objects}"));
+        let mut etcd = Etcd::start(&arguments.new, &etcd_dir).await?;
+        load::fill(&etcd, objects, 2048).await?;
+        let etcd_memory = etcd.memory_bytes()?;
+        report.bytes(
+            &format!("memory with {objects} x 2 KiB"),
+            &["cc-ci", "etcd new"],
+            &[own.memory_bytes, etcd_memory],
+        );
+        etcd.kill()?;
+        drop(etcd);
+        let started = Instant::now();
+        let _again = Etcd::start(&arguments.new, &etcd_dir).await?;
+        let etcd_open = started.elapsed();
+        let started = Instant::now();
+        let store = Own::open(&own_dir).await?;
+        let own_open = started.elapsed();
+        store.close().await;
+        report.times(
+            &format!("open after kill -9 with {objects} x 2 KiB"),
+            &["cc-ci", "etcd new"],
+            &[own_open, etcd_open],
+        );
+    }
+    Ok(())
+}
+
+fn overwrites(dir: &Path, report: &mut Report) -> anyhow::Result<()> {
+    let figures = own::overwrite_elsewhere(&dir.join("own-overwrites"))?;
+    report.line(&format!(
+        "1 000 000 overwrites of 100 000 x 2 KiB: {:.0}/s, disk {} MB, live {} MB, ratio {:.2}, memory {} MB",
+        figures.per_second,
+        figures.disk_bytes >> 20,
+        figures.live_bytes >> 20,
+        figures.disk_bytes as f64 / figures.live_bytes as f64,
+        figures.memory_bytes >> 20,
+    ));
+    Ok(())
+}

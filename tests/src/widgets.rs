@@ -1,0 +1,77 @@
+//! A small world of kinds for tests that need a store and no meaning: namespaces, definitions, and `Widget`.
+
+use std::path::Path;
+
+use serde_json::{Value, json};
+use store::registry::{DEFINITIONS, Origin, Registry, Resource};
+use store::request::{Body, Target, WriteOptions};
+use store::store::{OpenOptions, Store};
+
+/// Key of the resource that holds widgets.
+pub const WIDGETS: &str = "widgets.test.example.com";
+
+/// Returns the kinds that are there before any definition.
+#[must_use]
+pub fn built_in() -> Registry {
+    let kinds = [
+        ("", "Namespace", "namespaces"),
+        ("apiextensions.k8s.io", "CustomResourceDefinition", "customresourcedefinitions"),
+    ];
+    Registry::new(kinds.map(|(group, kind, plural)| {
+        let spec = json!({
+            "group": group, "scope": "Cluster", "names": {"kind": kind, "plural": plural},
+            "versions": [{"name": "v1", "served": true, "storage": true, "schema": {"openAPIV3Schema": {
+                "type": "object", "x-kubernetes-preserve-unknown-fields": true}}}],
+        });
+        let spec = serde_json::from_value(spec).expect("the definition above is well-formed");
+        Resource::compile(&spec, Origin::BuiltIn).expect("the definition above can be served")
+    }))
+}
+
+/// Opens the store in `dir`; on first use it makes the namespace `default` and the kind `Widget`.
+///
+/// # Errors
+/// What the store says.
+pub async fn open(dir: &Path) -> anyhow::Result<Store> {
+    let store = Store::open(OpenOptions::new(dir, built_in()))?;
+    ensure(&store, "namespaces", "default", json!({"metadata": {"name": "default"}})).await?;
+    ensure(&store, DEFINITIONS, WIDGETS, definition()).await?;
+    Ok(store)
+}
+
+async fn ensure(store: &Store, resource: &str, name: &str, body: Value) -> anyhow::Result<()> {
+    let registry = store.registry();
+    let resource = registry.get(resource).expect("built in");
+    if store.get(resource, name).is_none() {
+        store.create(&Target::new(resource, "", name), Body::from(body), &WriteOptions::by("test")).await?;
+    }
+    Ok(())
+}
+
+/// Returns the widget `name` as a target.
+#[must_use]
+pub fn widget(store: &Store, name: &str) -> Target {
+    Target::new(store.registry().get(WIDGETS).expect("defined at open"), "default", name)
+}
+
+/// Returns the body of the widget `name` with `spec`.
+#[must_use]
+pub fn body(name: &str, spec: Value) -> Value {
+    json!({"apiVersion": "test.example.com/v1", "kind": "Widget", "metadata": {"name": name}, "spec": spec})
+}
+
+fn definition() -> Value {
+    json!({
+        "metadata": {"name": WIDGETS},
+        "spec": {
+            "group": "test.example.com", "scope": "Namespaced", "names": {"kind": "Widget", "plural": "widgets"},
+            "versions": [{
+                "name": "v1", "served": true, "storage": true, "subresources": {"status": {}},
+                "schema": {"openAPIV3Schema": {"type": "object", "properties": {
+                    "spec": {"type": "object", "x-kubernetes-preserve-unknown-fields": true},
+                    "status": {"type": "object", "x-kubernetes-preserve-unknown-fields": true},
+                }}},
+            }],
+        },
+    })
+}
