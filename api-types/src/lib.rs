@@ -7,7 +7,13 @@
 
 pub mod condition;
 pub mod definition;
+pub mod duration_text;
+pub mod jsonpath;
 pub mod kind;
+pub mod manifest;
 pub mod meta;
+pub mod names;
 pub mod schema;
+pub mod selector;
 pub mod status;
+pub mod table;

@@ -80,25 +80,25 @@ pub struct Schema {
     pub required: Vec<String>,
     /// Known members of an object.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
-    pub properties: BTreeMap<String, Schema>,
+    pub properties: BTreeMap<String, Self>,
     /// Schema of the members of a map with free keys.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub additional_properties: Option<Box<AdditionalProperties>>,
     /// Schema of a list's items.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub items: Option<Box<Schema>>,
+    pub items: Option<Box<Self>>,
     /// All of these must hold (value validation only).
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub all_of: Vec<Schema>,
+    pub all_of: Vec<Self>,
     /// At least one of these must hold (value validation only).
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub any_of: Vec<Schema>,
+    pub any_of: Vec<Self>,
     /// Exactly one of these must hold (value validation only).
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub one_of: Vec<Schema>,
+    pub one_of: Vec<Self>,
     /// This must not hold (value validation only).
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub not: Option<Box<Schema>>,
+    pub not: Option<Box<Self>>,
     /// Keeps members that the schema does not name.
     #[serde(rename = "x-kubernetes-preserve-unknown-fields", skip_serializing_if = "Option::is_none")]
     pub preserve_unknown_fields: Option<bool>,
@@ -146,6 +146,7 @@ pub enum SchemaType {
 /// `additionalProperties`: a switch or a schema.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(untagged)]
+#[expect(clippy::large_enum_variant, reason = "a schema holds it in a box")]
 pub enum AdditionalProperties {
     /// `true` accepts any member, `false` none.
     Allowed(bool),
