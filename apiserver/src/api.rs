@@ -22,8 +22,8 @@ use crate::negotiation::Negotiated;
 use crate::pods::LogSource;
 use crate::query::{Query, default_manager};
 use crate::request::RequestInfo;
-use crate::served::Served;
 use crate::serve::Lifecycle;
+use crate::served::Served;
 
 /// The HTTP API over a store.
 pub struct Api {
@@ -101,10 +101,8 @@ impl Call {
 
 /// Returns the answer to a method that a resource does not have.
 pub(crate) fn method_not_allowed() -> Status {
-    let mut status = Status::failure(
-        Reason::MethodNotAllowed,
-        "the server does not allow this method on the requested resource",
-    );
+    let mut status =
+        Status::failure(Reason::MethodNotAllowed, "the server does not allow this method on the requested resource");
     status.details = Some(api_types::status::StatusDetails::default());
     status
 }

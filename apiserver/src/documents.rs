@@ -51,7 +51,11 @@ fn plain(document: &Document) -> Answer {
 }
 
 /// Discovery in the form that the client asked for; the content type repeats exactly what that was.
-fn discovery(call: &Call, aggregated: &std::collections::BTreeMap<&'static str, Document>, legacy: &Document) -> Answer {
+fn discovery(
+    call: &Call,
+    aggregated: &std::collections::BTreeMap<&'static str, Document>,
+    legacy: &Document,
+) -> Answer {
     let found = aggregated_discovery(call.headers())
         .and_then(|version| aggregated.get(version).map(|document| (version, document)));
     let Some((version, document)) = found else {

@@ -134,9 +134,11 @@ fn is_pretty(headers: &HeaderMap, query: &Query) -> bool {
 }
 
 fn accepts_gzip(headers: &HeaderMap) -> bool {
-    headers.get_all(ACCEPT_ENCODING).iter().filter_map(|value| value.to_str().ok()).any(|text| {
-        text.split(',').any(|coding| coding.split(';').next().unwrap_or_default().trim() == "gzip")
-    })
+    headers
+        .get_all(ACCEPT_ENCODING)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .any(|text| text.split(',').any(|coding| coding.split(';').next().unwrap_or_default().trim() == "gzip"))
 }
 
 /// Which discovery document an `Accept` header asks for: the version of `apidiscovery.k8s.io`, or the legacy lists.

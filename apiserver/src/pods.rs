@@ -99,7 +99,11 @@ pub(crate) fn check_container(run: &Value, names: &ResourceNames, container: &st
     let name = run["metadata"]["name"].as_str().unwrap_or_default();
     Err(Status::failure(
         Reason::BadRequest,
-        format!("container {container} is not valid for {} {name}: choose one of {}", names.kind.to_lowercase(), all.join(", ")),
+        format!(
+            "container {container} is not valid for {} {name}: choose one of {}",
+            names.kind.to_lowercase(),
+            all.join(", ")
+        ),
     ))
 }
 

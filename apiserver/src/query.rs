@@ -152,8 +152,7 @@ pub(crate) fn refuse(kind: OptionsKind, causes: Vec<StatusCause>) -> Result<(), 
     if causes.is_empty() {
         return Ok(());
     }
-    let names =
-        ResourceNames { group: "meta.k8s.io".to_owned(), plural: String::new(), kind: kind.name().to_owned() };
+    let names = ResourceNames { group: "meta.k8s.io".to_owned(), plural: String::new(), kind: kind.name().to_owned() };
     Err(Status::invalid(&names, "", causes))
 }
 

@@ -71,7 +71,8 @@ impl Rendering {
             Shape::Object => (self.served.list_kind(), self.served.api_version()),
             Shape::Metadata(version) => ("PartialObjectMetadataList", *version),
         };
-        format!("{{\"kind\":\"{kind}\",\"apiVersion\":\"{api_version}\",\"metadata\":{metadata},\"items\":[").into_bytes()
+        format!("{{\"kind\":\"{kind}\",\"apiVersion\":\"{api_version}\",\"metadata\":{metadata},\"items\":[")
+            .into_bytes()
     }
 
     /// Returns a list piece by piece. Objects that are shown as stored are copied once and never parsed.

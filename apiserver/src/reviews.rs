@@ -111,10 +111,12 @@ pub(crate) fn answer(call: &Call, review: &Review) -> VerbResult {
 /// A body may leave out what it is, but may not say that it is something else.
 fn check_type(object: &Value, review: &Review, api_version: &str) -> Result<(), Status> {
     if !object.is_object() {
-        let message = format!("the object provided is unrecognized (must be of type {}): a JSON object is expected", review.kind);
+        let message =
+            format!("the object provided is unrecognized (must be of type {}): a JSON object is expected", review.kind);
         return Err(Status::failure(Reason::BadRequest, message));
     }
-    let differs = |name: &str, expected: &str| object[name].as_str().is_some_and(|found| !found.is_empty() && found != expected);
+    let differs =
+        |name: &str, expected: &str| object[name].as_str().is_some_and(|found| !found.is_empty() && found != expected);
     if differs("apiVersion", api_version) {
         let message = format!(
             "the API version in the data ({}) does not match the expected API version ({api_version})",

@@ -93,9 +93,10 @@ async fn serve(api: Arc<Api>, request: Request) -> Answer {
 }
 
 fn admit(api: &Api, parts: &http::request::Parts, info: &RequestInfo, audit_id: &str) -> Result<Admitted, Status> {
-    let peer = parts.extensions.get::<Arc<Peer>>().ok_or_else(|| {
-        Status::failure(Reason::InternalError, "the connection does not say who its other end is")
-    })?;
+    let peer = parts
+        .extensions
+        .get::<Arc<Peer>>()
+        .ok_or_else(|| Status::failure(Reason::InternalError, "the connection does not say who its other end is"))?;
     api.access.admit(parts, peer, info, audit_id)
 }
 
@@ -229,7 +230,9 @@ async fn resource(call: &mut Call, served: &Served, shape: Shape) -> VerbResult 
         return Err(unsupported(served, &method));
     }
     match (shape, &method) {
-        (Shape::Collection, _) if reads && call.info.verb == "watch" && method == Method::GET => watch::watch(call, served),
+        (Shape::Collection, _) if reads && call.info.verb == "watch" && method == Method::GET => {
+            watch::watch(call, served)
+        }
         (Shape::Collection, _) if reads => list::list(call, served).await,
         (Shape::Collection, &Method::POST) | (Shape::Item, &Method::POST) => create::create(call, served).await,
         (Shape::Collection, &Method::DELETE) if &*served.resource.key == NAMESPACES => Err(method_not_allowed()),
@@ -256,7 +259,11 @@ async fn subresource(call: &mut Call, served: &Served, reads: bool) -> VerbResul
     let name = call.info.subresource.clone();
     if !has(&name) {
         let is_known = matches!(name.as_str(), "status" | "scale");
-        return if is_known { Err(Status::not_found(served.names(), &call.info.name)) } else { Ok(answer::page_not_found()) };
+        return if is_known {
+            Err(Status::not_found(served.names(), &call.info.name))
+        } else {
+            Ok(answer::page_not_found())
+        };
     }
     let method = call.parts.method.clone();
     match (name.as_str(), &method) {

@@ -5,7 +5,6 @@
 
 use std::sync::{Arc, LazyLock};
 
-use api_types::meta;
 use api_types::status::ResourceNames;
 use bytes::Bytes;
 use serde_json::Value;
@@ -122,11 +121,6 @@ impl Served {
     pub(crate) fn shows_stored_bytes(&self) -> bool {
         self.view == View::Stored
     }
-}
-
-/// Returns whether a group is ours.
-pub(crate) fn is_our_group(group: &str) -> bool {
-    group == meta::GROUP
 }
 
 fn to_bytes(value: &Value) -> Bytes {

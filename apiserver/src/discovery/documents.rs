@@ -154,11 +154,22 @@ impl Documents {
 }
 
 fn paths(groups: &[Group], openapi: &BTreeMap<String, Document>) -> Vec<String> {
-    let mut paths: Vec<String> =
-        ["/api", "/apis", "/apis/", "/healthz", "/livez", "/metrics", "/openapi/v2", "/openapi/v3", "/openapi/v3/", "/readyz", "/version"]
-            .into_iter()
-            .map(str::to_owned)
-            .collect();
+    let mut paths: Vec<String> = [
+        "/api",
+        "/apis",
+        "/apis/",
+        "/healthz",
+        "/livez",
+        "/metrics",
+        "/openapi/v2",
+        "/openapi/v3",
+        "/openapi/v3/",
+        "/readyz",
+        "/version",
+    ]
+    .into_iter()
+    .map(str::to_owned)
+    .collect();
     for group in groups {
         if group.name.is_empty() {
             paths.extend(group.versions.iter().map(|(version, _)| format!("/api/{version}")));

@@ -36,59 +36,74 @@ pub(super) fn schemas(references: &str) -> Map<String, Value> {
         schemas.insert(name, schema);
     };
     add("Time", json!({"type": "string", "format": "date-time", "description": "A moment in RFC 3339."}));
-    add("FieldsV1", json!({"type": "object", "description": "A set of fields as a tree: `f:` members, `k:` list items by key, `v:` set members."}));
+    add(
+        "FieldsV1",
+        json!({"type": "object", "description": "A set of fields as a tree: `f:` members, `k:` list items by key, `v:` set members."}),
+    );
     add("Patch", json!({"type": "object", "description": "A change to an object, in one of the patch formats."}));
     add("ObjectMeta", object_meta(&own));
-    add("ManagedFieldsEntry", json!({
-        "type": "object",
-        "description": "Which fields one manager has set, and how.",
-        "properties": {
-            "manager": text("Who set the fields."),
-            "operation": text("How: Apply or Update."),
-            "apiVersion": text("The version in which the fields are named."),
-            "time": {"description": "When the set of fields last changed.", "allOf": [{"$ref": own("Time")}]},
-            "fieldsType": text("Always FieldsV1."),
-            "fieldsV1": {"description": "The fields.", "allOf": [{"$ref": own("FieldsV1")}]},
-            "subresource": text("Through which subresource, if any."),
-        },
-    }));
-    add("OwnerReference", json!({
-        "type": "object",
-        "description": "An object whose deletion deletes this one.",
-        "required": ["apiVersion", "kind", "name", "uid"],
-        "properties": {
-            "apiVersion": text("Group and version of the owner."),
-            "kind": text("Kind of the owner."),
-            "name": text("Name of the owner."),
-            "uid": text("Identity of the owner."),
-            "controller": {"type": "boolean", "description": "Whether the owner manages this object."},
-            "blockOwnerDeletion": {"type": "boolean", "description": "Whether a foreground deletion of the owner waits for this object."},
-        },
-        "x-kubernetes-map-type": "atomic",
-    }));
-    add("ListMeta", json!({
-        "type": "object",
-        "description": "What a list says about itself.",
-        "properties": {
-            "resourceVersion": text("The state that the list shows."),
-            "continue": text("Token of the next page; empty on the last."),
-            "remainingItemCount": {"type": "integer", "format": "int64", "description": "How many objects follow."},
-            "selfLink": text("Not filled."),
-        },
-    }));
-    add("Status", json!({
-        "type": "object",
-        "description": "The answer to a request that returns no object.",
-        "properties": {
-            "apiVersion": api_version(), "kind": kind(),
-            "metadata": {"allOf": [{"$ref": own("ListMeta")}], "default": {}},
-            "status": text("Success or Failure."), "message": text("A sentence for people."),
-            "reason": text("A word for programs."),
-            "details": {"type": "object", "description": "What it is about."},
-            "code": {"type": "integer", "format": "int32", "description": "The HTTP status code."},
-        },
-        "x-kubernetes-group-version-kind": [{"group": "", "version": "v1", "kind": "Status"}],
-    }));
+    add(
+        "ManagedFieldsEntry",
+        json!({
+            "type": "object",
+            "description": "Which fields one manager has set, and how.",
+            "properties": {
+                "manager": text("Who set the fields."),
+                "operation": text("How: Apply or Update."),
+                "apiVersion": text("The version in which the fields are named."),
+                "time": {"description": "When the set of fields last changed.", "allOf": [{"$ref": own("Time")}]},
+                "fieldsType": text("Always FieldsV1."),
+                "fieldsV1": {"description": "The fields.", "allOf": [{"$ref": own("FieldsV1")}]},
+                "subresource": text("Through which subresource, if any."),
+            },
+        }),
+    );
+    add(
+        "OwnerReference",
+        json!({
+            "type": "object",
+            "description": "An object whose deletion deletes this one.",
+            "required": ["apiVersion", "kind", "name", "uid"],
+            "properties": {
+                "apiVersion": text("Group and version of the owner."),
+                "kind": text("Kind of the owner."),
+                "name": text("Name of the owner."),
+                "uid": text("Identity of the owner."),
+                "controller": {"type": "boolean", "description": "Whether the owner manages this object."},
+                "blockOwnerDeletion": {"type": "boolean", "description": "Whether a foreground deletion of the owner waits for this object."},
+            },
+            "x-kubernetes-map-type": "atomic",
+        }),
+    );
+    add(
+        "ListMeta",
+        json!({
+            "type": "object",
+            "description": "What a list says about itself.",
+            "properties": {
+                "resourceVersion": text("The state that the list shows."),
+                "continue": text("Token of the next page; empty on the last."),
+                "remainingItemCount": {"type": "integer", "format": "int64", "description": "How many objects follow."},
+                "selfLink": text("Not filled."),
+            },
+        }),
+    );
+    add(
+        "Status",
+        json!({
+            "type": "object",
+            "description": "The answer to a request that returns no object.",
+            "properties": {
+                "apiVersion": api_version(), "kind": kind(),
+                "metadata": {"allOf": [{"$ref": own("ListMeta")}], "default": {}},
+                "status": text("Success or Failure."), "message": text("A sentence for people."),
+                "reason": text("A word for programs."),
+                "details": {"type": "object", "description": "What it is about."},
+                "code": {"type": "integer", "format": "int32", "description": "The HTTP status code."},
+            },
+            "x-kubernetes-group-version-kind": [{"group": "", "version": "v1", "kind": "Status"}],
+        }),
+    );
     add("DeleteOptions", delete_options());
     add(SCALE, scale(references));
     schemas
@@ -153,7 +168,8 @@ fn delete_options() -> Value {
 }
 
 fn scale(references: &str) -> Value {
-    let number = |description: &str| json!({"type": "integer", "format": "int32", "description": description, "default": 0});
+    let number =
+        |description: &str| json!({"type": "integer", "format": "int32", "description": description, "default": 0});
     json!({
         "type": "object",
         "description": "Scale represents a scaling request for a resource.",

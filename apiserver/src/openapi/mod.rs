@@ -19,7 +19,8 @@ pub(crate) fn documents(registry: &Registry, groups: &[Group]) -> BTreeMap<Strin
     let mut documents = BTreeMap::new();
     for group in groups {
         for (version, entries) in &group.versions {
-            let prefix = if group.name.is_empty() { format!("api/{version}") } else { format!("apis/{}/{version}", group.name) };
+            let prefix =
+                if group.name.is_empty() { format!("api/{version}") } else { format!("apis/{}/{version}", group.name) };
             let mut schemas = meta::schemas(SCHEMAS);
             let mut all_paths = Map::new();
             for entry in entries {

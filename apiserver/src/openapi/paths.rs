@@ -117,7 +117,8 @@ fn path(resource: &Resource, version: &ResourceVersion, operations: &[&Operation
             } else {
                 &["application/json"]
             };
-            let content: Map<String, Value> = types.iter().map(|type_| ((*type_).to_owned(), reference(body))).collect();
+            let content: Map<String, Value> =
+                types.iter().map(|type_| ((*type_).to_owned(), reference(body))).collect();
             described["requestBody"] = json!({"content": content});
         }
         value.insert(operation.method.to_owned(), described);

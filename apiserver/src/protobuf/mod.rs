@@ -42,7 +42,8 @@ pub(crate) fn decode(bytes: &[u8]) -> Result<Value, String> {
             _ => {}
         }
     }
-    let found = TYPES.iter().find(|(version, name, _)| *name == kind && (version.is_empty() || *version == api_version));
+    let found =
+        TYPES.iter().find(|(version, name, _)| *name == kind && (version.is_empty() || *version == api_version));
     let Some((_, _, message)) = found else {
         return Err(format!("{kind:?} of {api_version:?} is not read as protobuf; send it as application/json"));
     };
@@ -164,7 +165,9 @@ fn time(bytes: &[u8], format: &str) -> Result<Option<Value>, String> {
     while let Some((number, field)) = reader.next()? {
         match (number, field) {
             (1, Field::Varint(value)) => seconds = Some(value.cast_signed()),
-            (2, Field::Varint(value)) => nanoseconds = i32::try_from(value.cast_signed()).map_err(|error| error.to_string())?,
+            (2, Field::Varint(value)) => {
+                nanoseconds = i32::try_from(value.cast_signed()).map_err(|error| error.to_string())?
+            }
             _ => {}
         }
     }

@@ -110,13 +110,21 @@ const DELETE_OPTIONS: &Message = &[
 
 const PRECONDITIONS: &Message = &[(1, "uid", TEXT_POINTER), (2, "resourceVersion", TEXT_POINTER)];
 
-const NAMESPACE: &Message =
-    &[META, (2, "spec", Kind::Message(&[(1, "finalizers", TEXT_LIST)])), (3, "status", Kind::Message(NAMESPACE_STATUS))];
+const NAMESPACE: &Message = &[
+    META,
+    (2, "spec", Kind::Message(&[(1, "finalizers", TEXT_LIST)])),
+    (3, "status", Kind::Message(NAMESPACE_STATUS)),
+];
 
 const NAMESPACE_STATUS: &Message = &[(1, "phase", Text), (2, "conditions", List(&Kind::Message(CONDITION)))];
 
-const CONDITION: &Message =
-    &[(1, "type", Text), (2, "status", Text), (4, "lastTransitionTime", Time), (5, "reason", Text), (6, "message", Text)];
+const CONDITION: &Message = &[
+    (1, "type", Text),
+    (2, "status", Text),
+    (4, "lastTransitionTime", Time),
+    (5, "reason", Text),
+    (6, "message", Text),
+];
 
 const CONFIG_MAP: &Message =
     &[META, (2, "data", TEXT_MAP), (3, "binaryData", Map(&Kind::Bytes)), (4, "immutable", BOOL_POINTER)];
@@ -241,11 +249,7 @@ const RULE: &Message = &[
 
 const LABEL_SELECTOR: &Message = &[
     (1, "matchLabels", TEXT_MAP),
-    (
-        2,
-        "matchExpressions",
-        List(&Kind::Message(&[(1, "key", Text), (2, "operator", Text), (3, "values", TEXT_LIST)])),
-    ),
+    (2, "matchExpressions", List(&Kind::Message(&[(1, "key", Text), (2, "operator", Text), (3, "values", TEXT_LIST)]))),
 ];
 
 const ROLE_BINDING: &Message = &[

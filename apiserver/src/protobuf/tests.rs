@@ -1,1 +1,1 @@
-//! placeholder
+//! Bodies as clients send them.

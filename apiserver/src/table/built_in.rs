@@ -22,7 +22,9 @@ pub(super) fn built_in_columns(group: &str, plural: &str) -> Option<Vec<Column>>
         ],
         ("", "secrets") => vec![
             name_column(),
-            text("Type", "Used to facilitate programmatic handling of secret data.", |object, _| object["type"].clone()),
+            text("Type", "Used to facilitate programmatic handling of secret data.", |object, _| {
+                object["type"].clone()
+            }),
             text("Data", "How many entries the secret holds.", |object, _| json!(count(&object["data"]))),
             age_column(),
         ],
@@ -95,11 +97,7 @@ fn event_columns() -> Vec<Column> {
             "If referring to a piece of an object instead of an entire object, this string should contain a valid JSON/Go field access statement, such as desiredState.manifest.containers[2]. For example, if the object reference is to a container within a pod, this would take on a value like: \"spec.containers{name}\" (where \"name\" refers to the name of the container that triggered the event) or if no container name is specified \"spec.containers[2]\" (container with index 2 in this pod). This syntax is chosen only to have some well-defined way of referencing a part of an object.",
             |event, _| json!(plain(&about(event)["fieldPath"])),
         ),
-        wide(
-            "Source",
-            "The component reporting this event. Should be a short machine understandable string.",
-            source,
-        ),
+        wide("Source", "The component reporting this event. Should be a short machine understandable string.", source),
         text("Message", "A human-readable description of the status of this operation.", |event, _| {
             json!(first_text([&event["message"], &event["note"]]).trim())
         }),

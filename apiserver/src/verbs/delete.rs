@@ -11,8 +11,8 @@ use crate::api::Call;
 use crate::negotiation::BodyType;
 use crate::protobuf;
 use crate::query::{OptionsKind, cause, dry_run, refuse};
-use store::registry::NAMESPACES;
 use crate::served::Served;
+use store::registry::NAMESPACES;
 
 /// Deletes the object, or marks it for those who must clean up first.
 pub(crate) async fn delete(call: &mut Call, served: &Served) -> VerbResult {
@@ -29,8 +29,7 @@ pub(crate) async fn delete(call: &mut Call, served: &Served) -> VerbResult {
     if !names.group.is_empty() {
         details["group"] = json!(names.group);
     }
-    let status =
-        json!({"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "details": details});
+    let status = json!({"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "details": details});
     let mut answer = document(200, status.to_string().into(), &call.negotiated);
     warn(&mut answer, &written.warnings);
     Ok(answer)
@@ -63,7 +62,8 @@ pub(crate) fn read_options(call: &Call) -> Result<DeleteOptions, Status> {
     let mut causes = Vec::new();
     if let Some(policy) = &document.propagation_policy {
         if document.orphan_dependents.is_some() {
-            let message = format!("Invalid value: {policy:?}: orphanDependents and deletionPropagation cannot be both set");
+            let message =
+                format!("Invalid value: {policy:?}: orphanDependents and deletionPropagation cannot be both set");
             causes.push(cause("FieldValueInvalid", "propagationPolicy", message));
         } else if propagation(policy).is_none() {
             let message = format!(
@@ -81,7 +81,8 @@ pub(crate) fn read_options(call: &Call) -> Result<DeleteOptions, Status> {
         }
     };
     refuse(OptionsKind::Delete, causes)?;
-    let by_flag = document.orphan_dependents.map(|orphan| if orphan { Propagation::Orphan } else { Propagation::Background });
+    let by_flag =
+        document.orphan_dependents.map(|orphan| if orphan { Propagation::Orphan } else { Propagation::Background });
     Ok(DeleteOptions {
         propagation: document.propagation_policy.as_deref().and_then(propagation).or(by_flag),
         uid: document.preconditions.uid,

@@ -3,6 +3,7 @@
 use api_types::status::{Reason, Status};
 use futures::stream::{self, StreamExt as _, TryStreamExt as _};
 use store::request::{DeleteOptions, Target};
+use store::store::Store;
 
 use super::delete::read_options;
 use super::list::list_request;
@@ -21,27 +22,27 @@ pub(crate) async fn delete_collection(call: &mut Call, served: &Served) -> VerbR
     let options = read_options(call)?;
     let request = list_request(call, served, list_match(&call.query)?)?;
     let list = call.api.store.list(&request)?;
-    let store = &call.api.store;
-    let options = &options;
-    stream::iter(list.objects.iter())
+    // Owned futures: the compiler cannot prove a borrowing stream to be movable between threads.
+    let deletions: Vec<_> = list
+        .objects
+        .iter()
         .map(|object| {
             let target = Target {
                 namespace: object.namespace().to_owned(),
                 name: object.name().to_owned(),
                 ..call.target(served)
             };
-            async move { delete_one(store, &target, options).await }
+            delete_one(call.api.store.clone(), target, options.clone())
         })
-        .buffer_unordered(AT_ONCE)
-        .try_collect::<Vec<()>>()
-        .await?;
+        .collect();
+    stream::iter(deletions).buffer_unordered(AT_ONCE).try_collect::<Vec<()>>().await?;
     let whole: Vec<u8> = rendering(call, served)?.list(list).flatten().collect();
     Ok(document(200, whole.into(), &call.negotiated))
 }
 
 /// Deletes one of the objects; that somebody else was faster is no error.
-async fn delete_one(store: &store::store::Store, target: &Target, options: &DeleteOptions) -> Result<(), Status> {
-    match store.delete(target, options).await {
+async fn delete_one(store: Store, target: Target, options: DeleteOptions) -> Result<(), Status> {
+    match store.delete(&target, &options).await {
         Ok(_) => Ok(()),
         Err(status) if status.reason == Some(Reason::NotFound) => Ok(()),
         Err(status) => Err(status),

@@ -49,8 +49,7 @@ async fn apply(call: &mut Call, served: &Served, part: Part) -> VerbResult {
 /// Reads the body of a server-side apply, which is YAML and therefore also JSON.
 pub(crate) fn read_apply(call: &Call) -> Result<store::request::Body, Status> {
     let bytes = call.body_bytes();
-    decode_yaml(&bytes)
-        .map_err(|why| Status::failure(Reason::BadRequest, format!("error decoding YAML: {why}")))
+    decode_yaml(&bytes).map_err(|why| Status::failure(Reason::BadRequest, format!("error decoding YAML: {why}")))
 }
 
 /// Checks what only patches have.
