@@ -5,12 +5,14 @@
 //! our kinds: that is the store's admission.
 
 pub mod access;
+pub mod admin;
 mod answer;
 pub mod api;
 pub mod audit;
 pub mod authentication;
 pub mod authorization;
 mod body;
+pub mod bootstrap;
 pub mod clock;
 pub mod config;
 pub mod data_dir;
