@@ -176,8 +176,11 @@ impl Admission<'_> {
     fn validate(&self, value: &Value, old: Option<&Value>) -> (Vec<StatusCause>, Vec<String>) {
         let rules = MetadataRules { namespaced: self.target.resource.is_namespaced(), name: self.name_grammar() };
         let (mut causes, warnings) = metadata::validate_metadata(value, old, &rules);
-        causes.extend(self.version.schema.validate(value, old));
+        causes.extend(self.version.schema.validate_structure(value, old));
         causes.extend(strategy::validate(&self.target.resource, value, old));
+        // Rules come last: whether they can be run at all depends on every other cause.
+        let rules = self.version.schema.validate_rules(value, old, &causes);
+        causes.extend(rules);
         (causes, warnings)
     }
 
