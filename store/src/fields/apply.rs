@@ -36,7 +36,7 @@ pub(super) fn apply(
     };
     let applier = Identity::applier(writer);
     let owned = claimed(&scope, configuration);
-    let mut result = merged(&scope, live.as_ref(), configuration, &ledger, applier, &owned);
+    let mut result = merged(&scope, live.as_ref(), configuration, &ledger, applier);
     let changed = compare(&scope, live.as_ref(), &result);
 
     if !force {
@@ -123,13 +123,13 @@ fn merged(
     configuration: &Value,
     ledger: &Ledger,
     applier: Identity<'_>,
-    owned: &Node,
 ) -> Value {
     let configuration = within(scope, configuration);
     let Some(live) = live else { return configuration };
     let mut result = merge(scope.root(), live.clone(), &configuration);
     if let Some(last) = ledger.fields(applier) {
-        let mut managed = owned.clone();
+        // All of the configuration counts, also what cannot be claimed: an applied empty list is not taken out again.
+        let mut managed = compare(scope, None, &configuration).gained;
         for entry in ledger.entries().iter().filter(|entry| Identity::of(entry) != applier) {
             set::unite(&mut managed, fields(entry).cloned().unwrap_or_default());
         }

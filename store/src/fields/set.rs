@@ -47,18 +47,6 @@ pub(super) fn child<'n>(node: &'n Node, key: &str) -> Option<&'n Node> {
     node.get(key).and_then(Value::as_object)
 }
 
-/// Returns whether the path `keys` is in the set.
-pub(super) fn contains(set: &Node, keys: &[&str]) -> bool {
-    let mut node = set;
-    for key in keys {
-        match child(node, key) {
-            Some(below) => node = below,
-            None => return false,
-        }
-    }
-    is_member(node)
-}
-
 /// Adds every member of `addition` to `target`.
 pub(super) fn unite(target: &mut Node, addition: Node) {
     for (key, added) in addition {
