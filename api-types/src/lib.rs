@@ -5,13 +5,21 @@
 //! Rust types in [`kinds`]; their definitions are generated from the types and registered through the same door as
 //! a definition that a user applies.
 
+pub mod condition;
 pub mod definition;
 pub mod duration_text;
+pub mod grammar;
 pub mod jsonpath;
+pub mod kind;
+pub mod kinds;
 pub mod manifest;
 pub mod meta;
 pub mod names;
+pub mod reason;
+pub mod registry;
 pub mod schema;
 pub mod selector;
 pub mod status;
+pub mod structural;
 pub mod table;
+pub mod units;
