@@ -1,1 +1,9 @@
-//! Placeholder module documentation, replaced by the crate's own in the next change.
+//! Where effects live: one folder per outside system.
+//!
+//! A port is a small trait in our own words, a real adapter, a fake that keeps state and can be told to fail, and one
+//! conformance suite that runs against both. Ports know nothing of our objects. To add one: a folder with
+//! `mod.rs` (the trait and its types), the adapter, `fake.rs` and `conformance.rs`, and a line here.
+
+pub mod clock;
+pub mod error;
+pub mod jobs;

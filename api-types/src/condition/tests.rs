@@ -32,7 +32,8 @@ fn conditions_are_sorted_by_type_and_occur_once() {
 #[test]
 fn the_summary_is_the_worst_condition_in_the_order_of_the_kind() {
     let order = [ConditionType::Configured, ConditionType::Deployed, ConditionType::Healthy];
-    let cases: [(&[(&str, ConditionStatus)], ConditionStatus, &str); 4] = [
+    type Case<'a> = (&'a [(&'a str, ConditionStatus)], ConditionStatus, &'a str);
+    let cases: [Case<'_>; 4] = [
         (
             &[
                 ("Configured", ConditionStatus::True),

@@ -260,15 +260,15 @@ pub struct Cursor {
     pub comment_id: i64,
     /// Last commit seen of each watched branch.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
-    #[schemars(extend("maxProperties" = 32))]
+    #[schemars(extend("maxProperties" = 32, "additionalProperties" = {"type": "string", "maxLength": 64}))]
     pub branches: BTreeMap<String, String>,
     /// Commit of each tag that has been seen and matches a trigger.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
-    #[schemars(extend("maxProperties" = 2000))]
+    #[schemars(extend("maxProperties" = 2000, "additionalProperties" = {"type": "string", "maxLength": 64}))]
     pub tags: BTreeMap<String, String>,
     /// When each schedule fired last, by its `cron`.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
-    #[schemars(extend("maxProperties" = 32))]
+    #[schemars(extend("maxProperties" = 32, "additionalProperties" = {"type": "string", "maxLength": 64}))]
     pub schedules: BTreeMap<String, String>,
 }
 

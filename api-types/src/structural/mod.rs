@@ -105,6 +105,10 @@ fn convert(value: &mut Value, path: &str) -> Result<(), StructuralError> {
     }
     whole_bounds(node);
     drop_defaults(node);
+    let says_what = ["type", "enum", "x-kubernetes-int-or-string", "x-kubernetes-preserve-unknown-fields"];
+    if !says_what.iter().any(|keyword| node.contains_key(*keyword)) {
+        node.insert("x-kubernetes-preserve-unknown-fields".to_owned(), Value::Bool(true));
+    }
     if let Some(unknown) = node.keys().find(|key| !is_known(key)) {
         return fail(format!("the keyword {unknown} cannot be expressed"));
     }

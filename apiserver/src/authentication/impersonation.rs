@@ -133,7 +133,8 @@ fn attempts(request: &Request) -> Vec<RequestInfo> {
     let mut questions = Vec::new();
     match request.user.strip_prefix("system:serviceaccount:").and_then(|rest| rest.split_once(':')) {
         Some((namespace, name)) => {
-            questions.push(RequestInfo { namespace: namespace.to_owned(), ..question("", "serviceaccounts", "", name) })
+            questions
+                .push(RequestInfo { namespace: namespace.to_owned(), ..question("", "serviceaccounts", "", name) });
         }
         None => questions.push(question("", "users", "", &request.user)),
     }

@@ -67,7 +67,7 @@ impl Rule {
                 for resource in &self.resources {
                     for name in names {
                         let mut atom = Self::resources(&[verb], &[group], &[resource]);
-                        atom.resource_names = name.into_iter().map(|name| (*name).clone()).collect();
+                        atom.resource_names = name.iter().map(|name| (*name).clone()).collect();
                         atoms.push(atom);
                     }
                 }

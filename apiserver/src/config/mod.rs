@@ -113,7 +113,8 @@ pub struct AuditConfig {
     pub file_bytes_max: u64,
     /// Logs put aside that are kept.
     pub files_max: usize,
-    /// First rule that matches decides how much is written. Without a match it is `Metadata`.
+    /// First rule that matches decides how much is written; without a match it is `Metadata`. The default leaves out
+    /// health probes, discovery and the renewing of leases.
     pub rules: Vec<AuditRule>,
 }
 

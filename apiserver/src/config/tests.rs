@@ -1,1 +1,88 @@
-//! Tests.
+//! What a configuration may say, and what it is told when it may not.
+
+use std::path::Path;
+
+use super::{Config, ConfigError, reference};
+
+fn parse(text: &str) -> Result<Config, ConfigError> {
+    Config::parse(text, Path::new("ccd.toml"))
+}
+
+#[test]
+fn an_empty_file_is_the_default() {
+    assert_eq!(parse("").unwrap(), Config::default());
+    Config::default().check().unwrap();
+}
+
+#[test]
+fn every_section_can_be_set() {
+    let config = parse(
+        r#"
+        [server]
+        http = ""
+        https = "0.0.0.0:443"
+        [tls]
+        names = ["ci.example.org", "192.0.2.1"]
+        [anonymous]
+        open_paths = ["/", "/badge/*"]
+        [limits]
+        rate_per_second = 0
+        [audit]
+        file_bytes_max = 4096
+        [[audit.rules]]
+        level = "RequestResponse"
+        resources = ["testruns"]
+        [log]
+        format = "json"
+        level = "debug"
+        "#,
+    )
+    .unwrap();
+    assert_eq!(config.tls.names.len(), 2);
+    assert_eq!(config.audit.rules.len(), 1);
+    let round = toml::to_string(&config).unwrap();
+    assert_eq!(parse(&round).unwrap(), config);
+}
+
+#[test]
+fn errors_name_the_line_or_the_field() {
+    let cases = [
+        "[server]\nhttp = \"127.0.0.1:1\"\nhtps = \"127.0.0.1:2\"\n",
+        "[sever]\n",
+        "[server]\ninsecure_http = \"yes\"\n",
+        "[server]\nhttp = 8080\n",
+        "[server\n",
+        "[server]\nhttps = \"example.org\"\n",
+        "[server]\ndrain_seconds = 0\n",
+        "[server]\nconnections_max = -1\n",
+        "[anonymous]\nopen_paths = [\"/api/*\"]\n",
+        "[anonymous]\nopen_paths = [\"/*\"]\n",
+        "[anonymous]\nopen_paths = [\"badge\"]\n",
+        "[limits]\nbody_bytes_max = 0\n",
+        "[limits]\nbody_bytes_total = 1\n",
+        "[limits]\nrequest_seconds = 0\n",
+        "[audit]\nfile_bytes_max = 1\n",
+        "[[audit.rules]]\nlevel = \"Everything\"\n",
+        "[log]\nformat = \"xml\"\n",
+    ];
+    let messages: Vec<String> =
+        cases.iter().map(|text| format!("{text}=> failed to {}\n", parse(text).unwrap_err())).collect();
+    insta::assert_snapshot!(messages.join("\n"));
+}
+
+#[test]
+fn a_file_that_is_not_there_says_so() {
+    let error = Config::read(Path::new("/nowhere/ccd.toml")).unwrap_err();
+    assert!(error.to_string().starts_with("read configuration /nowhere/ccd.toml: "), "{error}");
+}
+
+#[test]
+fn the_reference_page_is_up_to_date() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/config.md");
+    let page = reference::markdown();
+    if std::fs::read_to_string(&path).unwrap_or_default() != page {
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(&path, page).unwrap();
+        panic!("docs/config.md was out of date and has been written anew: look at it and commit it");
+    }
+}

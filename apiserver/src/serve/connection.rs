@@ -7,6 +7,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use axum::Router;
+use axum::body::Body;
+use futures::future::Either;
+use http::{Response, StatusCode};
 use hyper::body::Incoming;
 use hyper::{Request, service::service_fn};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
@@ -31,31 +34,36 @@ const PING_TIMEOUT: Duration = Duration::from_secs(20);
 /// Flow control: one stream's and one connection's unread request bytes.
 const STREAM_WINDOW_BYTES: u32 = 256 * 1024;
 const CONNECTION_WINDOW_BYTES: u32 = 1024 * 1024;
-const HEADERS_MAX: usize = 128;
 
 /// How connections are served; shared by all of them.
 pub(super) struct Connections {
     router: Router,
     http1: Arc<Builder<TokioExecutor>>,
     http2: Arc<Builder<TokioExecutor>>,
-    head_timeout: Duration,
+    head: HeadLimits,
     /// Ends handshakes: who has not asked anything yet loses nothing.
     stop: CancellationToken,
     /// Ends everything.
     cut: CancellationToken,
 }
 
+/// How large and how slow a request's head may be.
+#[derive(Clone, Copy)]
+struct HeadLimits {
+    timeout: Duration,
+    bytes_max: usize,
+}
+
 impl Connections {
     pub(super) fn new(router: Router, limits: &LimitsConfig, stop: CancellationToken, cut: CancellationToken) -> Self {
-        let head_timeout = Duration::from_secs(limits.header_seconds);
+        let head =
+            HeadLimits { timeout: Duration::from_secs(limits.header_seconds), bytes_max: limits.header_bytes_max };
         let mut http1 = Builder::new(TokioExecutor::new()).http1_only();
         http1
             .http1()
             .timer(TokioTimer::new())
-            .header_read_timeout(head_timeout.max(KEEP_ALIVE))
-            .max_headers(HEADERS_MAX)
-            .max_buf_size(limits.header_bytes_max)
-            .pipeline_flush(true);
+            .header_read_timeout(head.timeout.max(KEEP_ALIVE))
+            .max_buf_size(limits.header_bytes_max);
         let mut http2 = Builder::new(TokioExecutor::new()).http2_only();
         http2
             .http2()
@@ -66,7 +74,7 @@ impl Connections {
             .max_header_list_size(u32::try_from(limits.header_bytes_max).unwrap_or(u32::MAX))
             .keep_alive_interval(PING_INTERVAL)
             .keep_alive_timeout(PING_TIMEOUT);
-        Self { router, http1: Arc::new(http1), http2: Arc::new(http2), head_timeout, stop, cut }
+        Self { router, http1: Arc::new(http1), http2: Arc::new(http2), head, stop, cut }
     }
 
     /// Returns the whole life of a connection. Errors end it and are nobody else's business.
@@ -77,15 +85,15 @@ impl Connections {
         tls: Option<Arc<ServerConfig>>,
         watcher: Watcher,
     ) -> impl Future<Output = ()> + Send + 'static {
-        let (router, head_timeout) = (self.router.clone(), self.head_timeout);
+        let (router, head) = (self.router.clone(), self.head);
         let (stop, cut) = (self.stop.clone(), self.cut.clone());
         let (http1, http2) = (Arc::clone(&self.http1), Arc::clone(&self.http2));
         async move {
             let Some(tls) = tls else {
                 let peer = Arc::new(Peer { address, encrypted: false, certificate: None });
-                return drive(stream, &http1, router, peer, watcher, &cut, head_timeout).await;
+                return drive(stream, &http1, router, peer, watcher, &cut, head).await;
             };
-            let handshake = tokio::time::timeout(head_timeout, TlsAcceptor::from(tls).accept(stream));
+            let handshake = tokio::time::timeout(head.timeout, TlsAcceptor::from(tls).accept(stream));
             let stream = tokio::select! {
                 result = handshake => match result {
                     Ok(Ok(stream)) => stream,
@@ -105,9 +113,20 @@ impl Connections {
             };
             let peer = Arc::new(Peer { address, encrypted: true, certificate });
             let builder = if http2_chosen { &http2 } else { &http1 };
-            drive(stream, builder, router, peer, watcher, &cut, head_timeout).await;
+            drive(stream, builder, router, peer, watcher, &cut, head).await;
         }
     }
+}
+
+fn head_bytes(request: &Request<Incoming>) -> usize {
+    let line = request.uri().path().len() + request.uri().query().map_or(0, str::len);
+    request.headers().iter().fold(line, |sum, (name, value)| sum + name.as_str().len() + value.len() + 4)
+}
+
+fn head_too_large() -> Response<Body> {
+    let mut response = Response::new(Body::from("the request's head is too large\n"));
+    *response.status_mut() = StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE;
+    response
 }
 
 /// How long an HTTP/1.1 connection may rest between two requests; the same timer also bounds a later request's head.
@@ -120,23 +139,29 @@ async fn drive<S>(
     peer: Arc<Peer>,
     watcher: Watcher,
     cut: &CancellationToken,
-    head_timeout: Duration,
+    head: HeadLimits,
 ) where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let begun = Arc::new(AtomicBool::new(false));
+    let head_bytes_max = head.bytes_max;
     let service = {
         let (begun, peer) = (Arc::clone(&begun), Arc::clone(&peer));
         service_fn(move |mut request: Request<Incoming>| {
             begun.store(true, Ordering::Relaxed);
-            request.extensions_mut().insert(Arc::clone(&peer));
-            router.clone().call(request)
+            // The library bounds its buffer, which may hold more than one head.
+            if head_bytes(&request) > head_bytes_max {
+                Either::Left(std::future::ready(Ok(head_too_large())))
+            } else {
+                request.extensions_mut().insert(Arc::clone(&peer));
+                Either::Right(router.clone().call(request))
+            }
         })
     };
-    let connection = builder.serve_connection_with_upgrades(TokioIo::new(stream), service).into_owned();
+    let connection = builder.serve_connection(TokioIo::new(stream), service).into_owned();
     let mut connection = std::pin::pin!(watcher.watch(connection));
     let silent = async {
-        tokio::time::sleep(head_timeout).await;
+        tokio::time::sleep(head.timeout).await;
         if begun.load(Ordering::Relaxed) {
             std::future::pending::<()>().await;
         }

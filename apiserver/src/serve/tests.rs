@@ -1,1 +1,365 @@
-//! Tests.
+//! Real sockets: protocols, silence, floods, and the end.
+
+use std::os::unix::ffi::OsStrExt as _;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use axum::Extension;
+use axum::Router;
+use axum::body::Body;
+use axum::routing::get;
+use bytes::Bytes;
+use futures::StreamExt as _;
+use http_body_util::{BodyExt as _, Empty};
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+use tokio::sync::Notify;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use super::systemd::{Notice, notify};
+use super::{BindError, Drained, Lifecycle, Listeners, Server};
+use crate::authentication::Peer;
+use crate::clock::Clock;
+use crate::config::{LimitsConfig, ServerConfig};
+use crate::metrics::Metrics;
+use crate::tls::Pki;
+
+/// A server on free ports with a few routes.
+struct World {
+    http: std::net::SocketAddr,
+    https: std::net::SocketAddr,
+    pki: Arc<Pki>,
+    lifecycle: Lifecycle,
+    stop: CancellationToken,
+    entered: Arc<Notify>,
+    release: Arc<Notify>,
+    metrics: Metrics,
+    running: JoinHandle<Drained>,
+    _directory: tempfile::TempDir,
+}
+
+#[expect(clippy::disallowed_methods, reason = "the TLS library looks at the machine's clock")]
+fn clock() -> Clock {
+    Clock::new(jiff::Timestamp::now)
+}
+
+async fn world(config: ServerConfig, limits: LimitsConfig) -> World {
+    let directory = tempfile::tempdir().unwrap();
+    let pki = Arc::new(Pki::open(directory.path(), &[], true, clock()).unwrap());
+    let listeners = Listeners::bind(&config).await.unwrap();
+    let (http, https) = listeners.addresses();
+    let lifecycle = Lifecycle::default();
+    let (entered, release) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+    let metrics = Metrics::new();
+    let server = Server {
+        listeners,
+        router: router(&lifecycle, &entered, &release),
+        pki: Some(Arc::clone(&pki)),
+        config,
+        limits,
+        lifecycle: lifecycle.clone(),
+        metrics: metrics.clone(),
+    };
+    let stop = CancellationToken::new();
+    let running = tokio::spawn(server.run(stop.clone()));
+    let (http, https) = (http.unwrap(), https.unwrap());
+    World { http, https, pki, lifecycle, stop, entered, release, metrics, running, _directory: directory }
+}
+
+/// `/peer` names the caller, `/slow` waits to be released, `/watch` streams until the drain.
+fn router(lifecycle: &Lifecycle, entered: &Arc<Notify>, release: &Arc<Notify>) -> Router {
+    let (entered, release, streams_end) = (Arc::clone(entered), Arc::clone(release), lifecycle.streams_end.clone());
+    let again = Arc::clone(&entered);
+    Router::new()
+        .route(
+            "/peer",
+            get(|Extension(peer): Extension<Arc<Peer>>| async move {
+                let user = peer.certificate.as_ref().map_or("-", |certificate| &certificate.user.name);
+                format!("encrypted={} user={user}", peer.encrypted)
+            }),
+        )
+        .route(
+            "/slow",
+            get(move || async move {
+                entered.notify_one();
+                release.notified().await;
+                "done"
+            }),
+        )
+        .route(
+            "/watch",
+            get(move || async move {
+                again.notify_one();
+                let first = futures::stream::iter([Ok::<_, std::io::Error>(Bytes::from_static(b"first\n"))]);
+                let end = async move {
+                    streams_end.cancelled().await;
+                    Ok(Bytes::from_static(b"last\n"))
+                };
+                Body::from_stream(first.chain(futures::stream::once(end)))
+            }),
+        )
+}
+
+fn config() -> ServerConfig {
+    ServerConfig {
+        http: "127.0.0.1:0".to_owned(),
+        https: "127.0.0.1:0".to_owned(),
+        drain_seconds: 5,
+        ..ServerConfig::default()
+    }
+}
+
+fn limits() -> LimitsConfig {
+    LimitsConfig { header_seconds: 1, ..LimitsConfig::default() }
+}
+
+impl World {
+    async fn tls(&self, alpn: &[u8], identity: Option<(String, String)>) -> tokio_rustls::client::TlsStream<TcpStream> {
+        use rustls::pki_types::pem::PemObject as _;
+        use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+        let mut roots = rustls::RootCertStore::empty();
+        roots.add(CertificateDer::from_pem_slice(self.pki.authorities_pem().as_bytes()).unwrap()).unwrap();
+        let builder =
+            rustls::ClientConfig::builder_with_provider(Arc::new(rustls::crypto::aws_lc_rs::default_provider()))
+                .with_safe_default_protocol_versions()
+                .unwrap()
+                .with_root_certificates(roots);
+        let mut config = match identity {
+            None => builder.with_no_client_auth(),
+            Some((certificate, key)) => builder
+                .with_client_auth_cert(
+                    vec![CertificateDer::from_pem_slice(certificate.as_bytes()).unwrap()],
+                    PrivateKeyDer::from_pem_slice(key.as_bytes()).unwrap(),
+                )
+                .unwrap(),
+        };
+        config.alpn_protocols = vec![alpn.to_vec()];
+        let stream = TcpStream::connect(self.https).await.unwrap();
+        let name = ServerName::try_from("localhost").unwrap();
+        tokio_rustls::TlsConnector::from(Arc::new(config)).connect(name, stream).await.unwrap()
+    }
+
+    async fn end(self) -> Drained {
+        self.stop.cancel();
+        self.running.await.unwrap()
+    }
+}
+
+async fn send(stream: &mut (impl tokio::io::AsyncWrite + Unpin), path: &str) {
+    stream.write_all(format!("GET {path} HTTP/1.1\r\nhost: x\r\n\r\n").as_bytes()).await.unwrap();
+}
+
+/// Reads until the text holds `wanted`; the end of the stream before that is a failure.
+async fn read_until(stream: &mut (impl tokio::io::AsyncRead + Unpin), wanted: &str) -> String {
+    let mut text = String::new();
+    let mut buffer = [0; 4096];
+    while !text.contains(wanted) {
+        let count = stream.read(&mut buffer).await.unwrap();
+        assert_ne!(count, 0, "ended before {wanted:?}: {text:?}");
+        text.push_str(&String::from_utf8_lossy(&buffer[..count]));
+    }
+    text
+}
+
+async fn read_to_end(stream: &mut (impl tokio::io::AsyncRead + Unpin)) -> String {
+    let mut bytes = Vec::new();
+    // A reset is an end too.
+    let _ = stream.read_to_end(&mut bytes).await;
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
+#[tokio::test]
+async fn every_protocol_reaches_the_router_with_its_peer() {
+    let world = world(config(), limits()).await;
+    let mut plain = TcpStream::connect(world.http).await.unwrap();
+    for _ in 0..2 {
+        send(&mut plain, "/peer").await;
+        read_until(&mut plain, "encrypted=false user=-").await;
+    }
+    let identity = world.pki.issue_client("jane", &[], Duration::from_secs(600)).unwrap();
+    let mut first = world.tls(b"http/1.1", Some(identity.clone())).await;
+    send(&mut first, "/peer").await;
+    read_until(&mut first, "encrypted=true user=jane").await;
+    let second = world.tls(b"h2", Some(identity)).await;
+    let (mut sender, connection) =
+        hyper::client::conn::http2::handshake::<_, _, Empty<Bytes>>(TokioExecutor::new(), TokioIo::new(second))
+            .await
+            .unwrap();
+    let connection = tokio::spawn(connection);
+    let request = || http::Request::get("https://localhost/peer").body(Empty::new()).unwrap();
+    let answers = futures::future::join_all((0..1200).map(|_| sender.send_request(request()))).await;
+    for answer in answers {
+        let body = answer.unwrap().into_body().collect().await.unwrap().to_bytes();
+        assert_eq!(body, "encrypted=true user=jane");
+    }
+    assert!(world.metrics.render().contains("cc_api_connections 3"));
+    drop((sender, first, plain));
+    let _ = connection.await;
+    assert_eq!(world.end().await, Drained::Clean);
+}
+
+#[tokio::test]
+async fn silent_and_slow_clients_are_closed() {
+    let world = world(config(), limits()).await;
+    let begun = Instant::now();
+    let mut silent = TcpStream::connect(world.http).await.unwrap();
+    let mut silent_tls = TcpStream::connect(world.https).await.unwrap();
+    let mut silent_after_handshake = world.tls(b"http/1.1", None).await;
+    let mut silent_http2 = world.tls(b"h2", None).await;
+    let mut half = TcpStream::connect(world.http).await.unwrap();
+    half.write_all(b"GET /peer HTTP/1.1\r\nhost: x\r\nx-slow: ").await.unwrap();
+    tokio::join!(
+        read_to_end(&mut silent),
+        read_to_end(&mut silent_tls),
+        read_to_end(&mut silent_after_handshake),
+        read_to_end(&mut silent_http2),
+        read_to_end(&mut half),
+    );
+    assert!(begun.elapsed() < Duration::from_secs(4), "{:?}", begun.elapsed());
+    // Who has brought one request is not silent.
+    let mut busy = TcpStream::connect(world.http).await.unwrap();
+    send(&mut busy, "/slow").await;
+    world.entered.notified().await;
+    let mut later = TcpStream::connect(world.http).await.unwrap();
+    assert_eq!(read_to_end(&mut later).await, "", "closed in silence, after the busy one's time was over too");
+    world.release.notify_one();
+    read_until(&mut busy, "done").await;
+    drop(busy);
+    assert_eq!(world.end().await, Drained::Clean);
+}
+
+#[tokio::test]
+async fn floods_of_headers_are_refused() {
+    let world = world(config(), limits()).await;
+    let mut many = TcpStream::connect(world.http).await.unwrap();
+    let mut request = String::from("GET /peer HTTP/1.1\r\nhost: x\r\n");
+    for number in 0..200 {
+        request.push_str(&format!("x-{number}: y\r\n"));
+    }
+    many.write_all(format!("{request}\r\n").as_bytes()).await.unwrap();
+    let answer = read_to_end(&mut many).await;
+    assert!(answer.starts_with("HTTP/1.1 431 "), "{answer}");
+    let mut large = TcpStream::connect(world.http).await.unwrap();
+    let head =
+        format!("GET /peer HTTP/1.1\r\nhost: x\r\nconnection: close\r\nx-large: {}\r\n\r\n", "y".repeat(100_000));
+    // The server may close before all is written.
+    let _ = large.write_all(head.as_bytes()).await;
+    let answer = read_to_end(&mut large).await;
+    assert!(answer.is_empty() || answer.starts_with("HTTP/1.1 431 "), "{answer}");
+    for garbage in [
+        &b"\0\0\0\0\r\n\r\n"[..],
+        b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+        b"GET / HTTP/9.9\r\n\r\n",
+        b"\x16\x03\x01\x02\x00",
+    ] {
+        let mut stream = TcpStream::connect(world.http).await.unwrap();
+        let _ = stream.write_all(garbage).await;
+        let _ = stream.shutdown().await;
+        let answer = read_to_end(&mut stream).await;
+        assert!(answer.is_empty() || answer.starts_with("HTTP/1.1 4") || answer.starts_with("HTTP/1.1 5"), "{answer}");
+    }
+    let mut fine = TcpStream::connect(world.http).await.unwrap();
+    send(&mut fine, "/peer").await;
+    read_until(&mut fine, "encrypted=false").await;
+    drop(fine);
+    assert_eq!(world.end().await, Drained::Clean);
+}
+
+#[tokio::test]
+async fn one_connection_too_many_is_closed_at_once() {
+    let world = world(ServerConfig { connections_max: 2, ..config() }, limits()).await;
+    let mut held = Vec::new();
+    for _ in 0..2 {
+        let mut stream = TcpStream::connect(world.http).await.unwrap();
+        send(&mut stream, "/peer").await;
+        read_until(&mut stream, "encrypted=false").await;
+        held.push(stream);
+    }
+    let mut third = TcpStream::connect(world.http).await.unwrap();
+    assert_eq!(read_to_end(&mut third).await, "");
+    assert!(world.metrics.render().contains("cc_api_connections_refused_total 1"));
+    drop(held);
+    assert_eq!(world.end().await, Drained::Clean);
+}
+
+#[tokio::test]
+async fn a_drain_finishes_requests_and_ends_streams() {
+    let world = world(config(), limits()).await;
+    world.lifecycle.health.set_started();
+    let mut slow = TcpStream::connect(world.http).await.unwrap();
+    send(&mut slow, "/slow").await;
+    world.entered.notified().await;
+    let mut watch = world.tls(b"http/1.1", None).await;
+    send(&mut watch, "/watch").await;
+    world.entered.notified().await;
+    read_until(&mut watch, "first").await;
+    let mut idle = TcpStream::connect(world.http).await.unwrap();
+    send(&mut idle, "/peer").await;
+    read_until(&mut idle, "encrypted=false").await;
+    assert_eq!(world.lifecycle.health.answer("/readyz", None).unwrap().code, 200);
+    world.stop.cancel();
+    let rest = read_to_end(&mut watch).await;
+    assert!(rest.contains("last\n") && rest.ends_with("0\r\n\r\n"), "the stream ends, it is not cut: {rest:?}");
+    assert_eq!(world.lifecycle.health.answer("/readyz", None).unwrap().code, 500);
+    assert_eq!(world.lifecycle.health.answer("/livez", None).unwrap().code, 200);
+    assert_eq!(read_to_end(&mut idle).await, "");
+    assert!(TcpStream::connect(world.http).await.is_err(), "nobody new is let in");
+    world.release.notify_one();
+    let answer = read_to_end(&mut slow).await;
+    assert!(answer.starts_with("HTTP/1.1 200 ") && answer.ends_with("done"), "{answer}");
+    assert_eq!(world.running.await.unwrap(), Drained::Clean);
+}
+
+#[tokio::test]
+async fn a_request_that_never_ends_is_cut_off_in_time() {
+    let world = world(ServerConfig { drain_seconds: 2, ..config() }, limits()).await;
+    let mut stuck = TcpStream::connect(world.http).await.unwrap();
+    send(&mut stuck, "/slow").await;
+    world.entered.notified().await;
+    let begun = Instant::now();
+    world.stop.cancel();
+    assert_eq!(world.running.await.unwrap(), Drained::CutOff(1));
+    assert!(begun.elapsed() < Duration::from_secs(2), "{:?}", begun.elapsed());
+    assert_eq!(read_to_end(&mut stuck).await, "");
+}
+
+#[tokio::test]
+async fn addresses_are_checked_before_anything_is_bound() {
+    let with = |http: &str, https: &str, insecure_http| ServerConfig {
+        http: http.to_owned(),
+        https: https.to_owned(),
+        insecure_http,
+        ..ServerConfig::default()
+    };
+    let refused = async |config| Listeners::bind(&config).await.unwrap_err();
+    assert!(matches!(refused(with("0.0.0.0:0", "", false)).await, BindError::Insecure(_)));
+    assert!(matches!(refused(with("[::]:0", "", false)).await, BindError::Insecure(_)));
+    assert!(matches!(refused(with("", "", false)).await, BindError::Nothing));
+    assert!(matches!(refused(with("localhost", "", false)).await, BindError::Address { .. }));
+    let open = Listeners::bind(&with("0.0.0.0:0", "", true)).await.unwrap();
+    let taken = open.addresses().0.unwrap();
+    let error = refused(with(&taken.to_string(), "", true)).await.to_string();
+    assert!(error.starts_with(&format!("listen on {taken}: ")) && error.contains("--http"), "{error}");
+    assert!(Listeners::bind(&with("127.0.0.1:0", "[::1]:0", false)).await.is_ok());
+}
+
+#[test]
+fn systemd_is_told() {
+    use std::os::linux::net::SocketAddrExt as _;
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("notify");
+    let socket = std::os::unix::net::UnixDatagram::bind(&path).unwrap();
+    let mut buffer = [0; 256];
+    notify(path.as_os_str(), Notice::Ready).unwrap();
+    let count = socket.recv(&mut buffer).unwrap();
+    assert_eq!(&buffer[..count], b"READY=1\nSTATUS=serving\n");
+    let name = format!("ccd-test-{}", std::process::id());
+    let address = std::os::unix::net::SocketAddr::from_abstract_name(&name).unwrap();
+    let socket = std::os::unix::net::UnixDatagram::bind_addr(&address).unwrap();
+    notify(std::ffi::OsStr::from_bytes(format!("@{name}").as_bytes()), Notice::Stopping).unwrap();
+    let count = socket.recv(&mut buffer).unwrap();
+    assert!(buffer[..count].starts_with(b"STOPPING=1\n"));
+    assert!(notify(directory.path().join("none").as_os_str(), Notice::Ready).is_err());
+}

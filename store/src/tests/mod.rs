@@ -5,6 +5,7 @@ mod collector;
 mod concurrency;
 mod lists;
 mod model;
+mod publication;
 mod space;
 mod watches;
 mod writes;

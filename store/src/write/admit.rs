@@ -95,7 +95,7 @@ impl Admission<'_> {
         if tracking == Tracking::Compare {
             fields::track_update(&self.writer(), None, &mut value);
         }
-        self.complete(value, warnings)
+        self.complete(value, None, warnings)
     }
 
     /// Turns a decoded body, or the result of a patch, into the next version of `old`.
@@ -126,7 +126,7 @@ impl Admission<'_> {
         if tracking == Tracking::Compare {
             fields::track_update(&self.writer(), Some(old), &mut value);
         }
-        self.complete(value, warnings)
+        self.complete(value, Some(old), warnings)
     }
 
     /// Returns who writes, for the bookkeeping of fields.
@@ -176,8 +176,11 @@ impl Admission<'_> {
     fn validate(&self, value: &Value, old: Option<&Value>) -> (Vec<StatusCause>, Vec<String>) {
         let rules = MetadataRules { namespaced: self.target.resource.is_namespaced(), name: self.name_grammar() };
         let (mut causes, warnings) = metadata::validate_metadata(value, old, &rules);
-        causes.extend(self.version.schema.validate(value, old));
+        causes.extend(self.version.schema.validate_structure(value, old));
         causes.extend(strategy::validate(&self.target.resource, value, old));
+        // Rules come last: whether they can be run at all depends on every other cause.
+        let rules = self.version.schema.validate_rules(value, old, &causes);
+        causes.extend(rules);
         (causes, warnings)
     }
 
@@ -198,22 +201,25 @@ impl Admission<'_> {
         Err(Status::invalid(&self.target.resource.names, name, causes))
     }
 
-    fn complete(&self, mut value: Value, warnings: Vec<String>) -> Result<Admitted, Status> {
+    fn complete(&self, mut value: Value, old: Option<&Value>, warnings: Vec<String>) -> Result<Admitted, Status> {
+        if let Some(veto) = &self.options.veto {
+            veto.check(&value, old)?;
+        }
         value["apiVersion"] = Value::String(self.target.resource.storage_version().api_version.clone());
         let registry = strategy::registry_change(&self.target.resource, &value)
             .map_err(|causes| self.refuse(&value, causes).expect_err("there is a cause"))?;
         Ok(Admitted { value, warnings, registry })
     }
 
+    /// Returns whether anything but metadata, and the status where it is written apart, differs.
     fn changes_desired_state(&self, old: &Value, new: &Value) -> bool {
-        let ignores = |name: &str| {
-            name == "metadata" || name == "apiVersion" || name == "kind" || (name == "status" && self.has_status())
+        let counts = |name: &str| {
+            !matches!(name, "metadata" | "apiVersion" | "kind") && !(name == "status" && self.has_status())
         };
-        let desired = |value: &Value| -> Vec<(String, Value)> {
-            let members = value.as_object().into_iter().flatten();
-            members.filter(|(name, _)| !ignores(name)).map(|(name, member)| (name.clone(), member.clone())).collect()
+        let differs = |from: &Value, to: &Value| {
+            from.as_object().into_iter().flatten().any(|(name, member)| counts(name) && to.get(name) != Some(member))
         };
-        self.part != Part::Status && desired(old) != desired(new)
+        self.part != Part::Status && (differs(old, new) || differs(new, old))
     }
 
     fn strict_error(&self, complaints: &[String], value: &Value, source: Source) -> Status {
@@ -275,6 +281,27 @@ pub(super) fn namespace_gone(state: &State, resource: &Resource, namespace: &str
         }];
     }
     status
+}
+
+/// Returns whether two versions of an object differ in nothing but `resourceVersion` and the version they are seen through.
+pub(super) fn is_same(old: &Value, new: &Value) -> bool {
+    let (Some(old), Some(new)) = (old.as_object(), new.as_object()) else { return false };
+    let same_metadata = |old: &Value, new: &Value| match (old.as_object(), new.as_object()) {
+        (Some(old), Some(new)) => {
+            let without_version =
+                |map: &Map<String, Value>| map.len() - usize::from(map.contains_key("resourceVersion"));
+            without_version(old) == without_version(new)
+                && new.iter().all(|(name, member)| name == "resourceVersion" || old.get(name) == Some(member))
+        }
+        _ => false,
+    };
+    old.len() == new.len()
+        && new.iter().all(|(name, member)| match (name.as_str(), old.get(name)) {
+            (_, None) => false,
+            ("apiVersion", Some(_)) => true,
+            ("metadata", Some(metadata)) => same_metadata(metadata, member),
+            (_, Some(before)) => before == member,
+        })
 }
 
 /// Returns whether the status is written apart from the rest.

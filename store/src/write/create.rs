@@ -30,7 +30,7 @@ impl Store {
         let version = target.resource_version()?;
         let now = self.now_text();
         let admission = Admission { target, version, options, part: Part::Whole, now: &now };
-        let (mut value, mut warnings) = admission.decode(body, Source::Body)?;
+        let (value, warnings) = admission.decode(body, Source::Body)?;
         self.check_namespace(target)?;
         if value["metadata"]["resourceVersion"].as_str().is_some_and(|version| !version.is_empty()) {
             return Err(Status::failure(
@@ -38,25 +38,28 @@ impl Store {
                 "resourceVersion should not be set on objects to be created",
             ));
         }
-        let prefix = generate_prefix(&admission, &value)?;
-        for attempt in 1.. {
-            if let Some(prefix) = &prefix {
-                value["metadata"]["name"] = Value::String(format!("{prefix}{}", self.suffix()));
-            }
-            let admitted = admission.create(value.clone(), (self.inner.sources.uid)(), Tracking::Compare)?;
-            match self.insert(target, admitted, options.dry_run).await {
-                Ok(mut written) => {
-                    warnings.append(&mut written.warnings);
-                    return Ok(Written { warnings, ..written });
-                }
-                Err(status)
-                    if status.reason == Some(Reason::AlreadyExists)
-                        && prefix.is_some()
-                        && attempt < GENERATED_NAMES_MAX => {}
-                Err(status) => return Err(status),
+        let Some(prefix) = generate_prefix(&admission, &value)? else {
+            let admitted = admission.create(value, (self.inner.sources.uid)(), Tracking::Compare)?;
+            return self.insert(target, admitted, options.dry_run).await.map(|written| written.after(warnings));
+        };
+        for _ in 1..GENERATED_NAMES_MAX {
+            match self.create_generated(&admission, &prefix, value.clone()).await {
+                Err(status) if status.reason == Some(Reason::AlreadyExists) => {}
+                other => return other.map(|written| written.after(warnings)),
             }
         }
-        unreachable!("the loop ends by returning")
+        self.create_generated(&admission, &prefix, value).await.map(|written| written.after(warnings))
+    }
+
+    async fn create_generated(
+        &self,
+        admission: &Admission<'_>,
+        prefix: &str,
+        mut value: Value,
+    ) -> Result<Written, Status> {
+        value["metadata"]["name"] = Value::String(format!("{prefix}{}", self.suffix()));
+        let admitted = admission.create(value, (self.inner.sources.uid)(), Tracking::Compare)?;
+        self.insert(admission.target, admitted, admission.options.dry_run).await
     }
 
     /// Writes an admitted object that must not be there yet.

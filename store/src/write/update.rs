@@ -152,10 +152,7 @@ impl Store {
             old["apiVersion"] = Value::String(target.resource_version()?.api_version.clone());
             let (admitted, insists) = compute(&object, &old)?;
             match self.store_next(target, &object, &old, admitted, dry_run).await? {
-                Some(mut written) => {
-                    written.warnings.splice(0..0, warnings);
-                    return Ok(written);
-                }
+                Some(written) => return Ok(written.after(warnings)),
                 None if insists == Insists::OnVersion => break,
                 None => {}
             }
@@ -175,16 +172,13 @@ impl Store {
         admitted: Admitted,
         dry_run: DryRun,
     ) -> Result<Option<Written>, Status> {
-        let Admitted { mut value, warnings, registry } = admitted;
-        let mut before = old.clone();
-        admit::metadata_of(&mut before).remove("resourceVersion");
-        before["apiVersion"] = value["apiVersion"].clone();
-        if before == value {
+        let Admitted { value, warnings, registry } = admitted;
+        if admit::is_same(old, &value) {
             return Ok(Some(Written { object: object.clone(), outcome: Outcome::Unchanged, warnings }));
         }
         let deletes = strategy::may_go(&target.resource, &value);
         let registry = if deletes { strategy::registry_removal(&target.resource, &value) } else { registry };
-        let draft = Draft::new(&target.resource.key, object.key(), &mut value);
+        let draft = Draft::new(&target.resource.key, object.key(), &value);
         draft.check_size(admit::OBJECT_BYTES_MAX)?;
         let outcome = if deletes { Outcome::Deleted } else { Outcome::Updated };
         if dry_run == DryRun::All {

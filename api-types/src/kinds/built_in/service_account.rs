@@ -16,7 +16,7 @@ pub struct ServiceAccount {
     pub metadata: ObjectMeta,
     /// Secrets of the account.
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = 256), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"]))]
+    #[schemars(length(max = 256), extend("x-kubernetes-list-type" = "atomic"))]
     pub secrets: Vec<ObjectReference>,
     /// Secrets for pulling images.
     #[serde(skip_serializing_if = "Vec::is_empty")]

@@ -1,5 +1,8 @@
 //! `/readyz`, `/livez`, `/healthz`: one line per check.
 
+#[cfg(test)]
+mod tests;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
