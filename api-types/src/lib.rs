@@ -7,6 +7,7 @@
 
 pub mod condition;
 pub mod definition;
+pub mod documentation;
 pub mod duration_text;
 pub mod grammar;
 pub mod jsonpath;
