@@ -52,7 +52,7 @@ impl Assembly {
         let options = OpenOptions::new(paths.store(), apiserver::built_in::registry());
         // Reading 100 000 objects takes a while: not on a thread that serves.
         let store = tokio::task::spawn_blocking(move || Store::open(options)).await.context("open the store")??;
-        bootstrap::prepare(&store, &api_types::kinds::definitions()).await?;
+        bootstrap::prepare(&store, &apiserver::built_in::own_definitions()).await?;
 
         let metrics = Metrics::new();
         let authorizer = Arc::new(Authorizer::new(&config.anonymous.open_paths));
