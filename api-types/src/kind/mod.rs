@@ -2,9 +2,14 @@
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use crate::condition::READY;
+use crate::definition::{PrinterColumn, Scope};
 use crate::meta::ObjectMeta;
+
+#[cfg(test)]
+mod tests;
 
 /// A kind whose spec and status are Rust types.
 pub trait Kind: Send + Sync + 'static {
@@ -16,6 +21,16 @@ pub trait Kind: Send + Sync + 'static {
     const KIND: &'static str;
     /// Lower-case plural.
     const PLURAL: &'static str;
+    /// One sentence that says what an object of this kind is.
+    const DESCRIPTION: &'static str = "";
+    /// Abbreviations for the command line.
+    const SHORT_NAMES: &'static [&'static str] = &[];
+    /// Groups that `kubectl get CATEGORY` expands.
+    const CATEGORIES: &'static [&'static str] = &["all", "cc"];
+    /// Where objects live.
+    const SCOPE: Scope = Scope::Namespaced;
+    /// JSON paths, such as `.spec.recipeRef`, that field selectors may name.
+    const SELECTABLE_FIELDS: &'static [&'static str] = &[];
     /// The one condition that sums the others up: `Ready` for things that stay, `Succeeded` for runs.
     const SUMMARY: &'static str = READY;
     /// Whether the status has conditions and `observedGeneration` as all of our kinds have (and, for instance,
@@ -25,6 +40,12 @@ pub trait Kind: Send + Sync + 'static {
     type Spec: Clone + Default + std::fmt::Debug + Send + Sync + Serialize + DeserializeOwned;
     /// The observed state.
     type Status: Clone + Default + std::fmt::Debug + Send + Sync + Serialize + DeserializeOwned;
+
+    /// Returns the columns that follow the name in a printed table.
+    #[must_use]
+    fn columns() -> Vec<PrinterColumn> {
+        Vec::new()
+    }
 
     /// Returns `plural.group`, or the plural alone for the core group: what the store calls the resource.
     #[must_use]
@@ -37,6 +58,18 @@ pub trait Kind: Send + Sync + 'static {
     fn api_version() -> String {
         if Self::GROUP.is_empty() { Self::VERSION.to_owned() } else { format!("{}/{}", Self::GROUP, Self::VERSION) }
     }
+}
+
+/// Why JSON is no object of a kind.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("failed to read a {kind}: {path}: {message}")]
+pub struct DecodeError {
+    /// The kind that was expected.
+    pub kind: &'static str,
+    /// Path of the field to blame, as `spec.triggers[0].phrase`.
+    pub path: String,
+    /// What is wrong with it.
+    pub message: String,
 }
 
 /// An object of a kind that is known at compile time.
@@ -68,6 +101,40 @@ impl<K: Kind> Object<K> {
             spec,
             status: K::Status::default(),
         }
+    }
+
+    /// Reads an object from its JSON.
+    ///
+    /// # Errors
+    /// Another kind or group, and fields whose type does not fit; the error names the field.
+    pub fn from_value(value: &Value) -> Result<Self, DecodeError> {
+        let object: Self = serde_path_to_error::deserialize(value).map_err(|error| DecodeError {
+            kind: K::KIND,
+            path: error.path().to_string(),
+            message: error.inner().to_string(),
+        })?;
+        // A group's other versions have the same shape: definitions here convert by name alone.
+        let group = object.api_version.rsplit_once('/').map_or("", |(group, _)| group);
+        if object.kind != K::KIND || group != K::GROUP {
+            let message = format!(
+                "expected {} of {}, found {} of {}",
+                K::KIND,
+                K::api_version(),
+                object.kind,
+                object.api_version
+            );
+            return Err(DecodeError { kind: K::KIND, path: "kind".to_owned(), message });
+        }
+        Ok(object)
+    }
+
+    /// Returns the object as JSON.
+    ///
+    /// # Panics
+    /// Never: specs and statuses are plain data with text keys.
+    #[must_use]
+    pub fn to_value(&self) -> Value {
+        serde_json::to_value(self).expect("specs and statuses are plain data with text keys")
     }
 
     /// Returns whether somebody has asked for the object to go.
