@@ -4,6 +4,7 @@
 //! /healthz /livez /readyz[/CHECK] /version /metrics                 open to everybody
 //! /                       every path there is
 //! /api /apis /apis/GROUP /api/v1 /apis/GROUP/VERSION                discovery
+//! /admin/backup                                                     everything there is, for administrators
 //! /openapi/v2 /openapi/v3[/api/v1 | /apis/GROUP/VERSION]            schemas
 //! BASE/PLURAL                                  GET list, watch · POST create · DELETE deletecollection
 //! BASE/PLURAL/NAME                             GET · PUT · PATCH · DELETE · POST (create)
