@@ -1,5 +1,7 @@
 //! Every kind against the validator that admission uses: definitions compile, examples are good, bad fields are refused.
 
+#![expect(clippy::unwrap_used, clippy::panic, reason = "what helps a test fails as a test does")]
+
 use std::collections::BTreeMap;
 use std::path::Path;
 

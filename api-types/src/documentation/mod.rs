@@ -139,7 +139,7 @@ fn facts(node: &Schema) -> Vec<String> {
         facts.push(format!("at most {length} characters"));
     }
     if let Some(pattern) = &value.pattern {
-        facts.push(format!("matches `{}`", pattern));
+        facts.push(format!("matches `{pattern}`"));
     }
     if let Some(items) = node.max_items {
         facts.push(format!("at most {items} items"));
