@@ -1,5 +1,8 @@
 //! What a store holds from the first start on: namespaces, default roles and bindings, definitions of our kinds.
 
+#[cfg(test)]
+mod tests;
+
 use std::sync::Arc;
 
 use api_types::status::{Reason, Status};
