@@ -167,3 +167,33 @@ fn a_daemon_lives_is_backed_up_dies_and_comes_back() {
     let log = std::fs::read_to_string(root.join("audit/audit.log")).unwrap();
     assert!(log.contains(r#""verb":"create""#) && !log.contains(&admin) && !log.contains(&bob));
 }
+
+#[test]
+fn the_audit_log_holds_bodies_as_configured_but_never_secrets() {
+    let parent = tempfile::tempdir().unwrap();
+    let root = parent.path().join("data");
+    std::fs::create_dir(&root).unwrap();
+    std::fs::set_permissions(&root, std::fs::Permissions::from_mode(0o700)).unwrap();
+    std::fs::write(root.join("config.toml"), "[[audit.rules]]\nlevel = \"RequestResponse\"\n").unwrap();
+    let daemon = Daemon::start(&root);
+    let admin = daemon.token();
+    assert!(daemon.ask("POST", CONFIG_MAPS, Some(&admin), &config_map("seen")).starts_with("HTTP/1.1 201 "));
+    let secrets = "/api/v1/namespaces/default/secrets";
+    let secret = r#"{"apiVersion":"v1","kind":"Secret","metadata":{"name":"s"},"stringData":{"p":"canary-71c2"}}"#;
+    assert!(daemon.ask("POST", secrets, Some(&admin), secret).starts_with("HTTP/1.1 201 "));
+    let wrong = secret.replace("stringData", "data");
+    assert!(daemon.ask("PUT", &format!("{secrets}/s"), Some(&admin), &wrong).starts_with("HTTP/1.1 4"));
+    assert!(daemon.get(secrets, Some(&admin)).starts_with("HTTP/1.1 200 "));
+    let backup = daemon.get("/admin/backup", Some(&admin));
+    assert!(backup.contains(r#""backup":"cc-ci""#), "{backup}");
+    assert!(daemon.stop().0);
+    let log = std::fs::read_to_string(root.join("audit/audit.log")).unwrap();
+    let lines: Vec<Value> = log.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let seen = lines.iter().find(|line| line["objectRef"]["resource"] == "configmaps").unwrap();
+    assert_eq!(seen["requestObject"]["data"]["a"], "b");
+    assert_eq!(seen["responseObject"]["metadata"]["name"], "seen");
+    assert!(lines.iter().filter(|line| line["objectRef"]["resource"] == "secrets").count() >= 3);
+    for canary in ["canary-71c2", "Y2FuYXJ5LTcxYzI", admin.as_str()] {
+        assert!(!log.contains(canary), "{canary}");
+    }
+}
