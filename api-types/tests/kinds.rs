@@ -15,7 +15,7 @@ use api_types::kinds::recipe::Recipe;
 use api_types::kinds::repository::Repository;
 use api_types::kinds::test_run::TestRun;
 use api_types::manifest;
-use api_types::registry::{Definition, definitions};
+use api_types::registry::{Definition, aliases, definitions};
 use serde_json::{Value, json};
 use store::schema::CompiledSchema;
 
@@ -60,6 +60,14 @@ fn every_kind_has_an_example_that_admission_takes() {
     for (kind, schema) in schemas() {
         let found = problems(&schema, &example(&kind), None);
         assert!(found.is_empty(), "{kind}: {found:#?}");
+    }
+}
+
+#[test]
+fn the_other_face_of_an_event_can_be_served() {
+    for alias in aliases() {
+        compile(&alias.definition);
+        assert!(definitions().iter().any(|definition| definition.resource() == alias.stored_as), "{}", alias.stored_as);
     }
 }
 
