@@ -2,4 +2,6 @@
 
 mod endurance;
 mod kill;
+#[cfg(test)]
+mod simulation;
 mod tidy;

@@ -3,3 +3,4 @@
 pub mod history;
 pub mod seed;
 pub mod widgets;
+pub mod world;
