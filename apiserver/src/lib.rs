@@ -5,15 +5,38 @@
 //! our kinds: that is the store's admission.
 
 pub mod access;
+pub mod admin;
+mod answer;
+pub mod api;
 pub mod audit;
 pub mod authentication;
 pub mod authorization;
+mod body;
+pub mod bootstrap;
+pub mod built_in;
 pub mod clock;
 pub mod config;
 pub mod data_dir;
+mod discovery;
+mod documents;
+mod events;
 pub mod health;
 pub mod limits;
 pub mod metrics;
+mod negotiation;
+mod openapi;
+pub mod pods;
+mod protobuf;
+mod query;
+mod render;
 pub mod request;
+mod reviews;
+pub mod router;
+mod scale;
+mod selection;
 pub mod serve;
+mod served;
+mod table;
 pub mod tls;
+mod verbs;
+mod watch_stream;

@@ -95,7 +95,7 @@ impl Admission<'_> {
         if tracking == Tracking::Compare {
             fields::track_update(&self.writer(), None, &mut value);
         }
-        self.complete(value, warnings)
+        self.complete(value, None, warnings)
     }
 
     /// Turns a decoded body, or the result of a patch, into the next version of `old`.
@@ -126,7 +126,7 @@ impl Admission<'_> {
         if tracking == Tracking::Compare {
             fields::track_update(&self.writer(), Some(old), &mut value);
         }
-        self.complete(value, warnings)
+        self.complete(value, Some(old), warnings)
     }
 
     /// Returns who writes, for the bookkeeping of fields.
@@ -176,8 +176,11 @@ impl Admission<'_> {
     fn validate(&self, value: &Value, old: Option<&Value>) -> (Vec<StatusCause>, Vec<String>) {
         let rules = MetadataRules { namespaced: self.target.resource.is_namespaced(), name: self.name_grammar() };
         let (mut causes, warnings) = metadata::validate_metadata(value, old, &rules);
-        causes.extend(self.version.schema.validate(value, old));
+        causes.extend(self.version.schema.validate_structure(value, old));
         causes.extend(strategy::validate(&self.target.resource, value, old));
+        // Rules come last: whether they can be run at all depends on every other cause.
+        let rules = self.version.schema.validate_rules(value, old, &causes);
+        causes.extend(rules);
         (causes, warnings)
     }
 
@@ -198,7 +201,10 @@ impl Admission<'_> {
         Err(Status::invalid(&self.target.resource.names, name, causes))
     }
 
-    fn complete(&self, mut value: Value, warnings: Vec<String>) -> Result<Admitted, Status> {
+    fn complete(&self, mut value: Value, old: Option<&Value>, warnings: Vec<String>) -> Result<Admitted, Status> {
+        if let Some(veto) = &self.options.veto {
+            veto.check(&value, old)?;
+        }
         value["apiVersion"] = Value::String(self.target.resource.storage_version().api_version.clone());
         let registry = strategy::registry_change(&self.target.resource, &value)
             .map_err(|causes| self.refuse(&value, causes).expect_err("there is a cause"))?;
