@@ -5,4 +5,6 @@ mod endurance;
 mod kill;
 #[cfg(test)]
 mod simulation;
+#[cfg(test)]
+mod throughput;
 mod tidy;

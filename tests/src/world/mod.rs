@@ -53,7 +53,7 @@ use user::User;
 
 /// Longest wait of a ready key for its turn, in simulated time: the time that all others may take with all their
 /// delays.
-pub const WAIT_MAX: Duration = Duration::from_secs(15);
+pub const WAIT_MAX: Duration = Duration::from_secs(12);
 /// How long the loop has after the faults end: the longest backoff, and some.
 const SETTLE_MAX: Duration = Duration::from_mins(10);
 /// How often the end state is looked for.

@@ -75,7 +75,7 @@ impl User {
         }
         let all = 0..self.created;
         for round in 0..RESTLESS_ROUNDS {
-            let disturbed = if round == 0 { all.clone() } else { 0..RESTLESS_GADGETS.min(self.created) };
+            let disturbed = if round % 100 == 0 { all.clone() } else { 0..RESTLESS_GADGETS.min(self.created) };
             for index in disturbed {
                 let value = Value::from(round.to_string());
                 let label = |gadget: &mut Value| gadget["metadata"]["labels"] = json!({"round": value});

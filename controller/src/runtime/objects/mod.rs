@@ -9,7 +9,7 @@ pub mod store_objects;
 #[cfg(test)]
 pub(crate) mod conformance;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 use std::fmt;
 use std::sync::Arc;

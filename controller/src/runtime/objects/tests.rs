@@ -41,7 +41,7 @@ fn built_in() -> Registry {
     }))
 }
 
-async fn real(dir: &std::path::Path) -> Store {
+pub(crate) async fn real(dir: &std::path::Path) -> Store {
     let store = Store::open(OpenOptions::new(dir, built_in())).unwrap();
     let free = json!({"type": "object", "x-kubernetes-preserve-unknown-fields": true});
     let definition = json!({"metadata": {"name": WIDGETS}, "spec": {
