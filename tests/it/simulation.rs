@@ -9,7 +9,7 @@ use controller::runtime::guards::Guards;
 use tests::world::{Scenario, Summary, mutations, run};
 
 /// Object lifetimes that the whole test suite plays; `CC_LIFETIMES=100000` is the long form.
-const LIFETIMES: u64 = 30_000;
+const LIFETIMES: u64 = 15_000;
 /// Runs in which a missing guard must be noticed.
 const MUTATION_RUNS: u64 = 40;
 

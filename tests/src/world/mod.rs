@@ -131,8 +131,8 @@ impl World {
         let script = async {
             user.misbehave().await?;
             faults.end();
-            user.disturb().await?;
             user.set_right().await?;
+            user.disturb().await?;
             check_settled(&memory, &outside)?;
             lifetimes = memory.count(GADGETS) + memory.count(PARTS);
             user.delete_everything().await

@@ -24,6 +24,16 @@ const RESTLESS_ROUNDS: u64 = 700;
 const RESTLESS_GADGETS: u64 = 8;
 const NAMESPACE: &str = "default";
 
+/// How likely the flaws of a new gadget are, in percent.
+struct Chances {
+    wrong: u64,
+    poison: u64,
+    suspend: u64,
+}
+
+const FLAWED: Chances = Chances { wrong: 15, poison: 8, suspend: 10 };
+const PLAIN: Chances = Chances { wrong: 0, poison: 0, suspend: 0 };
+
 /// Somebody who works with the store directly, without faults: what is acknowledged has happened.
 pub(super) struct User {
     random: Random,
@@ -57,7 +67,7 @@ impl User {
         let deeds = self.scenario.gadgets * DEEDS_PER_GADGET;
         for deed in 0..deeds {
             if deed % DEEDS_PER_GADGET == 0 {
-                self.create().await?;
+                self.create(&FLAWED).await?;
             } else {
                 self.meddle().await?;
             }
@@ -73,9 +83,13 @@ impl User {
         if !self.scenario.seed.is_multiple_of(RESTLESS_EVERY) {
             return Ok(());
         }
-        let all = 0..self.created;
+        let first = self.created;
+        for _ in 0..RESTLESS_GADGETS {
+            self.create(&PLAIN).await?;
+        }
         for round in 0..RESTLESS_ROUNDS {
-            let disturbed = if round % 100 == 0 { all.clone() } else { 0..RESTLESS_GADGETS.min(self.created) };
+            // Now and then everybody else wants a turn too.
+            let disturbed = if round % 100 == 0 { 0..self.created } else { first..self.created };
             for index in disturbed {
                 let value = Value::from(round.to_string());
                 let label = |gadget: &mut Value| gadget["metadata"]["labels"] = json!({"round": value});
@@ -83,7 +97,7 @@ impl User {
             }
             tokio::time::sleep(Duration::from_millis(30)).await;
         }
-        Ok(())
+        self.until(unsettled_in).await
     }
 
     /// Makes everything right that a user has to make right, and waits until the loop has done its part.
@@ -117,7 +131,7 @@ impl User {
         self.until(|objects| objects.first().map(|object| format!("{} is still there", object.key))).await
     }
 
-    async fn create(&mut self) -> Result<(), String> {
+    async fn create(&mut self, chances: &Chances) -> Result<(), String> {
         let name = format!("gadget-{}", self.created);
         self.created += 1;
         let chance = |random: &mut Random, in_hundred: u64| random.below(100) < in_hundred;
@@ -129,9 +143,9 @@ impl User {
                 "gate": format!("gate-{}", self.random.below(GATE_COUNT)),
                 "parts": self.random.below(4),
                 "jobSeconds": self.random.below(30),
-                "wrong": chance(&mut self.random, 15),
-                "poison": chance(&mut self.random, 8),
-                "suspend": chance(&mut self.random, 10),
+                "wrong": chance(&mut self.random, chances.wrong),
+                "poison": chance(&mut self.random, chances.poison),
+                "suspend": chance(&mut self.random, chances.suspend),
                 "tag": 1,
             },
         });
