@@ -100,8 +100,9 @@ pub fn apply(writer: &Writer<'_>, live: Option<&Value>, configuration: &Value, f
     apply::apply(writer, live, configuration, force)
 }
 
-/// Returns whether two objects are the same but for the times of their `managedFields` entries. Writing the second
-/// over the first would change nothing that anybody asked for.
+/// Returns whether two objects are the same but for the times of their `managedFields` entries, their
+/// `resourceVersion` and the version they are seen through. Writing the second over the first would change nothing that
+/// anybody asked for.
 #[must_use]
 pub fn same_but_for_times(stored: &Value, new: &Value) -> bool {
     managed::same_but_for_times(stored, new)

@@ -5,7 +5,6 @@ mod golden;
 mod invariants;
 mod merging;
 mod ownership;
-mod speed;
 
 use api_types::schema::Schema;
 use serde_json::{Value, json};
