@@ -3,4 +3,8 @@
 mod clients;
 mod endurance;
 mod kill;
+#[cfg(test)]
+mod simulation;
+#[cfg(test)]
+mod throughput;
 mod tidy;
