@@ -2,6 +2,7 @@
 
 mod clients;
 mod endurance;
+mod hostile;
 mod kill;
 #[cfg(test)]
 mod simulation;
