@@ -5,9 +5,11 @@
 //! our kinds: that is the store's admission.
 
 pub mod access;
+pub mod admin;
 pub mod audit;
 pub mod authentication;
 pub mod authorization;
+pub mod bootstrap;
 pub mod clock;
 pub mod config;
 pub mod data_dir;

@@ -115,7 +115,7 @@ pub(crate) fn open_error(error: &EngineError) -> OpenError {
         EngineError::Locked { .. } => OpenError::Locked(error.to_string()),
         EngineError::Format { .. } => OpenError::Newer(error.to_string()),
         EngineError::Corrupt(_) | EngineError::Panic(_) => OpenError::Damaged(error.to_string()),
-        EngineError::Full(_) | EngineError::Io(_) => OpenError::Io(error.to_string()),
+        EngineError::Full(_) | EngineError::Io(_) | EngineError::Invalid(_) => OpenError::Io(error.to_string()),
     }
 }
 

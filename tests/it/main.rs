@@ -1,5 +1,6 @@
 //! The one integration binary: every file beside this one is a module of it (a test checks that none is forgotten).
 
+mod clients;
 mod endurance;
 mod kill;
 mod tidy;

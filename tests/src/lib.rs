@@ -1,5 +1,6 @@
 //! What the end-to-end tests share: programs started for real, fault-injecting file systems, the simulated world.
 
+pub mod daemon;
 pub mod history;
 pub mod seed;
 pub mod widgets;

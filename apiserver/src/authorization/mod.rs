@@ -6,6 +6,7 @@
 pub mod access_review;
 pub mod defaults;
 pub mod escalation;
+pub mod follow;
 mod index;
 pub mod objects;
 pub mod rules;

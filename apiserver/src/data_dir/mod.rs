@@ -12,14 +12,16 @@
 //!   audit/             audit.log and its older parts
 //! ```
 
+pub mod administrator;
 pub mod kubeconfig;
+pub mod space;
 
 #[cfg(test)]
 mod tests;
 
 use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
 use std::io::{self, Read as _, Write as _};
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
@@ -208,8 +210,8 @@ impl DataDir {
     pub fn write_addresses(&self, http: Option<SocketAddr>, https: Option<SocketAddr>) -> Result<(), DataDirError> {
         let addresses = Addresses {
             pid: std::process::id(),
-            http: http.map(|address| format!("http://{address}")),
-            https: https.map(|address| format!("https://{address}")),
+            http: http.map(|address| format!("http://{}", reachable(address))),
+            https: https.map(|address| format!("https://{}", reachable(address))),
         };
         let mut text = serde_json::to_vec_pretty(&addresses).expect("two texts and a number always serialise");
         text.push(b'\n');
@@ -222,6 +224,17 @@ impl DataDir {
         // Missing is as good as removed; a stale file is found out by the lock.
         let _ = fs::remove_file(self.paths.addresses());
     }
+}
+
+/// Returns where a listener is reached from this machine: "every address" is none that one can connect to.
+#[must_use]
+pub fn reachable(address: SocketAddr) -> SocketAddr {
+    let ip = match address.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => IpAddr::V4(Ipv4Addr::LOCALHOST),
+        IpAddr::V6(ip) if ip.is_unspecified() => IpAddr::V6(Ipv6Addr::LOCALHOST),
+        ip => ip,
+    };
+    SocketAddr::new(ip, address.port())
 }
 
 /// Writes a file that only its owner may read: whole or not at all, and on disk when this returns.

@@ -113,3 +113,39 @@ fn the_kubeconfig_keeps_what_people_added() {
     kubeconfig::write(&path, &first).unwrap();
     assert_eq!(kubeconfig::stored_token(&path).as_deref(), Some("t1"));
 }
+
+#[test]
+fn every_address_is_reached_at_loopback() {
+    for (bound, expected) in [
+        ("0.0.0.0:1", "127.0.0.1:1"),
+        ("[::]:1", "[::1]:1"),
+        ("192.0.2.1:1", "192.0.2.1:1"),
+        ("127.0.0.1:1", "127.0.0.1:1"),
+    ] {
+        assert_eq!(super::reachable(bound.parse().unwrap()).to_string(), expected);
+    }
+}
+
+#[test]
+fn the_administrators_token_is_kept_until_it_is_nearly_over() {
+    use super::administrator::keep_kubeconfig;
+    use crate::authentication::tokens::TokenTable;
+    let parent = tempfile::tempdir().unwrap();
+    let directory = DataDir::open(&parent.path().join("data")).unwrap();
+    let paths = directory.paths();
+    let start: jiff::Timestamp = "2026-11-21T08:00:00Z".parse().unwrap();
+    let day = |number: i64| start + jiff::SignedDuration::from_hours(24 * number);
+    let keep = |now| {
+        keep_kubeconfig(paths, "https://127.0.0.1:8443", "PEM", now).unwrap();
+        kubeconfig::stored_token(&paths.kubeconfig()).unwrap()
+    };
+    let first = keep(start);
+    let user = TokenTable::open(paths.tokens()).find(&first, start).unwrap();
+    assert_eq!((user.name.as_str(), user.groups[0].as_str()), ("admin", "system:masters"));
+    assert_eq!(keep(day(300)), first);
+    let second = keep(day(306));
+    assert_ne!(second, first);
+    assert!(TokenTable::open(paths.tokens()).find(&first, day(306)).is_some(), "copies elsewhere go on for a while");
+    fs::remove_file(paths.kubeconfig()).unwrap();
+    assert_ne!(keep(day(306)), second, "a token that nobody has is made anew, twice in one second too");
+}

@@ -1,0 +1,172 @@
+//! One sled database, and what sled 0.34.7 needs to be durable. The only file that names sled.
+//!
+//! - sled's `flush` writes and calls `sync_file_range`, which does not survive a power cut: after it we call
+//!   `fdatasync` on a descriptor of our own. Errors of the disk reach that descriptor even if sled swallowed them.
+//! - sled's `flush_async` dead-locks: it is never called.
+//! - sled's timer thread would move pages and reuse their old place between two syncs, and it logs errors of the disk
+//!   and goes on: it is switched off. sled then moves pages only inside our own batches, which is enough: measured,
+//!   the file stays below twice its live rows.
+//! - sled frees a segment once what replaced it lies two segments further on, synced or not. Large segments make that
+//!   distance longer than any batch, so that nothing is overwritten before what replaces it is on disk.
+//! - Every call may panic: each runs under `catch_unwind`, also the closing.
+//! - sled keeps its lock for a moment after it was dropped: opening waits for it.
+
+use std::fs::File;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use super::{Batch, EngineError, Visit, file_error, is_full};
+
+/// Size of a log segment, in bytes. Fixed when a database is made; sled refuses to open it with another.
+pub(super) const SEGMENT_BYTES: usize = 4 << 20;
+
+/// Pause between two tries to open a database whose lock is being let go of.
+const LOCK_PAUSE: Duration = Duration::from_millis(10);
+
+/// An open database.
+pub(super) struct Database {
+    dir: PathBuf,
+    /// `None` only while it is being dropped.
+    rows: Option<sled::Db>,
+    /// Our own descriptor of sled's one data file.
+    file: File,
+}
+
+impl Database {
+    /// Opens or makes the database in `dir`; everything that was recovered or made is on disk when this returns.
+    pub(super) fn open(dir: &Path, cache_bytes: u64, lock_wait: Duration) -> Result<Self, EngineError> {
+        let config = sled::Config::new()
+            .path(dir)
+            .segment_size(SEGMENT_BYTES)
+            .cache_capacity(cache_bytes)
+            .flush_every_ms(None)
+            .use_compression(false);
+        let started = Instant::now();
+        let rows = loop {
+            match guarded(|| config.open())? {
+                Ok(rows) => break rows,
+                Err(error) if is_locked(&error) && started.elapsed() < lock_wait => pause(),
+                Err(error) => return Err(explain("open the database", &error)),
+            }
+        };
+        let path = dir.join("db");
+        let file = File::options()
+            .read(true)
+            .write(true)
+            .open(&path)
+            .map_err(|error| file_error(&format!("open {}", path.display()), &error))?;
+        let database = Self { dir: dir.to_owned(), rows: Some(rows), file };
+        database.flush()?;
+        database.sync_everything()?;
+        Ok(database)
+    }
+
+    /// Hands `batch` to sled as one atomic change. It is not on disk before [`Self::sync`].
+    pub(super) fn apply(&self, batch: &Batch) -> Result<(), EngineError> {
+        let mut rows = sled::Batch::default();
+        for (key, value) in &batch.puts {
+            rows.insert(key.as_slice(), value.as_slice());
+        }
+        for key in &batch.deletes {
+            rows.remove(key.as_slice());
+        }
+        guarded(|| self.rows().apply_batch(rows))?.map_err(|error| explain("write rows", &error))?;
+        self.flush()
+    }
+
+    /// Puts on disk what was applied. An error is final: the kernel forgets what it could not write.
+    pub(super) fn sync(&self) -> Result<(), EngineError> {
+        rustix::fs::fdatasync(&self.file)
+            .map_err(|error| EngineError::Io(format!("cannot sync the database to disk: {error}")))
+    }
+
+    /// Whether the rows are as if `batch` had been applied last.
+    pub(super) fn holds(&self, batch: &Batch) -> Result<bool, EngineError> {
+        let mut expected = std::collections::HashMap::new();
+        for (key, value) in &batch.puts {
+            expected.insert(key.as_slice(), Some(value.as_slice()));
+        }
+        for key in &batch.deletes {
+            expected.insert(key.as_slice(), None);
+        }
+        for (key, value) in expected {
+            let found = guarded(|| self.rows().get(key))?.map_err(|error| explain("read a row", &error))?;
+            if found.as_deref() != value {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    /// Shows every row to `visit`, in key order.
+    pub(super) fn scan(&self, visit: &mut Visit<'_>) -> Result<(), EngineError> {
+        let mut rows = self.rows().iter();
+        while let Some(row) = guarded(|| rows.next())? {
+            let (key, value) = row.map_err(|error| explain("read a row", &error))?;
+            visit(&key, &value)?;
+        }
+        Ok(())
+    }
+
+    /// Syncs every file of the database and the directory that names them.
+    pub(super) fn sync_everything(&self) -> Result<(), EngineError> {
+        super::layout::sync_tree(&self.dir)
+    }
+
+    /// Returns another descriptor of the data file, which outlives the database.
+    pub(super) fn descriptor(&self) -> Result<File, EngineError> {
+        self.file.try_clone().map_err(|error| file_error("copy a file descriptor", &error))
+    }
+
+    fn flush(&self) -> Result<(), EngineError> {
+        guarded(|| self.rows().flush())?.map(drop).map_err(|error| explain("write rows", &error))
+    }
+
+    fn rows(&self) -> &sled::Db {
+        self.rows.as_ref().expect("rows are taken only by drop")
+    }
+}
+
+impl Drop for Database {
+    fn drop(&mut self) {
+        let rows = self.rows.take();
+        if let Err(error) = guarded(move || drop(rows)) {
+            tracing::error!(%error, "the database did not close cleanly");
+        }
+    }
+}
+
+/// Calls sled and turns a panic into an error.
+fn guarded<T>(call: impl FnOnce() -> T) -> Result<T, EngineError> {
+    catch_unwind(AssertUnwindSafe(call)).map_err(|panic| {
+        let text = panic
+            .downcast_ref::<String>()
+            .cloned()
+            .or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned()))
+            .unwrap_or_else(|| "a panic without words".to_owned());
+        EngineError::Panic(text)
+    })
+}
+
+/// sled reports a lock that somebody else holds as an error of no particular kind.
+fn is_locked(error: &sled::Error) -> bool {
+    matches!(error, sled::Error::Io(error) if error.to_string().contains("could not acquire lock"))
+}
+
+fn explain(what: &str, error: &sled::Error) -> EngineError {
+    match error {
+        sled::Error::Io(error) if is_full(error) => EngineError::Full(format!("cannot {what}: {error}")),
+        sled::Error::Io(error) => EngineError::Io(format!("cannot {what}: {error}")),
+        sled::Error::Corruption { at, .. } => {
+            let place = at.map_or_else(String::new, |at| format!(" at {at:?}"));
+            EngineError::Corrupt(format!("cannot {what}: the database is damaged{place}"))
+        }
+        other => EngineError::Corrupt(format!("cannot {what}: {other}")),
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "sled offers nothing to wait for; the caller bounds the tries")]
+fn pause() {
+    std::thread::sleep(LOCK_PAUSE);
+}

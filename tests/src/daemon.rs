@@ -1,0 +1,186 @@
+//! The real `ccd` in a temporary directory: started, asked, killed, started again.
+
+use std::io::Read as _;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::Once;
+use std::time::{Duration, Instant};
+
+use anyhow::Context as _;
+use serde_json::Value;
+
+/// How long a daemon may take to answer; generous, because the machine may be busy.
+const READY_WITHIN: Duration = Duration::from_secs(30);
+
+/// A running `ccd serve`. Killed when dropped.
+pub struct Daemon {
+    child: Child,
+    dir: PathBuf,
+    addresses: Value,
+}
+
+impl Daemon {
+    /// Starts `ccd serve` on free ports with `dir` as its data directory and waits until it is ready.
+    ///
+    /// # Errors
+    /// When it ends or does not answer in time; the error carries what it printed.
+    pub fn start(dir: &Path) -> anyhow::Result<Self> {
+        Self::start_with(dir, &[])
+    }
+
+    /// Starts `ccd serve` with further arguments.
+    ///
+    /// # Errors
+    /// As [`Daemon::start`].
+    pub fn start_with(dir: &Path, arguments: &[&str]) -> anyhow::Result<Self> {
+        let addresses = dir.join("addresses.json");
+        if addresses.exists() {
+            std::fs::remove_file(&addresses)?;
+        }
+        let log = std::fs::OpenOptions::new().create(true).append(true).open(dir.with_extension("log"))?;
+        let child = Command::new(program("ccd"))
+            .args(["serve", "--http", "127.0.0.1:0", "--https", "127.0.0.1:0", "--data-dir"])
+            .arg(dir)
+            .args(arguments)
+            .stdin(Stdio::null())
+            .stdout(log.try_clone()?)
+            .stderr(log)
+            .spawn()?;
+        let mut daemon = Self { child, dir: dir.to_path_buf(), addresses: Value::Null };
+        let started = Instant::now();
+        while !daemon.is_ready(&addresses) {
+            if let Some(status) = daemon.child.try_wait()? {
+                anyhow::bail!("ccd ended with {status}:\n{}", daemon.log());
+            }
+            anyhow::ensure!(started.elapsed() < READY_WITHIN, "ccd is not ready:\n{}", daemon.log());
+            wait_a_moment();
+        }
+        Ok(daemon)
+    }
+
+    /// Returns what it has printed since it was first started in this directory.
+    #[must_use]
+    pub fn log(&self) -> String {
+        let mut text = String::new();
+        // A log that cannot be read is an empty one: this is for messages of failing tests.
+        let _ = std::fs::File::open(self.dir.with_extension("log")).and_then(|mut log| log.read_to_string(&mut text));
+        text
+    }
+
+    /// Returns the kubeconfig that it wrote.
+    #[must_use]
+    pub fn kubeconfig(&self) -> PathBuf {
+        self.dir.join("kubeconfig")
+    }
+
+    /// Returns the address of its HTTP listener, as `127.0.0.1:8180`.
+    #[must_use]
+    pub fn http(&self) -> &str {
+        self.addresses["http"].as_str().unwrap_or_default()
+    }
+
+    /// Returns the address of its HTTPS listener.
+    #[must_use]
+    pub fn https(&self) -> &str {
+        self.addresses["https"].as_str().unwrap_or_default()
+    }
+
+    /// Returns its process id.
+    #[must_use]
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Kills it at once, as kill -9 does.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn kill(&mut self) -> anyhow::Result<()> {
+        self.child.kill()?;
+        self.child.wait()?;
+        Ok(())
+    }
+
+    /// Asks it to stop and waits for its end.
+    ///
+    /// # Errors
+    /// When it has not ended within 15 seconds (it promises 10).
+    pub fn stop(&mut self) -> anyhow::Result<std::process::ExitStatus> {
+        Command::new("kill").args(["-TERM", &self.child.id().to_string()]).status()?;
+        let started = Instant::now();
+        loop {
+            if let Some(status) = self.child.try_wait()? {
+                return Ok(status);
+            }
+            anyhow::ensure!(started.elapsed() < Duration::from_secs(15), "ccd does not stop:\n{}", self.log());
+            wait_a_moment();
+        }
+    }
+
+    /// Runs `kubectl` with its kubeconfig, a cache of its own and `arguments`.
+    ///
+    /// # Errors
+    /// When kubectl does not run.
+    pub fn kubectl(&self, arguments: &[&str]) -> anyhow::Result<std::process::Output> {
+        Command::new("kubectl")
+            .arg("--kubeconfig")
+            .arg(self.kubeconfig())
+            .arg("--cache-dir")
+            .arg(self.dir.with_extension("kubectl-cache"))
+            .args(arguments)
+            .stdin(Stdio::null())
+            .output()
+            .context("kubectl does not run")
+    }
+
+    fn is_ready(&mut self, addresses: &Path) -> bool {
+        let Ok(text) = std::fs::read_to_string(addresses) else { return false };
+        let Ok(parsed) = serde_json::from_str(&text) else { return false };
+        self.addresses = parsed;
+        get(self.http(), "/readyz").is_some_and(|answer| answer.starts_with("HTTP/1.1 200"))
+    }
+}
+
+impl Drop for Daemon {
+    fn drop(&mut self) {
+        // It may have ended before.
+        let _ = self.kill();
+    }
+}
+
+/// Returns the path of one of our programs, built by the same cargo invocation or, when only this crate's tests were
+/// asked for, built now.
+#[must_use]
+pub fn program(name: &str) -> PathBuf {
+    static BUILT: Once = Once::new();
+    BUILT.call_once(|| {
+        let cargo = option_env!("CARGO").unwrap_or("cargo");
+        let arguments = ["build", "--quiet", "--package", "controller", "--package", "ccctl", "--bins"];
+        let status = Command::new(cargo).args(arguments).current_dir(env!("CARGO_MANIFEST_DIR")).status();
+        assert!(status.is_ok_and(|status| status.success()), "cargo {} fails", arguments.join(" "));
+    });
+    let mut path = std::env::current_exe().expect("a test has a path");
+    path.pop();
+    if path.ends_with("deps") {
+        path.pop();
+    }
+    path.join(name)
+}
+
+/// Asks for one page over plain HTTP and returns head and body, or nothing when nobody answers.
+#[must_use]
+pub fn get(address: &str, path: &str) -> Option<String> {
+    use std::io::Write as _;
+    let mut stream = std::net::TcpStream::connect(address).ok()?;
+    stream.set_read_timeout(Some(Duration::from_secs(5))).ok()?;
+    write!(stream, "GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n").ok()?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).ok()?;
+    Some(answer)
+}
+
+/// Gives way while something that announces itself to nobody happens in another process.
+#[expect(clippy::disallowed_methods, reason = "another process has no bell that rings here; callers bound the wait")]
+pub fn wait_a_moment() {
+    std::thread::sleep(Duration::from_millis(5));
+}
