@@ -212,8 +212,10 @@ impl CommandError {
             return;
         }
         let (red, cyan, reset) = if colours { ("\x1b[31m", "\x1b[36m", "\x1b[0m") } else { ("", "", "") };
-        let text = if self.status.is_some() { self.message.clone() } else { format!("error: {}", self.message) };
-        eprintln!("{red}{text}{reset}");
+        // A refusal brings its own beginning, all but the one without credentials, as with kubectl.
+        let is_refusal = self.status.as_ref().is_some_and(|status| status.reason != Some(Reason::Unauthorized));
+        let beginning = if is_refusal { "" } else { "error: " };
+        eprintln!("{red}{beginning}{}{reset}", self.message);
         for hint in &self.hints {
             eprintln!("{cyan}hint:{reset} {hint}");
         }
@@ -244,7 +246,7 @@ fn reason_word(status: &Status) -> Option<String> {
 
 fn status_message(status: &Status) -> String {
     if status.reason == Some(Reason::Unauthorized) {
-        return "error: You must be logged in to the server (Unauthorized)".to_owned();
+        return "You must be logged in to the server (Unauthorized)".to_owned();
     }
     let (Some(Reason::Invalid), Some(details)) = (status.reason, status.details.as_ref()) else {
         return format!("{}{}", prefix(status), status.message);

@@ -12,6 +12,7 @@ pub mod client;
 pub mod commands;
 pub mod config;
 pub mod discovery;
+pub mod documents;
 pub mod environment;
 pub mod error;
 pub mod fields;

@@ -50,9 +50,8 @@ impl Manifest {
         let (api_version, kind) = (text("apiVersion"), text("kind"));
         session.resource_type_of(api_version, kind).await?.ok_or_else(|| {
             CommandError::user(format!(
-                "{}: no matches for kind \"{kind}\" in version \"{api_version}\"; is its CustomResourceDefinition installed?",
-                self.source
-            ))
+                "no matches for kind \"{kind}\" in version \"{api_version}\"; is its CustomResourceDefinition installed?"
+))
             .exit_with(1)
             .hint("see the kinds there are with `ccctl api-resources`")
         })
@@ -69,8 +68,7 @@ impl Manifest {
         let own = self.object["metadata"]["namespace"].as_str().filter(|namespace| !namespace.is_empty());
         match (own, session.global.namespace.as_deref()) {
             (Some(own), Some(given)) if own != given => Err(CommandError::user(format!(
-                "{}: the namespace from the provided object \"{own}\" does not match the namespace \"{given}\"",
-                self.source
+                "the namespace from the provided object \"{own}\" does not match the namespace \"{given}\""
             ))
             .hint(format!("leave -n out, or pass '--namespace={own}'"))),
             (Some(own), _) => Ok(Some(own.to_owned())),
@@ -157,6 +155,6 @@ fn read(path: &Path) -> Result<String> {
 /// Broken YAML or JSON, or a document that is no object.
 pub fn parse(text: &str, source: &str) -> Result<Vec<Manifest>> {
     let documents = api_types::manifest::parse(text)
-        .map_err(|error| CommandError::user(format!("error parsing {source}: {error}")))?;
+        .map_err(|error| CommandError::user(format!("cannot parse {source}: {error}")))?;
     Ok(documents.into_iter().map(|document| Manifest { source: source.to_owned(), object: document.object }).collect())
 }

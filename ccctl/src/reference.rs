@@ -120,10 +120,11 @@ impl SelectionArguments {
         }
         let mut found = Vec::new();
         for manifest in self.files.read()? {
-            let resource = manifest.resource_type(session).await?;
-            let namespace = manifest.namespace(session, &resource)?;
+            let in_file = |error: CommandError| error.while_doing(&format!("error in \"{}\"", manifest.source));
+            let resource = manifest.resource_type(session).await.map_err(in_file)?;
+            let namespace = manifest.namespace(session, &resource).map_err(in_file)?;
             if manifest.name().is_empty() {
-                return Err(CommandError::user(format!("{}: metadata.name is missing", manifest.source)));
+                return Err(in_file(CommandError::user("metadata.name is missing")));
             }
             found.push(ObjectReference { resource, namespace, name: manifest.name().to_owned() });
         }

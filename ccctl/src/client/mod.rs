@@ -21,6 +21,9 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// Time to wait for an answer that has an end, unless `--request-timeout` says otherwise.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(60);
 
+/// What helps against everything that is wrong on the way.
+pub const ASK_THE_DOCTOR: &str = "look at every step of the way with `ccctl doctor`";
+
 /// A connection to one server as one user.
 pub struct Client {
     http: reqwest::Client,
@@ -227,7 +230,8 @@ impl Client {
             return CommandError::network(format!(
                 "The connection to the server {address} was refused - did you specify the right host or port?"
             ))
-            .hint("is ccd running? start it with `ccd serve`; `ccctl doctor` looks at every step of the way");
+            .hint("is ccd running? start it with `ccd serve`")
+            .hint(ASK_THE_DOCTOR);
         }
         if text.contains("certificate") || text.contains("UnknownIssuer") {
             return CommandError::network(format!("the certificate of {address} cannot be trusted: {text}")).hint(
@@ -236,10 +240,9 @@ impl Client {
         }
         if error.is_timeout() {
             return CommandError::network(format!("the server {address} did not answer: connecting took too long"))
-                .hint("look at every step of the way with `ccctl doctor`");
+                .hint(ASK_THE_DOCTOR);
         }
-        CommandError::network(format!("Unable to connect to the server {address}: {text}"))
-            .hint("look at every step of the way with `ccctl doctor`")
+        CommandError::network(format!("Unable to connect to the server {address}: {text}")).hint(ASK_THE_DOCTOR)
     }
 }
 

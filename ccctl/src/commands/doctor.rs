@@ -78,7 +78,8 @@ fn print(session: &Session, checks: &[Check]) -> Result<()> {
 }
 
 fn failed(name: &'static str, error: &CommandError) -> Check {
-    Check { name, verdict: Verdict::Failed, finding: error.message.replace('\n', " "), fix: error.hints.join("; or ") }
+    let hints = error.hints.iter().filter(|hint| !hint.contains("ccctl doctor")).cloned().collect::<Vec<_>>();
+    Check { name, verdict: Verdict::Failed, finding: error.message.replace('\n', " "), fix: hints.join("; or ") }
 }
 
 fn ok(name: &'static str, finding: impl Into<String>) -> Check {

@@ -123,7 +123,8 @@ fn check(arguments: &GetArguments, targets: &[Target]) -> Result<()> {
 async fn from_files(session: &Session, files: &FileArguments) -> Result<Vec<Target>> {
     let mut targets: Vec<Target> = Vec::new();
     for manifest in files.read()? {
-        let resource = manifest.resource_type(session).await?;
+        let in_file = |error: CommandError| error.while_doing(&format!("error in \"{}\"", manifest.source));
+        let resource = manifest.resource_type(session).await.map_err(in_file)?;
         match targets.iter_mut().find(|target| target.resource == resource) {
             Some(target) => target.names.push(manifest.name().to_owned()),
             None => targets.push(Target { resource, names: vec![manifest.name().to_owned()] }),

@@ -54,10 +54,10 @@ pub async fn run(session: &Session, arguments: TokenArguments) -> Result<Outcome
 }
 
 async fn create(session: &Session, name: &str, duration: Option<Duration>) -> Result<Outcome> {
-    let accounts = session.resource_type("serviceaccounts").await?;
-    if !accounts.has_subresource("token") {
+    let discovery = session.discovery().await?;
+    let Some(accounts) = discovery.find("serviceaccounts").filter(|accounts| accounts.has_subresource("token")) else {
         return Err(elsewhere("make tokens", &format!("ccd token create {name}")));
-    }
+    };
     let mut body = json!({"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {}});
     if let Some(duration) = duration {
         body["spec"]["expirationSeconds"] = json!(duration.as_secs());

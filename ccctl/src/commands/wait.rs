@@ -210,10 +210,10 @@ async fn wait_for(session: &Session, reference: &ObjectReference, state: &State)
         // The server words the refusal.
         (None, _) => client.json(ApiRequest::get(reference.path())).await.map(|_| ())?,
         (Some(object), _) => {
-            transitions.note(session, reference, object);
             if state.is_met(object) {
                 return report(session, reference, state);
             }
+            transitions.note(session, reference, object);
         }
     }
     let uid = present.map(|object| object["metadata"]["uid"].clone());

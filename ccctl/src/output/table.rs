@@ -77,6 +77,7 @@ impl Table {
             }
             line.extend(std::iter::repeat_n(' ', fill));
         }
+        line.truncate(line.trim_end().len());
         line.push('\n');
         line
     }

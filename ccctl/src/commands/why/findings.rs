@@ -118,6 +118,9 @@ impl Finding {
     }
 
     fn of_condition(condition: &Condition, summary: Option<&Condition>, phase: &str, now: Timestamp) -> Self {
+        if phase.is_empty() && summary.is_some_and(|summary| summary.type_ == condition.type_) {
+            return Self::of_summary(condition, now);
+        }
         let word = match (phase, summary) {
             ("", Some(summary)) if summary.status != "True" => format!("is not {}: ", summary.type_),
             ("", _) => String::new(),
@@ -142,6 +145,22 @@ impl Finding {
             details,
             reason: condition.reason.clone(),
         }
+    }
+
+    /// Tells of a summary that no other condition explains.
+    fn of_summary(condition: &Condition, now: Timestamp) -> Self {
+        let since = condition
+            .last_transition_time
+            .as_deref()
+            .map(|time| age(Some(time), now))
+            .unwrap_or_else(|| "some time".to_owned());
+        let reason = if condition.reason.is_empty() { String::new() } else { format!(" ({})", condition.reason) };
+        let (state, headline) = if condition.is_open() {
+            (State::Open, format!("has not been found {} yet, for {since}{reason}", condition.type_))
+        } else {
+            (State::Bad, format!("is not {} for {since}{reason}", condition.type_))
+        };
+        Self { state, headline, details: vec![condition.message.clone()], reason: condition.reason.clone() }
     }
 
     /// Says whether something else may explain this.
