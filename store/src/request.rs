@@ -89,14 +89,56 @@ pub struct WriteOptions {
     pub field_validation: FieldValidation,
     /// Whether everything is done but the writing.
     pub dry_run: DryRun,
+    /// Who may still refuse what would be stored.
+    pub veto: Option<Veto>,
 }
+
+/// A last word on a write: it sees what would be stored and what is stored now, and may refuse.
+///
+/// It runs inside the write, on every attempt, so that nobody can change the object between the check and the write.
+#[derive(Clone)]
+pub struct Veto(Arc<VetoFunction>);
+
+impl Veto {
+    /// Returns a veto that asks `check` with the next version of the object and the present one.
+    pub fn new(check: impl Fn(&Value, Option<&Value>) -> Result<(), Status> + Send + Sync + 'static) -> Self {
+        Self(Arc::new(check))
+    }
+
+    /// Asks.
+    ///
+    /// # Errors
+    /// What the check answers.
+    pub(crate) fn check(&self, next: &Value, present: Option<&Value>) -> Result<(), Status> {
+        (self.0)(next, present)
+    }
+}
+
+impl std::fmt::Debug for Veto {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str("Veto")
+    }
+}
+
+impl PartialEq for Veto {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+}
+
+impl Eq for Veto {}
 
 impl WriteOptions {
     /// Returns the options of a program of ours that writes as `manager`: unknown members are its bug, so they are
     /// refused.
     #[must_use]
     pub fn by(manager: &str) -> Self {
-        Self { field_manager: manager.to_owned(), field_validation: FieldValidation::Strict, dry_run: DryRun::No }
+        Self {
+            field_manager: manager.to_owned(),
+            field_validation: FieldValidation::Strict,
+            dry_run: DryRun::No,
+            veto: None,
+        }
     }
 }
 
@@ -136,6 +178,12 @@ impl Part {
     }
 }
 
+/// Computes the next version of an object from the present one.
+pub type PatchFunction = dyn Fn(&Value) -> Result<Value, Status> + Send + Sync;
+
+/// Refuses a write for reasons of its own; it sees the new version and the old one.
+pub type VetoFunction = dyn Fn(&Value, Option<&Value>) -> Result<(), Status> + Send + Sync;
+
 /// A change to an object, relative to what it is.
 pub enum Patch {
     /// RFC 7386.
@@ -145,7 +193,7 @@ pub enum Patch {
     /// Kubernetes' strategic merge; built-in kinds only.
     Strategic(Value),
     /// A function of the present object; it may run several times.
-    Function(Box<dyn Fn(&Value) -> Result<Value, Status> + Send + Sync>),
+    Function(Box<PatchFunction>),
 }
 
 /// What a write did.

@@ -4,3 +4,4 @@ pub mod daemon;
 pub mod history;
 pub mod seed;
 pub mod widgets;
+pub mod world;

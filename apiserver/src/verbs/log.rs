@@ -1,0 +1,69 @@
+//! GET of `/log`: the text of a run as it comes, for `kubectl logs` and for `…/testruns/NAME/log`.
+
+use api_types::status::{Reason, Status};
+use axum::body::Body;
+use futures::StreamExt as _;
+use jiff::{SignedDuration, Timestamp};
+
+use super::VerbResult;
+use crate::answer::raw;
+use crate::api::Call;
+use crate::pods::{LogRequest, WHOLE_RUN, check_container};
+use crate::served::Served;
+
+/// Answers with the log of a run, or of one of its stages.
+pub(crate) async fn log(call: &mut Call, served: &Served) -> VerbResult {
+    let target = call.target(served);
+    let run = call
+        .api
+        .store
+        .get(&served.resource, &target.key())
+        .ok_or_else(|| Status::not_found(served.names(), &target.name))?;
+    let container = call.query.text("container");
+    if !container.is_empty() {
+        check_container(&run.value(), served.names(), container)?;
+    }
+    if call.query.flag("previous") {
+        let message = format!("previous terminated container in {} not found: runs are never restarted", target.name);
+        return Err(Status::failure(Reason::BadRequest, message));
+    }
+    let request = LogRequest {
+        namespace: target.namespace,
+        name: target.name,
+        stage: (!container.is_empty() && container != WHOLE_RUN).then(|| container.to_owned()),
+        follow: call.query.flag("follow"),
+        tail_lines: count(call, "tailLines")?,
+        since: since(call)?,
+        timestamps: call.query.flag("timestamps"),
+        limit_bytes: count(call, "limitBytes")?,
+    };
+    let stream = call.api.logs.open(request).await?;
+    let held = (call.permit.take(), call.record.take());
+    let end = call.api.lifecycle.streams_end.clone();
+    let stream = stream.take_until(end.cancelled_owned()).inspect(move |_| {
+        // The place among the streams, and the record, are given back with the last piece.
+        let _ = &held;
+    });
+    Ok(raw(200, "text/plain", Body::from_stream(stream)))
+}
+
+fn count(call: &Call, name: &str) -> Result<Option<u64>, Status> {
+    let Some(number) = call.query.integer(name)? else { return Ok(None) };
+    u64::try_from(number).map(Some).map_err(|_| {
+        Status::failure(Reason::BadRequest, format!("{name} must be greater than or equal to 0, not {number}"))
+    })
+}
+
+fn since(call: &Call) -> Result<Option<Timestamp>, Status> {
+    let bad = |why: String| Status::failure(Reason::BadRequest, why);
+    let text = call.query.text("sinceTime");
+    if !text.is_empty() {
+        return text.parse().map(Some).map_err(|error| bad(format!("sinceTime is no RFC 3339 time: {error}")));
+    }
+    let Some(seconds) = call.query.integer("sinceSeconds")? else { return Ok(None) };
+    if seconds < 1 {
+        return Err(bad(format!("sinceSeconds must be greater than 0, not {seconds}")));
+    }
+    let since = call.api.clock.now().checked_sub(SignedDuration::from_secs(seconds));
+    since.map(Some).map_err(|error| bad(format!("sinceSeconds is too far in the past: {error}")))
+}

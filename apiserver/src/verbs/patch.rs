@@ -1,0 +1,114 @@
+//! PATCH: four ways to say what changes.
+
+use api_types::status::{Reason, Status};
+use serde_json::Value;
+use store::request::{Outcome, Part, Patch};
+use store::write::Force;
+
+use super::{VerbResult, check_include, object_answer, write_options};
+use crate::api::Call;
+use crate::body::{decode_patch, decode_yaml};
+use crate::events;
+use crate::negotiation::PatchType;
+use crate::query::{OptionsKind, cause, refuse};
+use crate::request::RequestInfo;
+use crate::served::{Served, View};
+
+/// Changes the object as the body says and answers with it.
+pub(crate) async fn patch(call: &mut Call, served: &Served, part: Part) -> VerbResult {
+    check_include(call)?;
+    let patch_type = PatchType::of(call.headers(), served.is_built_in())?;
+    check_patch_options(call, patch_type)?;
+    let options = write_options(call, OptionsKind::Patch)?;
+    if patch_type == PatchType::Apply {
+        return apply(call, served, part).await;
+    }
+    let patch = read_patch(call, served, patch_type)?;
+    let written = call.api.store.patch(&call.target(served), part, &patch, &options).await?;
+    object_answer(call, served, 200, &written.object, &written.warnings)
+}
+
+async fn apply(call: &mut Call, served: &Served, part: Part) -> VerbResult {
+    let options = write_options(call, OptionsKind::Patch)?;
+    let mut body = read_apply(call)?;
+    if served.view == View::NewEvent {
+        body.value = events::to_core(std::mem::take(&mut body.value));
+    }
+    let target = call.target(served);
+    if call.api.store.get(&served.resource, &target.key()).is_none() {
+        // An apply that creates needs both rights.
+        let creates = RequestInfo { verb: "create".to_owned(), ..call.info.clone() };
+        call.api.access.authorizer.require(&call.user, &creates)?;
+    }
+    let force = if call.query.flag("force") { Force::Yes } else { Force::No };
+    let written = call.api.store.apply(&target, part, body, &options, force).await?;
+    let code = if written.outcome == Outcome::Created { 201 } else { 200 };
+    object_answer(call, served, code, &written.object, &written.warnings)
+}
+
+/// Reads the body of a server-side apply, which is YAML and therefore also JSON.
+pub(crate) fn read_apply(call: &Call) -> Result<store::request::Body, Status> {
+    let bytes = call.body_bytes();
+    decode_yaml(&bytes).map_err(|why| Status::failure(Reason::BadRequest, format!("error decoding YAML: {why}")))
+}
+
+/// Checks what only patches have.
+pub(crate) fn check_patch_options(call: &Call, patch_type: PatchType) -> Result<(), Status> {
+    let mut causes = Vec::new();
+    if patch_type == PatchType::Apply {
+        if call.query.text("fieldManager").is_empty() {
+            causes.push(cause("FieldValueRequired", "fieldManager", "Required value: is required for apply patch"));
+        }
+    } else if call.query.has("force") {
+        causes.push(cause("FieldValueForbidden", "force", "Forbidden: may not be specified for non-apply patch"));
+    }
+    refuse(OptionsKind::Patch, causes)
+}
+
+/// Reads a patch that is no apply.
+fn read_patch(call: &Call, served: &Served, patch_type: PatchType) -> Result<Patch, Status> {
+    let document = decode_patch(&call.body_bytes())?;
+    check_shape(&document, patch_type)?;
+    if served.view == View::NewEvent {
+        return Ok(new_event_patch(document, patch_type));
+    }
+    Ok(match patch_type {
+        PatchType::Json => Patch::Json(document),
+        PatchType::Strategic => Patch::Strategic(document),
+        PatchType::Merge | PatchType::Apply => Patch::Merge(document),
+    })
+}
+
+/// A JSON patch is a list, the others are maps.
+pub(crate) fn check_shape(document: &Value, patch_type: PatchType) -> Result<(), Status> {
+    let is_json_patch = patch_type == PatchType::Json;
+    if (is_json_patch && document.is_array()) || (!is_json_patch && document.is_object()) {
+        return Ok(());
+    }
+    let found = match document {
+        Value::Null => return Ok(()),
+        Value::Array(_) => "array",
+        Value::Object(_) => "object",
+        Value::String(_) => "string",
+        Value::Number(_) => "number",
+        Value::Bool(_) => "bool",
+    };
+    let wanted = if is_json_patch { "[]handlers.jsonPatchOp" } else { "map[string]interface {}" };
+    Err(Status::failure(
+        Reason::BadRequest,
+        format!("error decoding patch: json: cannot unmarshal {found} into Go value of type {wanted}"),
+    ))
+}
+
+/// A patch that speaks of an Event in the names of `events.k8s.io`.
+fn new_event_patch(document: Value, patch_type: PatchType) -> Patch {
+    Patch::Function(Box::new(move |core| {
+        let new = events::to_new(core.clone());
+        let patched = match patch_type {
+            PatchType::Json => store::patch::json_patch(&new, &document)?,
+            // Events have no lists with merge keys: both merges are the same.
+            PatchType::Merge | PatchType::Strategic | PatchType::Apply => store::patch::merge_patch(&new, &document),
+        };
+        Ok(events::to_core(patched))
+    }))
+}
