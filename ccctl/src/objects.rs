@@ -97,7 +97,7 @@ pub async fn events_about(session: &Session, reference: &ObjectReference, object
         Value::Array(events) => events,
         _ => Vec::new(),
     };
-    events.sort_by(|left, right| event_time(left).cmp(&event_time(right)));
+    events.sort_by_key(event_time);
     Ok(events)
 }
 

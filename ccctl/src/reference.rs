@@ -79,7 +79,7 @@ impl SelectionArguments {
     /// Nothing was named, or it cannot be found out what was meant.
     pub async fn resolve(&self, session: &Session) -> Result<Vec<ObjectReference>> {
         if self.files.is_given() {
-            return self.from_files(session).await;
+            return self.named_in_files(session).await;
         }
         let mut found = Vec::new();
         for target in targets(session, &self.words).await? {
@@ -114,7 +114,7 @@ impl SelectionArguments {
         Ok(())
     }
 
-    async fn from_files(&self, session: &Session) -> Result<Vec<ObjectReference>> {
+    async fn named_in_files(&self, session: &Session) -> Result<Vec<ObjectReference>> {
         if !self.words.is_empty() {
             return Err(CommandError::user("names and -f exclude each other"));
         }

@@ -5,7 +5,6 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use reqwest::Method;
-use serde_json::Value;
 
 use crate::client::request::{Accept, ApiRequest};
 use crate::error::{CommandError, Outcome, Result};
@@ -100,7 +99,9 @@ pub async fn restore(session: &Session, arguments: RestoreArguments) -> Result<O
 async fn require(session: &Session, path: &str, verb: &str, file: &Path) -> Result<()> {
     let root = session.client()?.json(ApiRequest::get("/").hidden()).await;
     let offered = match root {
-        Ok(root) => root["paths"].as_array().is_some_and(|paths| paths.iter().any(|known| *known == Value::from(path))),
+        Ok(root) => {
+            root["paths"].as_array().is_some_and(|paths| paths.iter().any(|known| known.as_str() == Some(path)))
+        }
         Err(error) if error.status.is_some() || error.kind == crate::error::ErrorKind::Server => false,
         Err(error) => return Err(error),
     };

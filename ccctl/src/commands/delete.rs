@@ -167,7 +167,7 @@ async fn wait_until_gone(session: &Session, going: &Going) -> Result<()> {
             Ok(event) => {
                 let event = event?;
                 let same = event.object["metadata"]["uid"] == uid;
-                if (event.change == Change::Deleted && same) || !same {
+                if event.change == Change::Deleted || !same {
                     return Ok(());
                 }
                 last = obstacle(&event.object);
