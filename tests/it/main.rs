@@ -1,5 +1,7 @@
 //! The one integration binary: every file beside this one is a module of it (a test checks that none is forgotten).
 
+#![expect(clippy::unwrap_used, clippy::panic, reason = "tests and what they call say by panicking what is wrong")]
+
 mod clients;
 mod endurance;
 mod hostile;
