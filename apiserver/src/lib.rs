@@ -20,8 +20,6 @@ pub mod data_dir;
 mod discovery;
 mod documents;
 mod events;
-#[cfg(test)]
-mod fuzz;
 pub mod health;
 pub mod limits;
 pub mod metrics;
