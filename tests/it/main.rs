@@ -10,3 +10,4 @@ mod simulation;
 #[cfg(test)]
 mod throughput;
 mod tidy;
+mod tutorial;
