@@ -4,6 +4,7 @@
 
 mod clients;
 mod endurance;
+mod hostile;
 mod kill;
 #[cfg(test)]
 mod simulation;
