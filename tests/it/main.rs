@@ -11,3 +11,4 @@ mod simulation;
 #[cfg(test)]
 mod throughput;
 mod tidy;
+mod tutorial;
