@@ -13,6 +13,7 @@ pub mod authentication;
 pub mod authorization;
 mod body;
 pub mod bootstrap;
+pub mod built_in;
 pub mod clock;
 pub mod config;
 pub mod data_dir;

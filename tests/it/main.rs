@@ -2,5 +2,6 @@
 
 mod clients;
 mod endurance;
+mod golden;
 mod kill;
 mod tidy;

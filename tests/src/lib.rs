@@ -3,4 +3,5 @@
 pub mod daemon;
 pub mod history;
 pub mod seed;
+pub mod server;
 pub mod widgets;
