@@ -1,12 +1,14 @@
 //! `CustomResourceDefinition` (`apiextensions.k8s.io/v1`): how a kind is described as data.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::schema::Schema;
 
 /// What a `CustomResourceDefinition` object's `spec` says.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
+#[schemars(extend("required" = ["group", "names", "scope", "versions"]))]
 pub struct DefinitionSpec {
     /// API group, such as `ci.coopcloud.tech`; empty for Kubernetes' core group, which only built-in kinds use.
     pub group: String,
@@ -25,8 +27,9 @@ pub struct DefinitionSpec {
 }
 
 /// The names under which a kind is served and typed.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
+#[schemars(extend("required" = ["plural", "kind"]))]
 pub struct DefinitionNames {
     /// Lower-case plural, the path segment: `testruns`.
     pub plural: String,
@@ -47,7 +50,7 @@ pub struct DefinitionNames {
 }
 
 /// Where objects of a kind live.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum Scope {
     /// In a namespace.
     #[default]
@@ -57,7 +60,7 @@ pub enum Scope {
 }
 
 /// Conversion between versions.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Conversion {
     /// `None` is the only strategy served.
@@ -65,8 +68,9 @@ pub struct Conversion {
 }
 
 /// One version of a kind.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
+#[schemars(extend("required" = ["name", "served", "storage"]))]
 pub struct DefinitionVersion {
     /// `v1alpha1`, `v1beta1`, `v1`.
     pub name: String,
@@ -95,16 +99,17 @@ pub struct DefinitionVersion {
 }
 
 /// Wraps the schema as `apiextensions.k8s.io/v1` does.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct VersionSchema {
     /// The root node; its type is `object`.
     #[serde(rename = "openAPIV3Schema")]
+    #[schemars(schema_with = "any_object")]
     pub open_api_v3_schema: Schema,
 }
 
 /// Subresources of a version.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Subresources {
     /// Present when `/status` is written apart from the rest.
@@ -116,12 +121,13 @@ pub struct Subresources {
 }
 
 /// The status subresource has no settings.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct StatusSubresource {}
 
 /// JSON paths that map `autoscaling/v1` `Scale` onto the object.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
+#[schemars(extend("required" = ["specReplicasPath", "statusReplicasPath"]))]
 pub struct ScaleSubresource {
     /// Path of the wanted count, below `.spec`.
     pub spec_replicas_path: String,
@@ -133,8 +139,9 @@ pub struct ScaleSubresource {
 }
 
 /// One column of a printed table.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
+#[schemars(extend("required" = ["name", "type", "jsonPath"]))]
 pub struct PrinterColumn {
     /// Heading.
     pub name: String,
@@ -155,9 +162,62 @@ pub struct PrinterColumn {
 }
 
 /// One field that field selectors may name.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
+#[schemars(extend("required" = ["jsonPath"]))]
 pub struct SelectableField {
     /// As `.spec.recipeRef`.
     pub json_path: String,
+}
+
+impl PrinterColumn {
+    /// Returns a column that is always shown; `type_` is `string`, `integer`, `number`, `boolean` or `date`.
+    #[must_use]
+    pub fn new(name: &str, type_: &str, json_path: &str, description: &str) -> Self {
+        Self {
+            name: name.to_owned(),
+            type_: type_.to_owned(),
+            description: Some(description.to_owned()),
+            json_path: json_path.to_owned(),
+            ..Self::default()
+        }
+    }
+
+    /// Returns the same column, shown only with `-o wide`.
+    #[must_use]
+    pub fn wide(self) -> Self {
+        Self { priority: Some(1), ..self }
+    }
+
+    /// Returns the column that shows how long ago an object was created.
+    #[must_use]
+    pub fn age() -> Self {
+        Self::new("Age", "date", ".metadata.creationTimestamp", "How long ago the object was created.")
+    }
+
+    /// Returns the column that shows the status of a condition.
+    #[must_use]
+    pub fn condition(type_: &str) -> Self {
+        let path = format!(".status.conditions[?(@.type==\"{type_}\")].status");
+        Self::new(type_, "string", &path, &format!("Status of the condition {type_}."))
+    }
+
+    /// Returns the column that shows why a condition is as it is.
+    #[must_use]
+    pub fn reason(type_: &str) -> Self {
+        let path = format!(".status.conditions[?(@.type==\"{type_}\")].reason");
+        Self::new("Reason", "string", &path, &format!("Why the condition {type_} is as it is."))
+    }
+
+    /// Returns the column, shown only with `-o wide`, that shows the message of a condition.
+    #[must_use]
+    pub fn message(type_: &str) -> Self {
+        let path = format!(".status.conditions[?(@.type==\"{type_}\")].message");
+        Self::new("Message", "string", &path, &format!("What the condition {type_} says to people.")).wide()
+    }
+}
+
+/// A schema may contain schemas, which a structural schema cannot say; the store checks them when it compiles them.
+fn any_object(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+    schemars::json_schema!({"type": "object", "x-kubernetes-preserve-unknown-fields": true})
 }

@@ -1,40 +1,22 @@
-//! Kubernetes' own kinds, compiled for the store: always served, never shown as definitions.
+//! The kinds that are there from the start, as the store wants them.
 
-use serde_json::json;
+use api_types::registry::definitions;
+use serde_json::Value;
 use store::registry::{Origin, Registry, Resource};
 
-/// Returns every built-in kind.
+/// Returns Kubernetes' own kinds, compiled.
 ///
 /// # Panics
-/// Never: a test compiles them all.
+/// Never: a test compiles each of them.
 #[must_use]
 pub fn registry() -> Registry {
-    let kinds: [(&str, &str, &str, &str, &[&str]); 13] = [
-        ("", "Namespace", "namespaces", "Cluster", &["ns"]),
-        ("", "Secret", "secrets", "Namespaced", &[]),
-        ("", "ConfigMap", "configmaps", "Namespaced", &["cm"]),
-        ("", "ServiceAccount", "serviceaccounts", "Namespaced", &["sa"]),
-        ("", "Event", "events", "Namespaced", &["ev"]),
-        ("", "Service", "services", "Namespaced", &["svc"]),
-        ("coordination.k8s.io", "Lease", "leases", "Namespaced", &[]),
-        ("rbac.authorization.k8s.io", "Role", "roles", "Namespaced", &[]),
-        ("rbac.authorization.k8s.io", "RoleBinding", "rolebindings", "Namespaced", &[]),
-        ("rbac.authorization.k8s.io", "ClusterRole", "clusterroles", "Cluster", &[]),
-        ("rbac.authorization.k8s.io", "ClusterRoleBinding", "clusterrolebindings", "Cluster", &[]),
-        ("apiextensions.k8s.io", "CustomResourceDefinition", "customresourcedefinitions", "Cluster", &["crd", "crds"]),
-        ("", "Pod", "pods", "Namespaced", &["po"]),
-    ];
-    Registry::new(kinds.into_iter().filter(|kind| kind.1 != "Pod").map(|(group, kind, plural, scope, short)| {
-        let has_status = matches!(kind, "Namespace" | "CustomResourceDefinition");
-        let subresources = if has_status { json!({"status": {}}) } else { json!({}) };
-        let spec = json!({
-            "group": group, "scope": scope, "names": {"kind": kind, "plural": plural, "shortNames": short},
-            "versions": [{
-                "name": "v1", "served": true, "storage": true, "subresources": subresources,
-                "schema": {"openAPIV3Schema": {"type": "object", "x-kubernetes-preserve-unknown-fields": true}},
-            }],
-        });
-        let spec = serde_json::from_value(spec).expect("the definition above is well-formed");
-        Resource::compile(&spec, Origin::BuiltIn).expect("the definition above can be served")
+    Registry::new(definitions().iter().filter(|definition| definition.built_in).map(|definition| {
+        Resource::compile(&definition.spec, Origin::BuiltIn).expect("a test compiles every built-in kind")
     }))
+}
+
+/// Returns the `CustomResourceDefinition` objects of our kinds, for [`prepare`](crate::bootstrap::prepare).
+#[must_use]
+pub fn own_definitions() -> Vec<Value> {
+    definitions().iter().filter(|definition| !definition.built_in).map(|definition| definition.to_object()).collect()
 }

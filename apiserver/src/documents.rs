@@ -5,6 +5,7 @@ use http::header::{CACHE_CONTROL, VARY};
 use http::{HeaderValue, Method};
 use serde_json::json;
 
+use crate::admin::{BACKUP_CONTENT_TYPE, backup_body};
 use crate::answer::{Answer, page_not_found, raw, text};
 use crate::api::{Call, method_not_allowed};
 use crate::discovery::documents::{Document, Documents};
@@ -30,6 +31,7 @@ pub(crate) fn answer(call: &Call) -> VerbResult {
         [] => Some(documents.paths.answer(call.headers(), JSON)),
         ["version"] => Some(version()),
         ["metrics"] => Some(metrics(call)),
+        ["admin", "backup"] => Some(raw(200, BACKUP_CONTENT_TYPE, backup_body(call.api.store.state()))),
         ["api"] => Some(discovery(call, &documents.core, &api_versions(call))),
         ["apis"] => Some(discovery(call, &documents.named, &documents.group_list)),
         ["apis", group] => documents.groups.get(*group).map(|document| plain(document)),

@@ -4,6 +4,7 @@
 //! /healthz /livez /readyz[/CHECK] /version /metrics                 open to everybody
 //! /                       every path there is
 //! /api /apis /apis/GROUP /api/v1 /apis/GROUP/VERSION                discovery
+//! /admin/backup                                                     everything there is, for administrators
 //! /openapi/v2 /openapi/v3[/api/v1 | /apis/GROUP/VERSION]            schemas
 //! BASE/PLURAL                                  GET list, watch · POST create · DELETE deletecollection
 //! BASE/PLURAL/NAME                             GET · PUT · PATCH · DELETE · POST (create)
@@ -24,13 +25,16 @@ use axum::Router;
 use axum::body::Body;
 use axum::extract::Request;
 use futures::FutureExt as _;
+use http::header::CONTENT_TYPE;
 use http::{HeaderValue, Method};
+use http_body_util::BodyExt as _;
 use store::registry::NAMESPACES;
 use store::request::Part;
 
 use crate::access::Admitted;
 use crate::answer::{self, Answer};
 use crate::api::{Api, Call, method_not_allowed};
+use crate::audit::AuditRecord;
 use crate::authentication::Peer;
 use crate::negotiation::Negotiated;
 use crate::query::Query;
@@ -138,18 +142,41 @@ async fn admitted_answer(
         Err(_) => Err(Status::failure(Reason::Timeout, "the request did not finish within its time limit")),
     };
     match result {
-        Ok(answer) => {
-            if let Some(record) = call.record.take() {
-                record.finish(answer.status().as_u16(), None);
-            }
-            answer
-        }
+        Ok(answer) => match call.record.take() {
+            Some(record) => recorded(answer, record).await,
+            None => answer,
+        },
         Err(status) => {
             let answer = answer::failure(&status, &fallback);
             if let Some(record) = call.record.take() {
                 record.fail(&status);
             }
             answer
+        }
+    }
+}
+
+/// Finishes the audit record of an answer, with its body when the policy wants that. Streams finish their own.
+async fn recorded(answer: Answer, record: AuditRecord) -> Answer {
+    let code = answer.status().as_u16();
+    let content_type = answer.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    // A backup is no object, and too large to be held.
+    if !record.wants_response() || !content_type.starts_with("application/json") {
+        record.finish(code, None);
+        return answer;
+    }
+    let (parts, body) = answer.into_parts();
+    match body.collect().await {
+        Ok(body) => {
+            let bytes = body.to_bytes();
+            record.finish(code, Some(&bytes));
+            Answer::from_parts(parts, Body::from(bytes))
+        }
+        // Only an answer that is still being made can fail.
+        Err(error) => {
+            record.finish(code, None);
+            tracing::warn!("failed to write an answer: {error}");
+            Answer::from_parts(parts, Body::empty())
         }
     }
 }

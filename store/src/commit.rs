@@ -23,6 +23,9 @@ const GROUP_TRANSACTIONS_MAX: usize = 1024;
 /// A group is closed when its records reach this size.
 const GROUP_BYTES_MAX: usize = 1 << 20;
 
+/// The objects as written, in the order of the writes; or why nothing was.
+pub(crate) type Committed = Result<Vec<Arc<Object>>, CommitError>;
+
 /// What a write expects to find.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Expected {
@@ -58,7 +61,7 @@ pub(crate) struct Write {
 /// Writes that happen together or not at all.
 pub(crate) struct Transaction {
     pub writes: Vec<Write>,
-    pub reply: oneshot::Sender<Result<Vec<Arc<Object>>, CommitError>>,
+    pub reply: oneshot::Sender<Committed>,
 }
 
 /// What the committer is told.
@@ -88,7 +91,7 @@ struct Group {
     batch: Batch,
     bytes: usize,
     events: Vec<Arc<Event>>,
-    answers: Vec<(oneshot::Sender<Result<Vec<Arc<Object>>, CommitError>>, Result<Vec<Arc<Object>>, CommitError>)>,
+    answers: Vec<(oneshot::Sender<Committed>, Committed)>,
 }
 
 impl Committer {
@@ -177,7 +180,7 @@ impl Committer {
 
     fn refused(&self, error: &EngineError) -> CommitError {
         let error = match error {
-            EngineError::Full(why) => CommitError::Full(why.to_string()),
+            EngineError::Full(why) => CommitError::Full(why.clone()),
             other => CommitError::Failed(other.to_string()),
         };
         tracing::error!(%error, "a group of writes was refused");

@@ -17,6 +17,9 @@ pub(crate) struct Loaded {
     pub meta: Meta,
 }
 
+/// An object with its key.
+type Keyed = (Arc<str>, Arc<Object>);
+
 /// Reads everything that `engine` holds.
 ///
 /// # Errors
@@ -51,7 +54,7 @@ pub(crate) fn load(engine: &dyn Engine, built_in: Registry) -> Result<Loaded, Op
 fn build(objects: Vec<Object>, meta: Meta, built_in: Registry) -> State {
     let mut state = State::empty(built_in);
     let mut names: HashMap<String, Arc<str>> = HashMap::new();
-    let mut settled: HashMap<Arc<str>, Vec<(Arc<str>, Arc<Object>)>> = HashMap::new();
+    let mut settled: HashMap<Arc<str>, Vec<Keyed>> = HashMap::new();
     let mut recent = Vec::new();
     for object in objects {
         if object.revision > meta.compacted {

@@ -97,7 +97,7 @@ pub struct WriteOptions {
 ///
 /// It runs inside the write, on every attempt, so that nobody can change the object between the check and the write.
 #[derive(Clone)]
-pub struct Veto(Arc<dyn Fn(&Value, Option<&Value>) -> Result<(), Status> + Send + Sync>);
+pub struct Veto(Arc<VetoFunction>);
 
 impl Veto {
     /// Returns a veto that asks `check` with the next version of the object and the present one.
@@ -178,6 +178,12 @@ impl Part {
     }
 }
 
+/// Computes the next version of an object from the present one.
+pub type PatchFunction = dyn Fn(&Value) -> Result<Value, Status> + Send + Sync;
+
+/// Refuses a write for reasons of its own; it sees the new version and the old one.
+pub type VetoFunction = dyn Fn(&Value, Option<&Value>) -> Result<(), Status> + Send + Sync;
+
 /// A change to an object, relative to what it is.
 pub enum Patch {
     /// RFC 7386.
@@ -187,7 +193,7 @@ pub enum Patch {
     /// Kubernetes' strategic merge; built-in kinds only.
     Strategic(Value),
     /// A function of the present object; it may run several times.
-    Function(Box<dyn Fn(&Value) -> Result<Value, Status> + Send + Sync>),
+    Function(Box<PatchFunction>),
 }
 
 /// What a write did.

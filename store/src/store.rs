@@ -227,8 +227,17 @@ impl Store {
         answer.await.unwrap_or(Err(CommitError::Closed))
     }
 
+    /// Starts writing the files anew, as happens by itself when they are much larger than what they hold.
+    ///
+    /// # Errors
+    /// When the store is closed.
+    pub async fn rewrite_files(&self) -> Result<(), Status> {
+        let state = self.state();
+        self.exclusive(move |committer| committer.start_rewriting(&state)).await.map_err(CommitError::into_status)
+    }
+
     /// Runs `work` on the committer thread while no write is in flight.
-    pub(crate) async fn exclusive<T: Send + 'static>(
+    async fn exclusive<T: Send + 'static>(
         &self,
         work: impl FnOnce(&mut Committer) -> T + Send + 'static,
     ) -> Result<T, CommitError> {

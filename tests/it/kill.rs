@@ -40,7 +40,7 @@ fn kill_nine_loses_nothing() {
     let mut writes = 0;
     for round in 0..ROUNDS {
         let said = run_and_kill(dir.path(), Duration::from_micros(20_000 + random.below(120_000)));
-        let store = runtime.block_on(widgets::open(dir.path())).unwrap_or_else(|error| {
+        let store = runtime.block_on(widgets::open_with(widgets::short_history(dir.path()))).unwrap_or_else(|error| {
             panic!("round {round}: the store does not open: {error:#}");
         });
         assert!(said.opened_at >= revision_before, "round {round}: the revision went back");

@@ -5,6 +5,8 @@ use std::path::Path;
 use serde_json::{Value, json};
 use store::registry::{DEFINITIONS, Origin, Registry, Resource};
 use store::request::{Body, Target, WriteOptions};
+use store::space::SpaceLimits;
+use store::state::HistoryLimits;
 use store::store::{OpenOptions, Store};
 
 /// Key of the resource that holds widgets.
@@ -28,12 +30,28 @@ pub fn built_in() -> Registry {
     }))
 }
 
+/// Returns options with a short history, for suites that open a store many times.
+#[must_use]
+pub fn short_history(dir: &Path) -> OpenOptions {
+    let history = HistoryLimits { events_max: 20_000, bytes_max: 4 << 20 };
+    let space = SpaceLimits { disk_bytes_min: 16 << 20, ..SpaceLimits::default() };
+    OpenOptions { history, space, ..OpenOptions::new(dir, built_in()) }
+}
+
 /// Opens the store in `dir`; on first use it makes the namespace `default` and the kind `Widget`.
 ///
 /// # Errors
 /// What the store says.
 pub async fn open(dir: &Path) -> anyhow::Result<Store> {
-    let store = Store::open(OpenOptions::new(dir, built_in()))?;
+    open_with(OpenOptions::new(dir, built_in())).await
+}
+
+/// Opens a store as [`open`] does, with other options.
+///
+/// # Errors
+/// What the store says.
+pub async fn open_with(options: OpenOptions) -> anyhow::Result<Store> {
+    let store = Store::open(options)?;
     ensure(&store, "namespaces", "default", json!({"metadata": {"name": "default"}})).await?;
     ensure(&store, DEFINITIONS, WIDGETS, definition()).await?;
     Ok(store)

@@ -1,4 +1,6 @@
-//! Names: what each grammar takes, and the words with which it refuses, as recorded from a real API server.
+//! Names: what each grammar takes, and the words with which it refuses. Recorded from a real API server are the texts
+//! for subdomains, namespaces, label keys and values, prefixes and config keys that have bad characters, and the limits
+//! of 253 characters and 63 bytes; the others follow Kubernetes' wording without a recording.
 
 use super::*;
 

@@ -1,4 +1,5 @@
-//! Selectors: what they match, and the words in which they refuse, as recorded from a real API server.
+//! Selectors: what they match, and the words in which they refuse. Recorded from a real API server are the refusals of
+//! `a=b=c`, `n in 1`, the field `foo` and the unknown field; the others follow Kubernetes' wording without a recording.
 
 use proptest::prelude::*;
 

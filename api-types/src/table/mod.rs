@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use crate::definition::PrinterColumn;
 use crate::duration_text::age;
-use crate::jsonpath::{JsonPath, plain_text};
+use crate::jsonpath::{JsonPath, Template, plain_text};
 
 #[cfg(test)]
 mod tests;
@@ -82,6 +82,8 @@ pub struct TablePlan {
 #[derive(Clone, Debug)]
 struct CellPlan {
     path: JsonPath,
+    /// Of a column whose text is put together from several values; only built-in kinds have such.
+    template: Option<Template>,
     type_: String,
 }
 
@@ -109,8 +111,10 @@ impl TablePlan {
         let mut plan = Self { definitions: vec![name_column()], cells: Vec::new() };
         for column in columns {
             plan.definitions.push(column_definition(column));
+            let template = if column.json_path.contains('{') { Template::parse(&column.json_path).ok() } else { None };
             plan.cells.push(CellPlan {
                 path: JsonPath::parse(&column.json_path).unwrap_or_else(|_| JsonPath::nowhere()),
+                template,
                 type_: column.type_.clone(),
             });
         }
@@ -133,12 +137,21 @@ impl TablePlan {
 
 impl CellPlan {
     fn value(&self, object: &Value, now: jiff::Timestamp) -> Value {
-        let found = self.path.find(object);
-        let Some(first) = found.first().copied().filter(|first| !first.is_null()) else {
+        if let Some(template) = &self.template {
+            return Value::String(template.render(object));
+        }
+        let mut found = self.path.find(object);
+        found.retain(|value| !value.is_null());
+        let Some(first) = found.first().copied() else {
             return Value::Null;
         };
         match self.type_.as_str() {
-            "integer" => first.as_i64().map_or(Value::Null, Value::from),
+            // A list or map is counted.
+            "integer" => match first {
+                Value::Array(items) => Value::from(items.len()),
+                Value::Object(members) => Value::from(members.len()),
+                number => number.as_i64().map_or(Value::Null, Value::from),
+            },
             "number" if first.is_number() => first.clone(),
             "boolean" if first.is_boolean() => first.clone(),
             "date" => match first.as_str().and_then(|since| age(since, now)) {

@@ -39,7 +39,7 @@ pub enum AdminError {
     #[error("ask the daemon at {address}: {problem}")]
     Connection {
         /// Where.
-        address: String,
+        address: SocketAddr,
         /// What happened.
         problem: String,
     },
@@ -61,25 +61,23 @@ pub enum AdminError {
 /// # Errors
 /// When the daemon cannot be reached, refuses, or breaks off; `output` then holds a part.
 pub async fn download(paths: &DataPaths, path: &str, output: &mut dyn Write) -> Result<(), AdminError> {
-    let url = address(paths)?;
+    let (peer, encrypted) = address(paths)?;
     let token = kubeconfig::stored_token(&paths.kubeconfig()).ok_or_else(|| {
         AdminError::Credentials(format!(
             "{} holds no token; restart the daemon to get one",
             paths.kubeconfig().display()
         ))
     })?;
-    let broken = |problem: String| AdminError::Connection { address: url.clone(), problem };
-    let (scheme, authority) = url.split_once("://").ok_or_else(|| broken("it is no URL".to_owned()))?;
-    let peer: SocketAddr = authority.parse().map_err(|_| broken("it is no address".to_owned()))?;
+    let broken = |problem: String| AdminError::Connection { address: peer, problem };
     let connect = tokio::time::timeout(CONNECT_TIMEOUT, TcpStream::connect(peer)).await;
     let stream =
         connect.map_err(|_| broken("it does not answer".to_owned()))?.map_err(|error| broken(error.to_string()))?;
     let request = Request::get(path)
-        .header(HOST, authority)
+        .header(HOST, peer.to_string())
         .header(AUTHORIZATION, format!("Bearer {token}"))
         .body(Empty::<Bytes>::new())
         .map_err(|error| broken(error.to_string()))?;
-    let answer = if scheme == "https" {
+    let answer = if encrypted {
         let connector = TlsConnector::from(Arc::new(client_config(paths)?));
         let stream =
             tokio::time::timeout(CONNECT_TIMEOUT, connector.connect(ServerName::from(peer.ip()), stream)).await;
@@ -93,10 +91,13 @@ pub async fn download(paths: &DataPaths, path: &str, output: &mut dyn Write) -> 
     copy(answer.map_err(broken)?, output, broken).await
 }
 
-fn address(paths: &DataPaths) -> Result<String, AdminError> {
+/// Returns where the daemon listens, and whether with TLS.
+fn address(paths: &DataPaths) -> Result<(SocketAddr, bool), AdminError> {
+    let missing = || AdminError::NoAddress(paths.addresses().display().to_string());
     let addresses = paths.read_addresses().map_err(|error| AdminError::Credentials(error.to_string()))?;
-    let addresses = addresses.ok_or_else(|| AdminError::NoAddress(paths.addresses().display().to_string()))?;
-    addresses.https.or(addresses.http).ok_or_else(|| AdminError::NoAddress(paths.addresses().display().to_string()))
+    let addresses = addresses.ok_or_else(missing)?;
+    let encrypted = addresses.https.map(|address| (address, true));
+    encrypted.or(addresses.http.map(|address| (address, false))).ok_or_else(missing)
 }
 
 fn client_config(paths: &DataPaths) -> Result<ClientConfig, AdminError> {

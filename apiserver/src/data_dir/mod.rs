@@ -50,12 +50,12 @@ pub struct DataPaths {
 pub struct Addresses {
     /// Process id of the daemon.
     pub pid: u32,
-    /// Base URL without TLS; absent when that listener is off.
+    /// `IP:PORT` without TLS; absent when that listener is off.
     #[serde(skip_serializing_if = "Option::is_none", default)]
-    pub http: Option<String>,
-    /// Base URL with TLS; absent when that listener is off.
+    pub http: Option<SocketAddr>,
+    /// `IP:PORT` with TLS; absent when that listener is off.
     #[serde(skip_serializing_if = "Option::is_none", default)]
-    pub https: Option<String>,
+    pub https: Option<SocketAddr>,
 }
 
 /// Why a data directory cannot be used.
@@ -208,11 +208,7 @@ impl DataDir {
     /// # Errors
     /// When the file cannot be written.
     pub fn write_addresses(&self, http: Option<SocketAddr>, https: Option<SocketAddr>) -> Result<(), DataDirError> {
-        let addresses = Addresses {
-            pid: std::process::id(),
-            http: http.map(|address| format!("http://{}", reachable(address))),
-            https: https.map(|address| format!("https://{}", reachable(address))),
-        };
+        let addresses = Addresses { pid: std::process::id(), http: http.map(reachable), https: https.map(reachable) };
         let mut text = serde_json::to_vec_pretty(&addresses).expect("two texts and a number always serialise");
         text.push(b'\n');
         let path = self.paths.addresses();
@@ -224,6 +220,20 @@ impl DataDir {
         // Missing is as good as removed; a stale file is found out by the lock.
         let _ = fs::remove_file(self.paths.addresses());
     }
+}
+
+/// Makes a directory that only its owner may enter; one that exists stays as it is.
+///
+/// # Errors
+/// When the system refuses.
+pub fn make_private_directory(path: &Path) -> Result<(), DataDirError> {
+    make_directory(path)
+}
+
+/// Returns whether this process runs as root.
+#[must_use]
+pub fn is_root() -> bool {
+    rustix::process::geteuid().is_root()
 }
 
 /// Returns where a listener is reached from this machine: "every address" is none that one can connect to.

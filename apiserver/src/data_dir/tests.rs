@@ -45,7 +45,7 @@ fn everything_is_private() {
         assert_eq!(mode(&path), expected, "{}", path.display());
     }
     let addresses = paths.read_addresses().unwrap().unwrap();
-    let (http, https) = (Some("http://127.0.0.1:80".to_owned()), Some("https://[::1]:443".to_owned()));
+    let (http, https) = (Some("127.0.0.1:80".parse().unwrap()), Some("[::1]:443".parse().unwrap()));
     assert_eq!(addresses, Addresses { pid: std::process::id(), http, https });
     directory.remove_addresses();
     assert_eq!(paths.read_addresses().unwrap(), None);

@@ -3,6 +3,7 @@
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
+use api_types::units::DurationText;
 use jiff::Timestamp;
 use serde_json::Value;
 
@@ -77,15 +78,12 @@ fn last_seen(event: &Value) -> Option<Timestamp> {
 
 /// A run is over when its `Succeeded` condition is decided; then its time to live runs.
 fn finished_deadline(run: &Value) -> Option<Timestamp> {
-    let ttl = parse_duration_stub(run.pointer("/spec/ttlAfterFinished")?.as_str()?).ok()?;
+    let ttl = DurationText::parse(run.pointer("/spec/ttlAfterFinished")?.as_str()?).ok()?;
     let conditions = run.pointer("/status/conditions")?.as_array()?;
     let succeeded = conditions.iter().find(|condition| condition["type"] == "Succeeded")?;
     if !matches!(succeeded["status"].as_str(), Some("True" | "False")) {
         return None;
     }
     let finished: Timestamp = succeeded["lastTransitionTime"].as_str()?.parse().ok()?;
-    finished.checked_add(ttl).ok()
-}
-fn parse_duration_stub(_s: &str) -> Result<std::time::Duration, ()> {
-    Err(())
+    finished.checked_add(ttl.span()).ok()
 }

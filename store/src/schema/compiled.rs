@@ -1,6 +1,6 @@
 //! [`CompiledSchema`]: the one thing that the write path asks about what an object may look like.
 
-use api_types::schema::{AdditionalProperties, ListType, Schema};
+use api_types::schema::{AdditionalProperties, ListType, Schema, ValidationRule};
 use api_types::status::StatusCause;
 use serde_json::Value;
 
@@ -116,7 +116,7 @@ const PARSER_STACK_BYTES: usize = 256 << 20;
 /// Compiles a whole schema, on a thread of its own if it has rules to parse.
 fn compile_root(schema: &Schema) -> (Node, Vec<StatusCause>) {
     let compile = || {
-        let mut compiler = Compiler { causes: Vec::new(), rules: 0 };
+        let mut compiler = Compiler { causes: Vec::new(), rules: 0, rule_bytes: 0 };
         let root = compiler.node(schema, ROOT, true);
         (root, compiler.causes)
     };
@@ -167,6 +167,7 @@ fn compare_fields(left: &str, right: &str) -> std::cmp::Ordering {
 struct Compiler {
     causes: Vec<StatusCause>,
     rules: usize,
+    rule_bytes: usize,
 }
 
 impl Compiler {
@@ -249,17 +250,28 @@ impl Compiler {
         (!is_empty).then(|| Box::new(logic))
     }
 
+    /// Counts a rule; whether it is still within what one schema may have.
+    fn has_room_for(&mut self, rule: &ValidationRule, path: &str) -> bool {
+        let had_room = self.rules <= cel::MOST_RULES && self.rule_bytes <= cel::MOST_RULE_BYTES;
+        self.rules += 1;
+        self.rule_bytes += rule.rule.len() + rule.message_expression.as_ref().map_or(0, String::len);
+        if self.rules > cel::MOST_RULES || self.rule_bytes > cel::MOST_RULE_BYTES {
+            if had_room {
+                let (rules, bytes) = (cel::MOST_RULES, cel::MOST_RULE_BYTES);
+                let message = format!("Too many: a schema may have at most {rules} rules of {bytes} bytes together");
+                self.causes.push(cause(TOO_MANY, path, message));
+            }
+            return false;
+        }
+        true
+    }
+
     fn rules(&mut self, schema: &Schema, path: &str, correlatable: bool) -> Vec<Rule> {
         let mut rules = Vec::with_capacity(schema.validations.len());
         for (index, rule) in schema.validations.iter().enumerate() {
             let rule_path = format!("{path}.x-kubernetes-validations[{index}]");
-            self.rules += 1;
-            if self.rules > cel::MOST_RULES {
-                if self.rules == cel::MOST_RULES + 1 {
-                    let detail = format!("Too many: must have at most {} rules in one schema", cel::MOST_RULES);
-                    self.causes.push(cause(TOO_MANY, rule_path, detail));
-                }
-                continue;
+            if !self.has_room_for(rule, &rule_path) {
+                return rules;
             }
             match Rule::compile(rule, schema, &rule_path, correlatable) {
                 Ok(rule) => rules.push(rule),

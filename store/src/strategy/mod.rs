@@ -7,7 +7,7 @@ mod event;
 mod namespace;
 mod role_binding;
 
-use api_types::status::{Reason, Status, StatusCause};
+use api_types::status::{Status, StatusCause};
 use serde_json::Value;
 
 use crate::commit::RegistryChange;
@@ -97,11 +97,6 @@ pub(crate) fn has_no_finalizers(resource: &Resource, value: &Value) -> bool {
 /// Returns whether an object that is marked for deletion may go now.
 pub(crate) fn may_go(resource: &Resource, value: &Value) -> bool {
     value["metadata"]["deletionTimestamp"].is_string() && has_no_finalizers(resource, value)
-}
-
-/// Refuses a request for reasons that are not about a field.
-pub(crate) fn bad_request(message: impl Into<String>) -> Status {
-    Status::failure(Reason::BadRequest, message)
 }
 
 fn cause(reason: &str, field: impl Into<String>, message: impl Into<String>) -> StatusCause {

@@ -55,7 +55,7 @@ async fn dependents_go_first_in_the_foreground() {
     assert_eq!(bench.names(), ["default/child", "default/grandchild", "default/parent"]);
     bench.merge(&bench.widget("grandchild"), Part::Whole, json!({"metadata": {"finalizers": null}})).await.unwrap();
     collector.collect().await;
-    assert_eq!(bench.names(), ["default/child", "default/grandchild", "default/parent"]);
+    assert!(bench.names().is_empty());
 }
 
 #[tokio::test]
@@ -129,4 +129,24 @@ async fn events_are_gone_an_hour_after_they_were_last_seen() {
     bench.clock.advance(1800);
     collector.collect().await;
     assert_eq!(left(), Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn a_finished_run_is_gone_when_its_time_to_live_is_over() {
+    let bench = Bench::new().await;
+    let run = json!({"ttlAfterFinished": "10m"});
+    for name in ["finished", "running", "forever"] {
+        let spec = if name == "forever" { json!({}) } else { run.clone() };
+        bench.create(name, spec).await.unwrap();
+        let verdict = if name == "running" { "Unknown" } else { "True" };
+        let condition = json!({"type": "Succeeded", "status": verdict, "lastTransitionTime": "2026-01-01T00:00:00Z"});
+        let status = json!({"status": {"conditions": [condition]}});
+        bench.merge(&bench.widget(name), Part::Status, status).await.unwrap();
+    }
+    let mut collector = collector(&bench);
+    collector.collect().await;
+    assert_eq!(bench.names(), ["default/finished", "default/forever", "default/running"]);
+    bench.clock.advance(600);
+    collector.collect().await;
+    assert_eq!(bench.names(), ["default/forever", "default/running"]);
 }

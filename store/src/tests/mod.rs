@@ -153,6 +153,7 @@ fn definition(kind: &str, scope: &str) -> Value {
                     "spec": {"type": "object", "properties": {
                         "size": {"type": "integer", "default": 1},
                         "text": {"type": "string"},
+                        "ttlAfterFinished": {"type": "string"},
                     }},
                     "status": {"type": "object", "x-kubernetes-preserve-unknown-fields": true},
                 }}},

@@ -112,8 +112,7 @@ async fn run(steps: Vec<Step>, events_max: usize) {
 
 async fn rewrite(bench: &Bench) {
     let before = bench.store.figures().generations_total;
-    let state = bench.store.state();
-    bench.store.exclusive(move |committer| committer.start_rewriting(&state)).await.unwrap();
+    bench.store.rewrite_files().await.unwrap();
     while bench.store.figures().generations_total == before {
         tokio::task::yield_now().await;
     }

@@ -14,8 +14,7 @@ async fn the_files_are_written_anew_while_writes_go_on() {
         bench.create(&format!("w{index}"), json!({"text": "x".repeat(5000)})).await.unwrap();
     }
     for round in 0..3 {
-        let state = bench.store.state();
-        bench.store.exclusive(move |committer| committer.start_rewriting(&state)).await.unwrap();
+        bench.store.rewrite_files().await.unwrap();
         let mut size = 0;
         while bench.store.figures().generations_total <= round {
             size += 1;

@@ -13,6 +13,7 @@ use crate::fields::{self, Writer};
 use crate::registry::{DEFINITIONS, NAMESPACES, Origin, Resource, ResourceVersion};
 use crate::request::{Body, FieldValidation, Part, Target, WriteOptions};
 use crate::schema::metadata::{self, MetadataRules, NameGrammar};
+use crate::schema::{self};
 use crate::state::State;
 use crate::strategy;
 
@@ -58,6 +59,12 @@ impl Admission<'_> {
     pub(super) fn decode(&self, body: Body, source: Source) -> Result<(Value, Vec<String>), Status> {
         let Body { mut value, duplicates } = body;
         self.check_field_manager()?;
+        if schema::is_too_deep(&value) {
+            return Err(Status::failure(
+                Reason::BadRequest,
+                format!("the object nests deeper than {} levels", schema::MAX_DEPTH),
+            ));
+        }
         identity::check_body(self.target, self.version, &mut value)?;
         let mut complaints: Vec<String> = duplicates.iter().map(|path| format!("duplicate field \"{path}\"")).collect();
         let unknown = self.version.schema.prune(&mut value);
@@ -176,8 +183,11 @@ impl Admission<'_> {
     fn validate(&self, value: &Value, old: Option<&Value>) -> (Vec<StatusCause>, Vec<String>) {
         let rules = MetadataRules { namespaced: self.target.resource.is_namespaced(), name: self.name_grammar() };
         let (mut causes, warnings) = metadata::validate_metadata(value, old, &rules);
-        causes.extend(self.version.schema.validate(value, old));
+        causes.extend(self.version.schema.validate_structure(value, old));
         causes.extend(strategy::validate(&self.target.resource, value, old));
+        // Rules come last: whether they can be run at all depends on every other cause.
+        let rules = self.version.schema.validate_rules(value, old, &causes);
+        causes.extend(rules);
         (causes, warnings)
     }
 
@@ -211,7 +221,8 @@ impl Admission<'_> {
     /// Returns whether anything but metadata, and the status where it is written apart, differs.
     fn changes_desired_state(&self, old: &Value, new: &Value) -> bool {
         let counts = |name: &str| {
-            !matches!(name, "metadata" | "apiVersion" | "kind") && !(name == "status" && self.has_status())
+            let is_apart = name == "status" && self.has_status();
+            !is_apart && !matches!(name, "metadata" | "apiVersion" | "kind")
         };
         let differs = |from: &Value, to: &Value| {
             from.as_object().into_iter().flatten().any(|(name, member)| counts(name) && to.get(name) != Some(member))
@@ -278,27 +289,6 @@ pub(super) fn namespace_gone(state: &State, resource: &Resource, namespace: &str
         }];
     }
     status
-}
-
-/// Returns whether two versions of an object differ in nothing but `resourceVersion` and the version they are seen through.
-pub(super) fn is_same(old: &Value, new: &Value) -> bool {
-    let (Some(old), Some(new)) = (old.as_object(), new.as_object()) else { return false };
-    let same_metadata = |old: &Value, new: &Value| match (old.as_object(), new.as_object()) {
-        (Some(old), Some(new)) => {
-            let without_version =
-                |map: &Map<String, Value>| map.len() - usize::from(map.contains_key("resourceVersion"));
-            without_version(old) == without_version(new)
-                && new.iter().all(|(name, member)| name == "resourceVersion" || old.get(name) == Some(member))
-        }
-        _ => false,
-    };
-    old.len() == new.len()
-        && new.iter().all(|(name, member)| match (name.as_str(), old.get(name)) {
-            (_, None) => false,
-            ("apiVersion", Some(_)) => true,
-            ("metadata", Some(metadata)) => same_metadata(metadata, member),
-            (_, Some(before)) => before == member,
-        })
 }
 
 /// Returns whether the status is written apart from the rest.

@@ -173,7 +173,7 @@ impl Store {
         dry_run: DryRun,
     ) -> Result<Option<Written>, Status> {
         let Admitted { value, warnings, registry } = admitted;
-        if admit::is_same(old, &value) {
+        if fields::same_but_for_times(old, &value) {
             return Ok(Some(Written { object: object.clone(), outcome: Outcome::Unchanged, warnings }));
         }
         let deletes = strategy::may_go(&target.resource, &value);

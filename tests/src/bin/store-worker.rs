@@ -20,7 +20,7 @@ async fn main() -> anyhow::Result<()> {
     let mut arguments = std::env::args_os().skip(1);
     let dir = PathBuf::from(arguments.next().context("the first argument is the directory")?);
     let writers: usize = arguments.next().and_then(|count| count.to_str()?.parse().ok()).context("then the writers")?;
-    let store = widgets::open(&dir).await?;
+    let store = widgets::open_with(widgets::short_history(&dir)).await?;
     let revision = store.state().revision;
     say(&format!("open {revision}"));
     let mut tasks = vec![tokio::spawn(follow(store.clone(), revision))];

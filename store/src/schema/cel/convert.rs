@@ -1,7 +1,7 @@
 //! JSON to CEL values, typed by the schema, with field names escaped the way Kubernetes escapes them.
 
 use std::borrow::Cow;
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use api_types::schema::SchemaType;
@@ -56,8 +56,34 @@ pub(in crate::schema) fn escape(name: &str) -> Cow<'_, str> {
     Cow::Owned(escaped)
 }
 
+/// Converts `value`, of an object only the members that `reads` names (by their escaped names).
+pub(super) fn to_cel_partly(node: &Node, value: &Value, is_object: bool, reads: Reads<'_>) -> CelValue {
+    match (value, reads) {
+        (Value::Object(members), Reads::Members(_)) => object(Some(node), members, is_object || node.embedded, reads),
+        _ => to_cel(Some(node), value, is_object),
+    }
+}
+
+/// What rules read of the part that they stand at.
+#[derive(Clone, Copy)]
+pub(super) enum Reads<'rules> {
+    /// The whole value.
+    All,
+    /// Some members.
+    Members(&'rules BTreeSet<String>),
+}
+
+impl Reads<'_> {
+    fn include(self, name: &str) -> bool {
+        match self {
+            Self::All => true,
+            Self::Members(members) => members.contains(name),
+        }
+    }
+}
+
 /// Converts `value`; `node` is its schema, where there is one. `is_object`: it has `apiVersion`, `kind`, `metadata`.
-pub(super) fn to_cel(node: Option<&Node>, value: &Value, is_object: bool) -> CelValue {
+fn to_cel(node: Option<&Node>, value: &Value, is_object: bool) -> CelValue {
     match value {
         Value::Null => CelValue::Null,
         Value::Bool(boolean) => CelValue::Bool(*boolean),
@@ -74,7 +100,9 @@ pub(super) fn to_cel(node: Option<&Node>, value: &Value, is_object: bool) -> Cel
             let schema = node.and_then(|node| node.items.as_deref());
             CelValue::List(Arc::new(items.iter().map(|item| to_cel(schema, item, false)).collect()))
         }
-        Value::Object(members) => object(node, members, is_object || node.is_some_and(|node| node.embedded)),
+        Value::Object(members) => {
+            object(node, members, is_object || node.is_some_and(|node| node.embedded), Reads::All)
+        }
     }
 }
 
@@ -100,12 +128,15 @@ fn string(node: Option<&Node>, text: &str) -> CelValue {
     }
 }
 
-fn object(node: Option<&Node>, members: &Map<String, Value>, is_object: bool) -> CelValue {
-    let mut map = HashMap::with_capacity(members.len());
+fn object(node: Option<&Node>, members: &Map<String, Value>, is_object: bool, reads: Reads<'_>) -> CelValue {
+    let mut map = HashMap::new();
     // Keys of a map are data and stay as they are; field names are identifiers.
     let is_map = node.is_none_or(|node| !matches!(node.additional, Additional::Unspecified));
     for (name, member) in members {
         let key = if is_map { Cow::Borrowed(name.as_str()) } else { escape(name) };
+        if !reads.include(&key) {
+            continue;
+        }
         let converted = if is_object && name == "metadata" {
             metadata(member)
         } else {

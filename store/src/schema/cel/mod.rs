@@ -4,12 +4,15 @@ mod convert;
 mod meter;
 mod program;
 
+use std::collections::BTreeSet;
+
 use api_types::schema::{Schema, ValidationRule};
 use api_types::status::StatusCause;
 use kube_cel::cel::Value as CelValue;
 use kube_cel::cel::objects::OptionalValue;
 use serde_json::Value;
 
+use self::convert::Reads;
 use self::meter::{Bindings, Failure};
 use self::program::Metered;
 use super::node::{Additional, Node, correlated_item};
@@ -18,6 +21,8 @@ use super::text::{DUPLICATE, FORBIDDEN, INVALID, REQUIRED, cause, invalid, not_s
 
 /// Most rules in one schema; each is run for every matching part of every object.
 pub(super) const MOST_RULES: usize = 1_000;
+/// Most bytes of expressions in one schema; parsing takes up to ten microseconds for each.
+pub(super) const MOST_RULE_BYTES: usize = 256 * 1024;
 
 /// A rule, ready to run.
 #[derive(Debug)]
@@ -148,6 +153,18 @@ impl Rule {
         format!("{kind}: {text}")
     }
 
+    fn programs(&self) -> impl Iterator<Item = &Metered> {
+        std::iter::once(&self.condition).chain(&self.message_expression)
+    }
+
+    fn members(&self) -> impl Iterator<Item = &String> {
+        self.programs().flat_map(|program| &program.members)
+    }
+
+    fn reads_all(&self) -> bool {
+        self.programs().any(|program| program.uses_self || program.uses_old)
+    }
+
     fn is_transition(&self) -> bool {
         self.condition.mentions_old
     }
@@ -222,9 +239,12 @@ fn run_rules(
         return Ok(());
     }
     let wants_old = node.rules.iter().any(Rule::is_transition);
+    // Converting costs more than most rules do, so only what some rule reads is converted.
+    let members: BTreeSet<String> = node.rules.iter().flat_map(Rule::members).cloned().collect();
+    let reads = if node.rules.iter().any(Rule::reads_all) { Reads::All } else { Reads::Members(&members) };
     let bindings = Bindings {
-        this: convert::to_cel(Some(node), value, is_root),
-        old: old.filter(|_| wants_old).map(|old| convert::to_cel(Some(node), old, is_root)),
+        this: convert::to_cel_partly(node, value, is_root, reads),
+        old: old.filter(|_| wants_old).map(|old| convert::to_cel_partly(node, old, is_root, reads)),
     };
     meter::bind(bindings.clone())?;
     for rule in rules {

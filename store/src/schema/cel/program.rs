@@ -1,5 +1,7 @@
 //! A rule's expression: parsed, checked against the schema, and rewritten so that it is metered.
 
+use std::collections::BTreeSet;
+
 use api_types::schema::{Schema, SchemaType};
 use kube_cel::cel::Program;
 use kube_cel::cel::common::ast::{
@@ -26,6 +28,8 @@ pub(super) struct Metered {
     pub(super) mentions_old: bool,
     /// Whether `oldSelf` is needed as a whole.
     pub(super) uses_old: bool,
+    /// The members of `self` and `oldSelf` that are read, by their escaped names.
+    pub(super) members: BTreeSet<String>,
 }
 
 /// Parses, checks and rewrites `source`, which stands at `schema`.
@@ -33,6 +37,10 @@ pub(super) struct Metered {
 /// # Errors
 /// Says why the expression cannot be used.
 pub(super) fn compile(source: &str, schema: &Schema, is_root: bool, optional_old: bool) -> Result<Metered, String> {
+    if nests_deeper_than(source, DEEPEST) {
+        // Parsing takes time that grows with the square of this.
+        return Err(format!("the expression nests more than {DEEPEST} deep"));
+    }
     let parsed = std::panic::catch_unwind(|| Program::compile(source));
     let program = match parsed {
         Ok(Ok(program)) => program,
@@ -47,6 +55,7 @@ pub(super) fn compile(source: &str, schema: &Schema, is_root: bool, optional_old
         uses_self: false,
         mentions_old: false,
         uses_old: false,
+        members: BTreeSet::new(),
     };
     let expression = rewriter.expression(program.expression(), 0)?;
     Ok(Metered {
@@ -54,6 +63,20 @@ pub(super) fn compile(source: &str, schema: &Schema, is_root: bool, optional_old
         uses_self: rewriter.uses_self,
         mentions_old: rewriter.mentions_old,
         uses_old: rewriter.uses_old,
+        members: rewriter.members,
+    })
+}
+
+/// Counts brackets, also those in texts: good enough to refuse what no person writes.
+fn nests_deeper_than(source: &str, limit: usize) -> bool {
+    let mut depth = 0_usize;
+    source.bytes().any(|byte| {
+        match byte {
+            b'(' | b'[' | b'{' => depth += 1,
+            b')' | b']' | b'}' => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+        depth > limit
     })
 }
 
@@ -66,6 +89,7 @@ struct Rewriter<'schema> {
     uses_self: bool,
     mentions_old: bool,
     uses_old: bool,
+    members: BTreeSet<String>,
 }
 
 impl Rewriter<'_> {
@@ -134,6 +158,7 @@ impl Rewriter<'_> {
         if let Some((root, path)) = self.field_path(select) {
             self.declared(&path)?;
             self.mentions_old |= root == "oldSelf";
+            self.members.extend(path.first().map(|&name| name.to_owned()));
             let function = match (root, select.test) {
                 ("self", false) => "@self",
                 ("self", true) => "@hasSelf",

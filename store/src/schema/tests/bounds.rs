@@ -99,6 +99,20 @@ fn an_honest_rule_over_a_large_object_is_within_the_budget() {
 }
 
 #[test]
+fn a_schema_has_room_for_many_rules_but_not_for_any_number() {
+    let schema = |count: usize, rule: &str| json!({"type": "object", "x-kubernetes-validations": vec![json!({"rule": rule}); count]});
+    assert!(try_compile(schema(1000, "true")).is_ok());
+    for (count, rule) in [(1001, "true".to_owned()), (40, format!("'{}' == ''", "x".repeat(7000)))] {
+        let found = lines(&try_compile(schema(count, &rule)).err().unwrap());
+        assert_eq!(found.len(), 1, "{found:?}");
+        assert!(
+            found[0].ends_with("Too many: a schema may have at most 1000 rules of 262144 bytes together"),
+            "{found:?}"
+        );
+    }
+}
+
+#[test]
 fn expressions_that_are_hard_to_parse_are_refused_or_parsed_soon() {
     let hard = [
         format!("{}true{}", "(".repeat(4000), ")".repeat(4000)),

@@ -59,6 +59,7 @@ fn rules_see_fields_with_the_types_of_the_schema() {
         ("sets.contains(self.list, [1])", json!({"list": [1, 2]}), true),
         ("self.b.replace('a', 'b') == 'bb'", json!({"b": "ab"}), true),
         ("isURL(self.b) && url(self.b).getHost() == 'x.y'", json!({"b": "https://x.y/z"}), true),
+        ("self.b.find('[0-9]+') == '12' && self.b.findAll('[a-z]', 1) == ['a']", json!({"b": "a12b"}), true),
         ("quantity(self.b).isGreaterThan(quantity('1Gi'))", json!({"b": "2Gi"}), true),
         ("self.a == 1 ? self.b == 'x' : true", json!({"a": 1, "b": "y"}), false),
         ("'a' in self.env", json!({"env": {"a": "1"}}), true),

@@ -1,0 +1,310 @@
+//! Certificate: read or made, checked, distributed, and looked at where it is served.
+
+use schemars::{JsonSchema, Schema, SchemaGenerator};
+use serde::{Deserialize, Serialize};
+
+use crate::condition::{Condition, READY};
+use crate::definition::PrinterColumn;
+use crate::kind::Kind;
+use crate::kinds::is_false;
+use crate::kinds::reference::{SecretKeyReference, SecretReference};
+use crate::meta::{GROUP, VERSION};
+use crate::units::DurationText;
+
+/// The kind.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Certificate;
+
+impl Kind for Certificate {
+    const GROUP: &'static str = GROUP;
+    const VERSION: &'static str = VERSION;
+    const KIND: &'static str = "Certificate";
+    const PLURAL: &'static str = "certificates";
+    const DESCRIPTION: &'static str = "Certificate is a certificate and its key: checked, distributed as swarm secrets, rotated, and probed where it is served.";
+    const SHORT_NAMES: &'static [&'static str] = &["cert"];
+    type Spec = CertificateSpec;
+    type Status = CertificateStatus;
+
+    fn columns() -> Vec<PrinterColumn> {
+        vec![
+            PrinterColumn::new("Names", "string", ".status.dnsNames[*]", "Names that the certificate covers."),
+            PrinterColumn::condition(READY),
+            PrinterColumn::reason(READY),
+            PrinterColumn::new("Expires", "string", ".status.notAfter", "When the certificate expires."),
+            PrinterColumn::condition("Served"),
+            PrinterColumn::new("Issuer", "string", ".status.issuer", "Who signed it.").wide(),
+            PrinterColumn::new("Serial", "string", ".status.serial", "Serial number.").wide(),
+            PrinterColumn::message(READY),
+            PrinterColumn::age(),
+        ]
+    }
+}
+
+/// What is wanted of a certificate.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+#[schemars(extend(
+    "required" = ["source"],
+    "x-kubernetes-validations" = [{
+        "rule": "!has(self.source.acme) || has(self.dnsNames)",
+        "message": "an ACME certificate needs dnsNames: the names to order it for",
+    }]
+))]
+pub struct CertificateSpec {
+    /// Where the pair comes from.
+    pub source: CertificateSource,
+    /// Names that the certificate must cover; `*.` covers one label.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schemars(schema_with = "names")]
+    pub dns_names: Vec<String>,
+    /// How long before its end it counts as expiring, and is renewed where that can be done.
+    #[schemars(extend("x-kubernetes-validations" = [{
+        "rule": "duration(self) >= duration('1h') && duration(self) <= duration('8760h')",
+        "message": "renewBefore must be between 1h and 8760h (a year)",
+    }]))]
+    pub renew_before: DurationText,
+    /// Apps that get the pair as swarm secrets.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 32), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["appRef", "certSecret"]))]
+    pub distribute: Vec<Distribution>,
+    /// Addresses that must present it.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 32), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["address", "serverName"]))]
+    pub probes: Vec<CertificateProbe>,
+    /// Leaves everything as it is while true.
+    #[serde(skip_serializing_if = "is_false")]
+    pub suspend: bool,
+}
+
+impl Default for CertificateSpec {
+    fn default() -> Self {
+        Self {
+            source: CertificateSource::default(),
+            dns_names: Vec::new(),
+            renew_before: DurationText::hours(30 * 24),
+            distribute: Vec::new(),
+            probes: Vec::new(),
+            suspend: false,
+        }
+    }
+}
+
+/// Where a pair comes from.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+#[schemars(extend("x-kubernetes-validations" = [{
+    "rule": "[has(self.files), has(self.secretRef), has(self.selfSigned), has(self.acme)].filter(given, given).size() == 1",
+    "message": "source has exactly one of files, secretRef, selfSigned and acme",
+}]))]
+pub struct CertificateSource {
+    /// Files on the host that somebody else renews.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub files: Option<CertificateFiles>,
+    /// A Secret of type `kubernetes.io/tls`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub secret_ref: Option<SecretReference>,
+    /// Made here, for tests.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub self_signed: Option<SelfSigned>,
+    /// Ordered from an authority such as Let's Encrypt.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub acme: Option<Acme>,
+}
+
+/// Files in PEM.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+#[schemars(extend("required" = ["cert", "key"]))]
+pub struct CertificateFiles {
+    /// The certificate, followed by its chain.
+    #[schemars(schema_with = "crate::grammar::file_path")]
+    pub cert: String,
+    /// The key.
+    #[schemars(schema_with = "crate::grammar::file_path")]
+    pub key: String,
+}
+
+/// A certificate that signs itself.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+#[schemars(extend("required" = ["dnsNames"]))]
+pub struct SelfSigned {
+    /// Names that it covers.
+    #[schemars(schema_with = "names")]
+    pub dns_names: Vec<String>,
+    /// How long it is valid; 90 days when absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub duration: Option<DurationText>,
+}
+
+/// An order of ACME.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+#[schemars(extend("x-kubernetes-validations" = [
+    {
+        "rule": "has(self.http01) != has(self.dns01)",
+        "message": "acme has exactly one of http01 and dns01: how the authority may see that the names are yours",
+    },
+]))]
+pub struct Acme {
+    /// The authority's directory.
+    #[schemars(schema_with = "crate::grammar::web_url")]
+    pub directory: String,
+    /// Where the authority writes to.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 3, max = 254), regex(pattern = r"^[A-Za-z0-9_][^\s@]*@[A-Za-z0-9][A-Za-z0-9.-]*$"))]
+    pub email: Option<String>,
+    /// The account's key; made here when absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub account_key_secret_ref: Option<SecretKeyReference>,
+    /// Answers on port 80 of each name.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub http01: Option<Http01>,
+    /// Writes a record into the zone of each name; needed for `*.`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub dns01: Option<Dns01>,
+}
+
+impl Default for Acme {
+    fn default() -> Self {
+        Self {
+            directory: "https://acme-v02.api.letsencrypt.org/directory".to_owned(),
+            email: None,
+            account_key_secret_ref: None,
+            http01: None,
+            dns01: None,
+        }
+    }
+}
+
+/// The challenge over HTTP.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Http01 {
+    /// Port of the daemon to which the proxy forwards `/.well-known/acme-challenge/`.
+    #[schemars(range(min = 1, max = 65535))]
+    pub port: u16,
+}
+
+impl Default for Http01 {
+    fn default() -> Self {
+        Self { port: 8181 }
+    }
+}
+
+/// The challenge over DNS: dynamic updates (RFC 2136).
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+#[schemars(extend("required" = ["server", "keyName", "keySecretRef"]))]
+pub struct Dns01 {
+    /// The name server that takes updates.
+    #[schemars(schema_with = "crate::grammar::host_port")]
+    pub server: String,
+    /// Name of the TSIG key.
+    #[schemars(schema_with = "crate::grammar::domain")]
+    pub key_name: String,
+    /// The TSIG key.
+    pub key_secret_ref: SecretKeyReference,
+}
+
+/// An app that gets the pair.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+#[schemars(extend("required" = ["appRef", "certSecret", "keySecret"]))]
+pub struct Distribution {
+    /// Name of the App.
+    #[schemars(schema_with = "crate::grammar::object_name")]
+    pub app_ref: String,
+    /// Name of the certificate among the recipe's secrets, such as `ssl_cert`.
+    #[schemars(schema_with = "crate::grammar::swarm_name")]
+    pub cert_secret: String,
+    /// Name of the key among the recipe's secrets, such as `ssl_key`.
+    #[schemars(schema_with = "crate::grammar::swarm_name")]
+    pub key_secret: String,
+}
+
+/// An address that must present the certificate.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+#[schemars(extend("required" = ["address", "serverName"]))]
+pub struct CertificateProbe {
+    /// Host and port.
+    #[schemars(schema_with = "crate::grammar::host_port")]
+    pub address: String,
+    /// Name that is asked for (SNI).
+    #[schemars(schema_with = "crate::grammar::domain")]
+    pub server_name: String,
+}
+
+/// What was seen of a certificate.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct CertificateStatus {
+    /// Generation of the spec that the status is about.
+    pub observed_generation: i64,
+    /// Serial number, in hexadecimal digits.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 64))]
+    pub serial: Option<String>,
+    /// SHA-256 of the certificate, in hexadecimal digits.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 64))]
+    pub fingerprint: Option<String>,
+    /// Who signed it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 1024))]
+    pub issuer: Option<String>,
+    /// First moment of validity.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "crate::grammar::moment")]
+    pub not_before: Option<String>,
+    /// Last moment of validity.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "crate::grammar::moment")]
+    pub not_after: Option<String>,
+    /// Names that it covers.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 100), inner(length(max = 253)), extend("x-kubernetes-list-type" = "set"))]
+    pub dns_names: Vec<String>,
+    /// Swarm secrets that hold it now.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 64), inner(length(max = 64)), extend("x-kubernetes-list-type" = "set"))]
+    pub secret_names: Vec<String>,
+    /// What each address presented last.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 32), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["address", "serverName"]))]
+    pub served: Vec<ServedCertificate>,
+    /// `Valid`, `Distributed`, `Served`, `Expiring`, `Ready`.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 32), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["type"]))]
+    pub conditions: Vec<Condition>,
+}
+
+/// What an address presented.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+#[schemars(extend("required" = ["address", "serverName"]))]
+pub struct ServedCertificate {
+    /// Host and port.
+    #[schemars(length(max = 262))]
+    pub address: String,
+    /// Name that was asked for.
+    #[schemars(length(max = 253))]
+    pub server_name: String,
+    /// SHA-256 of what it presented.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 64))]
+    pub fingerprint: Option<String>,
+    /// Why nothing could be seen.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 1024))]
+    pub error: Option<String>,
+    /// When it was looked at.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "crate::grammar::moment")]
+    pub checked_at: Option<String>,
+}
+
+fn names(_: &mut SchemaGenerator) -> Schema {
+    crate::grammar::set_of(&crate::grammar::CERTIFICATE_NAME, 100)
+}

@@ -1,0 +1,376 @@
+//! Every reason that a condition, a rung or an ignored event gives: one CamelCase word for programs.
+//!
+//! The message beside it is for people. A word says one thing; a failed check and our own trouble never share one.
+
+#[cfg(test)]
+mod tests;
+
+// Any kind.
+
+/// Everything that was wanted is so.
+pub const SUCCEEDED: &str = "Succeeded";
+/// It ended, and its result is bad.
+pub const FAILED: &str = "Failed";
+/// Work goes on; wait.
+pub const PROGRESSING: &str = "Progressing";
+/// Something hiccuped and is being tried again by itself.
+pub const PROGRESSING_WITH_RETRY: &str = "ProgressingWithRetry";
+/// An object that the spec names is missing or not ready yet.
+pub const DEPENDENCY_NOT_READY: &str = "DependencyNotReady";
+/// `spec.suspend` is true; nothing is done until it is false.
+pub const SUSPENDED: &str = "Suspended";
+/// The spec asks for something that cannot be; a person must change it.
+pub const INVALID_SPEC: &str = "InvalidSpec";
+/// What the spec names does not exist.
+pub const NOT_FOUND: &str = "NotFound";
+/// It took longer than the time it is given.
+pub const TIMED_OUT: &str = "TimedOut";
+/// Somebody asked for it to end.
+pub const CANCELLED: &str = "Cancelled";
+/// A newer push or request made it pointless.
+pub const SUPERSEDED: &str = "Superseded";
+/// It was running and is gone without a result.
+pub const LOST: &str = "Lost";
+/// A bug of ours; the object is left alone while everything else goes on.
+pub const INTERNAL_ERROR: &str = "InternalError";
+/// The credentials are wrong, expired or missing.
+pub const UNAUTHORIZED: &str = "Unauthorized";
+/// The credentials are right, but may not do this.
+pub const FORBIDDEN: &str = "Forbidden";
+/// The other side does not answer.
+pub const UNREACHABLE: &str = "Unreachable";
+/// The other side wants to be asked less often; waiting for its reset.
+pub const RATE_LIMITED: &str = "RateLimited";
+/// The other side's certificate cannot be trusted.
+pub const TLS_ERROR: &str = "TlsError";
+/// The other side is too old or too new for what is needed.
+pub const UNSUPPORTED_VERSION: &str = "UnsupportedVersion";
+
+// Forge.
+
+/// The token lacks scopes; the message names them.
+pub const SCOPES_MISSING: &str = "ScopesMissing";
+/// The token has every scope that is needed.
+pub const SCOPES_FOUND: &str = "ScopesFound";
+
+// Repository.
+
+/// The last poll answered.
+pub const POLLED: &str = "Polled";
+/// The cursor was set to now; older events are not acted on.
+pub const FIRST_SEEN: &str = "FirstSeen";
+/// The endpoint is off until its secret exists.
+pub const WEBHOOK_SECRET_MISSING: &str = "WebhookSecretMissing";
+/// The comment is not one of the phrases.
+pub const NOT_A_COMMAND: &str = "NotACommand";
+/// The commenter is not among those who may start a run.
+pub const NOT_AUTHORIZED: &str = "NotAuthorized";
+/// The pull request is closed or merged.
+pub const PULL_REQUEST_CLOSED: &str = "PullRequestClosed";
+/// No Recipe answers for the repository.
+pub const NOT_ENROLLED: &str = "NotEnrolled";
+/// The command has an option that does not exist.
+pub const BAD_COMMAND: &str = "BadCommand";
+/// The event has been acted on before.
+pub const ALREADY_RUN: &str = "AlreadyRun";
+
+// TestRun: before it runs.
+
+/// The run may be tried.
+pub const ACCEPTED: &str = "Accepted";
+/// A member must approve this head commit first.
+pub const AWAITING_APPROVAL: &str = "AwaitingApproval";
+/// A member has approved this head commit, or it needs no approval.
+pub const APPROVED: &str = "Approved";
+/// The recipe takes no runs from forks.
+pub const DENIED: &str = "Denied";
+/// A new push voided the approval.
+pub const APPROVAL_VOID: &str = "ApprovalVoid";
+/// Other runs use what this one needs; it is queued.
+pub const NO_CAPACITY: &str = "NoCapacity";
+/// Another run uses the same domain.
+pub const DOMAIN_BUSY: &str = "DomainBusy";
+/// The host would fall below a floor of disk, inodes or memory.
+pub const BELOW_FLOOR: &str = "BelowFloor";
+/// The host cannot take work.
+pub const HOST_NOT_READY: &str = "HostNotReady";
+/// There is room, and the run has begun.
+pub const SCHEDULED: &str = "Scheduled";
+/// The commit and all tags are there.
+pub const FETCHED: &str = "Fetched";
+/// The source could not be fetched.
+pub const FETCH_FAILED: &str = "FetchFailed";
+/// The source has no such commit, tag or branch.
+pub const COMMIT_NOT_FOUND: &str = "CommitNotFound";
+/// The rendered compose file asks for what this trust tier does not allow.
+pub const POLICY_VIOLATION: &str = "PolicyViolation";
+/// A secret or config name would pass 64 characters.
+pub const NAME_TOO_LONG: &str = "NameTooLong";
+
+// TestRun: rungs.
+
+/// Every check of the rung passed.
+pub const CHECKS_PASSED: &str = "ChecksPassed";
+/// A check of the rung failed; the message says which.
+pub const CHECKS_FAILED: &str = "ChecksFailed";
+/// The rung has nothing to check, which is not a pass.
+pub const NO_CHECKS: &str = "NoChecks";
+/// The recipe declares that the rung does not apply.
+pub const EXPECTED_SKIP: &str = "ExpectedSkip";
+/// The recipe has no backup labels.
+pub const NOT_BACKUP_CAPABLE: &str = "NotBackupCapable";
+/// There is no published version to upgrade from.
+pub const NO_OLDER_VERSION: &str = "NoOlderVersion";
+/// The run was started without this rung.
+pub const NOT_SELECTED: &str = "NotSelected";
+/// The run ended before this rung.
+pub const NOT_REACHED: &str = "NotReached";
+/// Base and head are the same, so that the upgrade proves nothing.
+pub const SAME_VERSION: &str = "SameVersion";
+/// After the upgrade something else than the head runs.
+pub const HEAD_NOT_RUNNING: &str = "HeadNotRunning";
+/// Seeded data did not survive.
+pub const DATA_LOST: &str = "DataLost";
+/// The linter found errors.
+pub const LINT_FAILED: &str = "LintFailed";
+/// A program that the rung needs is not installed.
+pub const TOOL_MISSING: &str = "ToolMissing";
+/// Every rung that was wanted passed.
+pub const ALL_PASSED: &str = "AllPassed";
+/// A rung failed; the message says which.
+pub const RUNG_FAILED: &str = "RungFailed";
+/// A rung that should have run did not.
+pub const RUNG_UNVERIFIED: &str = "RungUnverified";
+/// Nothing of the run is left.
+pub const CLEAN: &str = "Clean";
+/// Something of the run is still there; the message names it.
+pub const LEFTOVERS: &str = "Leftovers";
+/// The failed app is kept for a look until the hold ends.
+pub const HELD: &str = "Held";
+/// Comment and commit status are up to date.
+pub const REPORTED: &str = "Reported";
+/// The run belongs to no pull request.
+pub const NOTHING_TO_REPORT: &str = "NothingToReport";
+
+// App.
+
+/// Version, environment and secrets are settled.
+pub const CONFIGURED: &str = "Configured";
+/// A secret that must be inserted by hand is not there.
+pub const SECRET_MISSING: &str = "SecretMissing";
+/// The stack was handed to the swarm.
+pub const DEPLOYED: &str = "Deployed";
+/// The swarm or abra refused the stack.
+pub const DEPLOY_FAILED: &str = "DeployFailed";
+/// An image cannot be pulled.
+pub const IMAGE_PULL_FAILED: &str = "ImagePullFailed";
+/// Desired replicas run the requested spec.
+pub const CONVERGED: &str = "Converged";
+/// Tasks are starting; wait.
+pub const CONVERGING: &str = "Converging";
+/// A task exits again and again.
+pub const CRASH_LOOP: &str = "CrashLoop";
+/// A path that a service mounts does not exist on the host.
+pub const BIND_MOUNT_MISSING: &str = "BindMountMissing";
+/// No node meets a service's constraints or resources.
+pub const NO_SUITABLE_NODE: &str = "NoSuitableNode";
+/// The swarm went back to the previous spec.
+pub const ROLLED_BACK: &str = "RolledBack";
+/// The swarm stopped an update after a failure.
+pub const UPDATE_PAUSED: &str = "UpdatePaused";
+/// A health check of a container fails.
+pub const UNHEALTHY: &str = "Unhealthy";
+/// The health checks pass.
+pub const HEALTHY: &str = "Healthy";
+/// The domain answers with an accepted status and a trusted certificate.
+pub const REACHABLE: &str = "Reachable";
+/// The domain answers with a status that is not accepted.
+pub const WRONG_STATUS: &str = "WrongStatus";
+/// The proxy does not know the domain.
+pub const NO_ROUTE: &str = "NoRoute";
+/// Somebody changed what runs; it will be put right.
+pub const DRIFTED: &str = "Drifted";
+/// What runs is what the spec says.
+pub const IN_SYNC: &str = "InSync";
+/// A newer version exists and the policy holds it back.
+pub const UPDATE_AVAILABLE: &str = "UpdateAvailable";
+/// The update waits for its window.
+pub const OUTSIDE_WINDOW: &str = "OutsideWindow";
+/// The app is being taken down.
+pub const UNDEPLOYING: &str = "Undeploying";
+
+// Certificate.
+
+/// The pair is good.
+pub const VALID: &str = "Valid";
+/// Key and certificate do not belong together.
+pub const KEY_MISMATCH: &str = "KeyMismatch";
+/// The chain is incomplete or in the wrong order.
+pub const CHAIN_BROKEN: &str = "ChainBroken";
+/// The certificate does not cover every name.
+pub const NAMES_NOT_COVERED: &str = "NamesNotCovered";
+/// The certificate has expired.
+pub const EXPIRED: &str = "Expired";
+/// The certificate is not valid yet.
+pub const NOT_YET_VALID: &str = "NotYetValid";
+/// The certificate expires within `renewBefore`.
+pub const EXPIRES_SOON: &str = "ExpiresSoon";
+/// There is time until the certificate has to be renewed.
+pub const NOT_DUE: &str = "NotDue";
+/// The source cannot be read or parsed.
+pub const UNREADABLE: &str = "Unreadable";
+/// Every target has the newest pair.
+pub const DISTRIBUTED: &str = "Distributed";
+/// Targets are being moved to a new pair.
+pub const ROTATING: &str = "Rotating";
+/// Every address presents it.
+pub const SERVED: &str = "Served";
+/// An address presents another certificate.
+pub const OTHER_CERTIFICATE_SERVED: &str = "OtherCertificateServed";
+/// The ACME order failed.
+pub const ORDER_FAILED: &str = "OrderFailed";
+
+// Host.
+
+/// The engine answers.
+pub const ENGINE_REACHABLE: &str = "EngineReachable";
+/// The engine manages a swarm.
+pub const SWARM_ACTIVE: &str = "SwarmActive";
+/// The engine is in no swarm, and may not make one.
+pub const SWARM_INACTIVE: &str = "SwarmInactive";
+/// The engine is in a swarm, but no manager of it.
+pub const NOT_A_MANAGER: &str = "NotAManager";
+/// Every network exists as described.
+pub const NETWORKS_READY: &str = "NetworksReady";
+/// A network exists, but not as described.
+pub const NETWORK_DIFFERS: &str = "NetworkDiffers";
+/// A network has no addresses left.
+pub const ADDRESSES_EXHAUSTED: &str = "AddressesExhausted";
+/// Enough is free.
+pub const ABOVE_FLOOR: &str = "AboveFloor";
+
+// Approval.
+
+/// It names the pull request's head commit.
+pub const CURRENT: &str = "Current";
+/// The pull request has a new head; approve that one.
+pub const HEAD_MOVED: &str = "HeadMoved";
+/// It was good for one run, which has begun.
+pub const USED: &str = "Used";
+
+/// Every reason of this module.
+pub const ALL: &[&str] = &[
+    SUCCEEDED,
+    FAILED,
+    PROGRESSING,
+    PROGRESSING_WITH_RETRY,
+    DEPENDENCY_NOT_READY,
+    SUSPENDED,
+    INVALID_SPEC,
+    NOT_FOUND,
+    TIMED_OUT,
+    CANCELLED,
+    SUPERSEDED,
+    LOST,
+    INTERNAL_ERROR,
+    UNAUTHORIZED,
+    FORBIDDEN,
+    UNREACHABLE,
+    RATE_LIMITED,
+    TLS_ERROR,
+    UNSUPPORTED_VERSION,
+    SCOPES_MISSING,
+    SCOPES_FOUND,
+    POLLED,
+    FIRST_SEEN,
+    WEBHOOK_SECRET_MISSING,
+    NOT_A_COMMAND,
+    NOT_AUTHORIZED,
+    PULL_REQUEST_CLOSED,
+    NOT_ENROLLED,
+    BAD_COMMAND,
+    ALREADY_RUN,
+    ACCEPTED,
+    AWAITING_APPROVAL,
+    APPROVED,
+    DENIED,
+    APPROVAL_VOID,
+    NO_CAPACITY,
+    DOMAIN_BUSY,
+    BELOW_FLOOR,
+    HOST_NOT_READY,
+    SCHEDULED,
+    FETCHED,
+    FETCH_FAILED,
+    COMMIT_NOT_FOUND,
+    POLICY_VIOLATION,
+    NAME_TOO_LONG,
+    CHECKS_PASSED,
+    CHECKS_FAILED,
+    NO_CHECKS,
+    EXPECTED_SKIP,
+    NOT_BACKUP_CAPABLE,
+    NO_OLDER_VERSION,
+    NOT_SELECTED,
+    NOT_REACHED,
+    SAME_VERSION,
+    HEAD_NOT_RUNNING,
+    DATA_LOST,
+    LINT_FAILED,
+    TOOL_MISSING,
+    ALL_PASSED,
+    RUNG_FAILED,
+    RUNG_UNVERIFIED,
+    CLEAN,
+    LEFTOVERS,
+    HELD,
+    REPORTED,
+    NOTHING_TO_REPORT,
+    CONFIGURED,
+    SECRET_MISSING,
+    DEPLOYED,
+    DEPLOY_FAILED,
+    IMAGE_PULL_FAILED,
+    CONVERGED,
+    CONVERGING,
+    CRASH_LOOP,
+    BIND_MOUNT_MISSING,
+    NO_SUITABLE_NODE,
+    ROLLED_BACK,
+    UPDATE_PAUSED,
+    UNHEALTHY,
+    HEALTHY,
+    REACHABLE,
+    WRONG_STATUS,
+    NO_ROUTE,
+    DRIFTED,
+    IN_SYNC,
+    UPDATE_AVAILABLE,
+    OUTSIDE_WINDOW,
+    UNDEPLOYING,
+    VALID,
+    KEY_MISMATCH,
+    CHAIN_BROKEN,
+    NAMES_NOT_COVERED,
+    EXPIRED,
+    NOT_YET_VALID,
+    EXPIRES_SOON,
+    NOT_DUE,
+    UNREADABLE,
+    DISTRIBUTED,
+    ROTATING,
+    SERVED,
+    OTHER_CERTIFICATE_SERVED,
+    ORDER_FAILED,
+    ENGINE_REACHABLE,
+    SWARM_ACTIVE,
+    SWARM_INACTIVE,
+    NOT_A_MANAGER,
+    NETWORKS_READY,
+    NETWORK_DIFFERS,
+    ADDRESSES_EXHAUSTED,
+    ABOVE_FLOOR,
+    CURRENT,
+    HEAD_MOVED,
+    USED,
+];

@@ -1,0 +1,155 @@
+//! The parts of the daemon, put together in the order in which they need each other.
+
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use apiserver::access::Access;
+use apiserver::api::Api;
+use apiserver::audit::policy::Policy;
+use apiserver::audit::{Audit, AuditWriter, WriterSettings};
+use apiserver::authentication::Authenticator;
+use apiserver::authentication::tokens::TokenTable;
+use apiserver::authorization::{Authorizer, follow};
+use apiserver::bootstrap;
+use apiserver::clock::Clock;
+use apiserver::config::Config;
+use apiserver::data_dir::DataPaths;
+use apiserver::data_dir::space::free_space;
+use apiserver::health::Severity;
+use apiserver::limits::Limits;
+use apiserver::metrics::Metrics;
+use apiserver::metrics::figures::Figure;
+use apiserver::pods::NoLogs;
+use apiserver::serve::Lifecycle;
+use apiserver::tls::Pki;
+use store::collector::{Collector, CollectorOptions};
+use store::store::{OpenOptions, Store};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+/// Audit lines that may wait for the disk: at 1 KiB each, 16 MiB.
+const AUDIT_QUEUE_MAX: usize = 16 * 1024;
+/// Readiness is lost when the disk has less room.
+const DISK_BYTES_MIN: u64 = 64 << 20;
+
+/// The daemon without its sockets.
+pub(super) struct Assembly {
+    pub(super) api: Arc<Api>,
+    pub(super) lifecycle: Lifecycle,
+    pub(super) access: Access,
+    store: Store,
+}
+
+impl Assembly {
+    /// Opens the store, prepares it, and starts what runs beside the requests.
+    pub(super) async fn build(
+        paths: &DataPaths,
+        config: &Config,
+        clock: &Clock,
+        background: &CancellationToken,
+        tasks: &TaskTracker,
+    ) -> anyhow::Result<Self> {
+        let options = OpenOptions::new(paths.store(), apiserver::built_in::registry());
+        // Reading 100 000 objects takes a while: not on a thread that serves.
+        let store = tokio::task::spawn_blocking(move || Store::open(options)).await.context("open the store")??;
+        bootstrap::prepare(&store, &apiserver::built_in::own_definitions()).await?;
+
+        let metrics = Metrics::new();
+        let authorizer = Arc::new(Authorizer::new(&config.anonymous.open_paths));
+        follow::load(&authorizer, &store.state());
+        let access = Access {
+            authenticator: Arc::new(Authenticator::new(TokenTable::open(paths.tokens()), clock.clone())),
+            authorizer: Arc::clone(&authorizer),
+            limits: Limits::new(config.limits.clone()),
+            audit: audit(paths, config, clock)?,
+            metrics,
+        };
+        let lifecycle = Lifecycle::default();
+        tasks.spawn(follow::follow(authorizer, store.clone(), background.clone()));
+        let collector = Collector::new(store.clone(), CollectorOptions::default());
+        tasks.spawn(collector.run(background.clone()));
+        let api = Api::new(store.clone(), access.clone(), lifecycle.clone(), clock.clone(), Arc::new(NoLogs));
+        let assembly = Self { api: Arc::new(api), lifecycle, access, store };
+        assembly.add_checks(paths);
+        assembly.add_figures();
+        Ok(assembly)
+    }
+
+    /// Writes what waits and closes the files.
+    pub(super) async fn close(self) {
+        self.store.close().await;
+        let audit = self.access.audit.clone();
+        // Waiting for the disk is no work for this thread. A panic of the writer has been reported already.
+        let _ = tokio::task::spawn_blocking(move || audit.close()).await;
+    }
+
+    pub(super) fn add_certificate_figures(&self, pki: &Arc<Pki>) {
+        let pki = Arc::clone(pki);
+        let help = "When the serving certificate ends, in seconds since 1970";
+        #[expect(clippy::cast_precision_loss, reason = "exact up to the year 285 million")]
+        self.access
+            .metrics
+            .add_figure("cc_tls_serving_expires_seconds", help, move || pki.serving_expires().as_second() as f64);
+    }
+
+    fn add_checks(&self, paths: &DataPaths) {
+        let health = &self.lifecycle.health;
+        let store = self.store.clone();
+        health.add("store", Severity::Live, move || {
+            if store.has_failed() { Err("the store has failed; restart ccd".to_owned()) } else { Ok(()) }
+        });
+        let store = self.store.clone();
+        health.add("store-writable", Severity::Ready, move || {
+            store.read_only_reason().map_or(Ok(()), |_| Err("the store is read-only; see the log".to_owned()))
+        });
+        let root = paths.root().to_owned();
+        health.add("disk", Severity::Ready, move || match free_space(&root) {
+            Ok(free) if free.bytes < DISK_BYTES_MIN => Err("the disk is nearly full".to_owned()),
+            Ok(_) => Ok(()),
+            Err(_) => Err("the data directory cannot be reached".to_owned()),
+        });
+    }
+
+    fn add_figures(&self) {
+        let metrics = &self.access.metrics;
+        let store = self.store.clone();
+        metrics.add_source(Box::new(move || {
+            let figures = store.figures();
+            let figure = |name, help, value: u64| {
+                #[expect(clippy::cast_precision_loss, reason = "exact up to 2^53")]
+                Figure { name, help, value: value as f64 }
+            };
+            vec![
+                figure("cc_store_revision", "Newest revision", figures.revision),
+                figure(
+                    "cc_store_compacted_revision",
+                    "Oldest revision that watches may resume from",
+                    figures.compacted,
+                ),
+                figure("cc_store_objects", "Live objects", figures.objects),
+                figure("cc_store_live_bytes", "Bytes of live objects", figures.live_bytes),
+                figure("cc_store_history_events", "Changes kept for watches", figures.history_events),
+                figure("cc_store_groups", "Groups of writes made durable since the start", figures.groups_total),
+                figure("cc_store_writes", "Writes made durable since the start", figures.writes_total),
+                figure("cc_store_generations", "Times the files were written anew", figures.generations_total),
+            ]
+        }));
+        let audit = self.access.audit.clone();
+        #[expect(clippy::cast_precision_loss, reason = "exact up to 2^53")]
+        metrics.add_figure("cc_audit_events_lost", "Audit events lost since the start", move || audit.lost() as f64);
+    }
+}
+
+fn audit(paths: &DataPaths, config: &Config, clock: &Clock) -> anyhow::Result<Audit> {
+    if !config.audit.enabled {
+        return Ok(Audit::off());
+    }
+    let settings = WriterSettings {
+        path: config.audit.path.clone().unwrap_or_else(|| paths.audit().join("audit.log")),
+        file_bytes_max: config.audit.file_bytes_max,
+        files_max: config.audit.files_max,
+        queue_max: AUDIT_QUEUE_MAX,
+    };
+    let writer = AuditWriter::open(settings, clock.clone())?;
+    Ok(Audit::new(Policy::new(config.audit.rules.clone()), writer, clock.clone(), None))
+}

@@ -1,0 +1,199 @@
+//! The real `ccd`, from its first start to its end.
+
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+/// Longer than any step takes, also on a machine that is busy.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A running `ccd serve`; killed when dropped.
+struct Daemon {
+    child: Child,
+    directory: PathBuf,
+    http: String,
+}
+
+fn ccd(arguments: &[&str], directory: &Path) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_ccd"));
+    command.args(arguments).arg("--data-dir").arg(directory).stdin(Stdio::null()).output().unwrap()
+}
+
+fn text(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr)
+}
+
+impl Daemon {
+    fn start(directory: &Path) -> Self {
+        let _ = std::fs::remove_file(directory.join("addresses.json"));
+        let child = Command::new(env!("CARGO_BIN_EXE_ccd"))
+            .args(["serve", "--http", "127.0.0.1:0", "--https", "127.0.0.1:0", "--data-dir"])
+            .arg(directory)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::inherit())
+            .spawn()
+            .unwrap();
+        let mut daemon = Self { child, directory: directory.to_owned(), http: String::new() };
+        let begun = Instant::now();
+        while !daemon.is_ready() {
+            assert_eq!(daemon.child.try_wait().unwrap(), None, "ccd ended");
+            assert!(begun.elapsed() < PATIENCE, "ccd is not ready");
+            std::thread::yield_now();
+        }
+        daemon
+    }
+
+    fn is_ready(&mut self) -> bool {
+        let Ok(addresses) = std::fs::read(self.directory.join("addresses.json")) else { return false };
+        let addresses: Value = serde_json::from_slice(&addresses).unwrap();
+        addresses["http"].as_str().unwrap().clone_into(&mut self.http);
+        self.get("/readyz", None).starts_with("HTTP/1.1 200 ")
+    }
+
+    fn get(&self, path: &str, token: Option<&str>) -> String {
+        self.ask("GET", path, token, "")
+    }
+
+    fn ask(&self, method: &str, path: &str, token: Option<&str>, body: &str) -> String {
+        let Ok(mut stream) = TcpStream::connect(&self.http) else { return String::new() };
+        let authorization = token.map_or(String::new(), |token| format!("authorization: Bearer {token}\r\n"));
+        let length = body.len();
+        let request = format!(
+            "{method} {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n{authorization}content-length: {length}\r\n\r\n{body}"
+        );
+        stream.write_all(request.as_bytes()).unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        answer
+    }
+
+    fn token(&self) -> String {
+        let config = std::fs::read_to_string(self.directory.join("kubeconfig")).unwrap();
+        let token = config.lines().find_map(|line| line.trim().strip_prefix("token: ")).unwrap();
+        token.trim_matches('"').to_owned()
+    }
+
+    /// Sends SIGTERM and returns whether the process ended well, and how long it took.
+    fn stop(mut self) -> (bool, Duration) {
+        let begun = Instant::now();
+        assert!(Command::new("kill").arg(self.child.id().to_string()).status().unwrap().success());
+        let status = self.child.wait().unwrap();
+        (status.success(), begun.elapsed())
+    }
+}
+
+impl Drop for Daemon {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+const CONFIG_MAPS: &str = "/api/v1/namespaces/default/configmaps";
+
+fn config_map(name: &str) -> String {
+    format!(r#"{{"apiVersion":"v1","kind":"ConfigMap","metadata":{{"name":"{name}"}},"data":{{"a":"b"}}}}"#)
+}
+
+#[test]
+fn a_daemon_lives_is_backed_up_dies_and_comes_back() {
+    let parent = tempfile::tempdir().unwrap();
+    let root = parent.path().join("data");
+    let daemon = Daemon::start(&root);
+
+    for path in ["/readyz", "/livez", "/healthz", "/metrics", "/version"] {
+        assert!(daemon.get(path, None).starts_with("HTTP/1.1 200 "), "{path} without a token");
+    }
+    for path in ["/", "/api/v1/namespaces", CONFIG_MAPS, "/admin/backup", "/apis", "/none"] {
+        assert!(daemon.get(path, None).starts_with("HTTP/1.1 403 "), "{path} without a token");
+        assert!(daemon.get(path, Some("ccd_0_0")).starts_with("HTTP/1.1 401 "), "{path} with a wrong token");
+    }
+    for file in ["kubeconfig", "tokens.json", "addresses.json", "pki/ca.pem", "audit/audit.log"] {
+        let mode = std::fs::metadata(root.join(file)).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600, "{file}");
+    }
+    let second = ccd(&["serve", "--http", "127.0.0.1:0", "--https", "127.0.0.1:0"], &root);
+    assert!(!second.status.success());
+    assert!(text(&second).contains(&format!("it is used by pid {}", daemon.child.id())), "{}", text(&second));
+
+    let admin = daemon.token();
+    assert!(daemon.ask("POST", CONFIG_MAPS, Some(&admin), &config_map("one")).starts_with("HTTP/1.1 201 "));
+    let created = ccd(&["token", "create", "bob"], &root);
+    let bob = String::from_utf8(created.stdout).unwrap().trim().to_owned();
+    assert!(daemon.get(CONFIG_MAPS, Some(&bob)).starts_with("HTTP/1.1 403 "), "known at once, allowed nothing");
+    assert!(daemon.get("/admin/backup", Some(&bob)).starts_with("HTTP/1.1 403 "));
+    assert!(ccd(&["token", "revoke", "bob"], &root).status.success());
+    assert!(daemon.get(CONFIG_MAPS, Some(&bob)).starts_with("HTTP/1.1 401 "), "unknown at once");
+
+    let file = parent.path().join("backup");
+    let saved = ccd(&["backup", file.to_str().unwrap()], &root);
+    assert!(saved.status.success(), "{}", text(&saved));
+    let exported = parent.path().join("exported");
+    let export = ccd(&["export", exported.to_str().unwrap()], &root);
+    assert!(export.status.success(), "{}", text(&export));
+    let yaml = std::fs::read_to_string(exported.join("configmaps/default/one.yaml")).unwrap();
+    assert!(yaml.contains("a: b") && !yaml.contains("resourceVersion"), "{yaml}");
+    let busy = ccd(&["restore", file.to_str().unwrap()], &root);
+    assert!(!busy.status.success() && text(&busy).contains("it is used by pid"), "{}", text(&busy));
+
+    assert!(daemon.ask("POST", CONFIG_MAPS, Some(&admin), &config_map("two")).starts_with("HTTP/1.1 201 "));
+    drop(daemon); // kill -9
+
+    let daemon = Daemon::start(&root);
+    assert_eq!(daemon.token(), admin, "the kubeconfig stays good over restarts");
+    assert!(daemon.get(&format!("{CONFIG_MAPS}/two"), Some(&admin)).starts_with("HTTP/1.1 200 "));
+    let (well, took) = daemon.stop();
+    assert!(well && took < Duration::from_secs(10), "{well} {took:?}");
+    assert!(!root.join("addresses.json").exists());
+
+    let refused = ccd(&["restore", file.to_str().unwrap()], &root);
+    assert!(!refused.status.success() && text(&refused).contains("--replace"), "{}", text(&refused));
+    let damaged = parent.path().join("damaged");
+    std::fs::write(&damaged, &std::fs::read(&file).unwrap()[..300]).unwrap();
+    let broken = ccd(&["restore", "--replace", damaged.to_str().unwrap()], &root);
+    assert!(!broken.status.success() && text(&broken).contains("the store is as it was"), "{}", text(&broken));
+    let restored = ccd(&["restore", "--replace", file.to_str().unwrap()], &root);
+    assert!(restored.status.success(), "{}", text(&restored));
+    let daemon = Daemon::start(&root);
+    assert!(daemon.get(&format!("{CONFIG_MAPS}/one"), Some(&admin)).starts_with("HTTP/1.1 200 "));
+    assert!(daemon.get(&format!("{CONFIG_MAPS}/two"), Some(&admin)).starts_with("HTTP/1.1 404 "));
+    assert!(daemon.stop().0);
+    let log = std::fs::read_to_string(root.join("audit/audit.log")).unwrap();
+    assert!(log.contains(r#""verb":"create""#) && !log.contains(&admin) && !log.contains(&bob));
+}
+
+#[test]
+fn the_audit_log_holds_bodies_as_configured_but_never_secrets() {
+    let parent = tempfile::tempdir().unwrap();
+    let root = parent.path().join("data");
+    std::fs::create_dir(&root).unwrap();
+    std::fs::set_permissions(&root, std::fs::Permissions::from_mode(0o700)).unwrap();
+    std::fs::write(root.join("config.toml"), "[[audit.rules]]\nlevel = \"RequestResponse\"\n").unwrap();
+    let daemon = Daemon::start(&root);
+    let admin = daemon.token();
+    assert!(daemon.ask("POST", CONFIG_MAPS, Some(&admin), &config_map("seen")).starts_with("HTTP/1.1 201 "));
+    let secrets = "/api/v1/namespaces/default/secrets";
+    let secret = r#"{"apiVersion":"v1","kind":"Secret","metadata":{"name":"s"},"stringData":{"p":"canary-71c2"}}"#;
+    assert!(daemon.ask("POST", secrets, Some(&admin), secret).starts_with("HTTP/1.1 201 "));
+    let wrong = secret.replace("stringData", "data");
+    assert!(daemon.ask("PUT", &format!("{secrets}/s"), Some(&admin), &wrong).starts_with("HTTP/1.1 4"));
+    assert!(daemon.get(secrets, Some(&admin)).starts_with("HTTP/1.1 200 "));
+    let backup = daemon.get("/admin/backup", Some(&admin));
+    assert!(backup.contains(r#""backup":"cc-ci""#), "{backup}");
+    assert!(daemon.stop().0);
+    let log = std::fs::read_to_string(root.join("audit/audit.log")).unwrap();
+    let lines: Vec<Value> = log.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let seen = lines.iter().find(|line| line["objectRef"]["resource"] == "configmaps").unwrap();
+    assert_eq!(seen["requestObject"]["data"]["a"], "b");
+    assert_eq!(seen["responseObject"]["metadata"]["name"], "seen");
+    assert!(lines.iter().filter(|line| line["objectRef"]["resource"] == "secrets").count() >= 3);
+    for canary in ["canary-71c2", "Y2FuYXJ5LTcxYzI", admin.as_str()] {
+        assert!(!log.contains(canary), "{canary}");
+    }
+}

@@ -1,0 +1,4 @@
+//! The real `ccd`.
+
+#[cfg(test)]
+mod life;
