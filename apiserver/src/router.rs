@@ -80,7 +80,7 @@ async fn serve(api: Arc<Api>, request: Request) -> Answer {
     let fallback = Negotiated::fallback(&parts.headers, &query);
     let metrics = api.access.metrics.clone();
     let (mut answer, user) = match admit(&api, &parts, &info, &audit_id) {
-        Err(status) => (answer::failure(&status, &fallback), String::new()),
+        Err(status) => (answer::refusal(&status, &fallback), String::new()),
         Ok(admitted) => {
             let user = admitted.user.name.clone();
             let answer = admitted_answer(api, parts, body, info.clone(), query, admitted).await;

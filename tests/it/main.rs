@@ -4,4 +4,5 @@ mod clients;
 mod endurance;
 mod golden;
 mod kill;
+mod kubectl;
 mod tidy;

@@ -1,4 +1,4 @@
-//! The API server in this process: a store in a temporary directory, plain HTTP on a free port, two tokens.
+//! The API server in this process: a store in a temporary directory, HTTP and HTTPS on free ports, two tokens.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -18,6 +18,7 @@ use apiserver::limits::Limits;
 use apiserver::metrics::Metrics;
 use apiserver::pods::LogSource;
 use apiserver::serve::{Lifecycle, Listeners, Server};
+use apiserver::tls::Pki;
 use serde_json::Value;
 use store::collector::{Collector, CollectorOptions};
 use store::state::HistoryLimits;
@@ -37,8 +38,12 @@ pub struct ServerOptions {
 
 /// A running server; stopped when dropped.
 pub struct TestServer {
-    /// Where it listens.
+    /// Where it listens without TLS.
     pub address: SocketAddr,
+    /// Where it listens with TLS.
+    pub encrypted: SocketAddr,
+    /// The authority that its certificate comes from.
+    pub authority_pem: String,
     /// Token of `admin`, who is in `system:masters`.
     pub admin: String,
     /// Token of `bob`, who is in `devs`.
@@ -85,25 +90,29 @@ impl TestServer {
         lifecycle.health.set_started();
         let config = ServerConfig {
             http: "127.0.0.1:0".to_owned(),
-            https: String::new(),
+            https: "127.0.0.1:0".to_owned(),
             drain_seconds: 1,
             ..ServerConfig::default()
         };
         let listeners = Listeners::bind(&config).await?;
         let address = listeners.addresses().0.context("the server listens on HTTP")?;
+        let encrypted = listeners.addresses().1.context("the server listens on HTTPS")?;
+        std::fs::create_dir(dir.path().join("pki"))?;
+        let pki = Arc::new(Pki::open(&dir.path().join("pki"), &[], true, clock.clone())?);
+        let authority_pem = pki.authorities_pem();
         let metrics = access.metrics.clone();
         let api = Api::new(store.clone(), access, lifecycle.clone(), clock, options.logs);
         let server = Server {
             listeners,
             router: apiserver::router::router(Arc::new(api)),
-            pki: None,
+            pki: Some(pki),
             config,
             limits: LimitsConfig::default(),
             lifecycle,
             metrics,
         };
         tokio::spawn(server.run(stop.clone()));
-        Ok(Self { address, admin, bob, store, dir, _stop: stop.drop_guard() })
+        Ok(Self { address, encrypted, authority_pem, admin, bob, store, dir, _stop: stop.drop_guard() })
     }
 
     /// Returns the URL of a path.
