@@ -37,14 +37,28 @@ pub struct Api {
     pub clock: Clock,
     /// Where logs of runs come from.
     pub logs: Arc<dyn LogSource>,
+    debug_state: Option<DebugState>,
     pub(crate) documents: DocumentCache,
 }
+
+/// Returns what the reconcilers are doing at this moment, for `/debug/state`.
+pub type DebugState = Arc<dyn Fn() -> serde_json::Value + Send + Sync>;
 
 impl Api {
     /// Returns an API with empty caches.
     #[must_use]
     pub fn new(store: Store, access: Access, lifecycle: Lifecycle, clock: Clock, logs: Arc<dyn LogSource>) -> Self {
-        Self { store, access, lifecycle, clock, logs, documents: DocumentCache::default() }
+        Self { store, access, lifecycle, clock, logs, debug_state: None, documents: DocumentCache::default() }
+    }
+
+    /// Returns the same API, with `/debug/state` answering what `state` returns.
+    #[must_use]
+    pub fn with_debug_state(self, state: DebugState) -> Self {
+        Self { debug_state: Some(state), ..self }
+    }
+
+    pub(crate) fn debug_state(&self) -> Option<serde_json::Value> {
+        self.debug_state.as_ref().map(|state| state())
     }
 }
 

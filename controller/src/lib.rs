@@ -1,1 +1,6 @@
-//! Placeholder module documentation, replaced by the crate's own in the next change.
+//! What should happen: the reconcile loop and one reconciler for each kind.
+//!
+//! [`runtime`] knows no kind; [`kinds`] holds one folder each.
+
+pub mod kinds;
+pub mod runtime;

@@ -32,6 +32,12 @@ enum Command {
     Token(commands::token::Arguments),
     /// Print the version
     Version(commands::version::Arguments),
+    /// Watch over one job so that it outlives the daemon; started by the daemon
+    #[command(hide = true)]
+    JobSupervisor {
+        /// Folder of the job
+        folder: std::path::PathBuf,
+    },
 }
 
 /// How a command that did its work ended.
@@ -58,6 +64,10 @@ fn main() -> ExitCode {
         Command::Export(arguments) => commands::backup::run_export(&arguments, &environment, &mut output),
         Command::Token(arguments) => commands::token::run(&arguments, &environment, &mut output),
         Command::Version(arguments) => commands::version::run(&arguments, &mut output),
+        Command::JobSupervisor { folder } => {
+            drop(output);
+            return ExitCode::from(ports::jobs::supervisor::run(&folder));
+        }
     };
     match result {
         Ok(Outcome::Well) => ExitCode::SUCCESS,

@@ -6,4 +6,5 @@
 
 pub mod clock;
 pub mod error;
+pub mod host;
 pub mod jobs;

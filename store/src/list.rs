@@ -94,7 +94,8 @@ pub(crate) fn list(state: &State, request: &ListRequest) -> Result<List, Status>
     if revision > state.revision {
         return Err(Status::failure(Reason::BadRequest, format!("revision {revision} has not happened yet")));
     }
-    let differences = if revision == state.revision {
+    let is_present = state.resource_revision(&request.resource.key) <= revision;
+    let differences = if is_present {
         BTreeMap::new()
     } else {
         state.differences_at(&request.resource.key, revision).ok_or_else(|| expired(request, &start))?
@@ -108,8 +109,33 @@ pub(crate) fn list(state: &State, request: &ListRequest) -> Result<List, Status>
         let last = objects.last().map_or("", |object| object.key());
         encode(i64::try_from(revision).unwrap_or(-1), last)
     });
-    let remaining = (more.is_some() && request.selector.is_everything()).then(|| 1 + found.count());
+    let remaining = match &more {
+        Some(next) if request.selector.is_everything() => Some(count_from(state, request, &prefix, next, revision)),
+        _ => None,
+    };
     Ok(List { revision, objects, continue_token, remaining })
+}
+
+/// Returns how many objects there are from `next` on.
+fn count_from(state: &State, request: &ListRequest, prefix: &str, next: &Object, revision: u64) -> usize {
+    let Some(resource) = state.resources.get(&request.resource.key) else { return 0 };
+    let keys = resource.objects.range::<_, str>((Bound::Included(next.key()), Bound::Unbounded)).map(|(key, _)| key);
+    let live = if prefix.is_empty() { keys.count() } else { keys.take_while(|key| key.starts_with(prefix)).count() };
+    if resource.revision <= revision {
+        return live;
+    }
+    // The history was long enough for the page itself a moment ago.
+    let differences = state.differences_at(&request.resource.key, revision).unwrap_or_default();
+    let is_behind = |key: &str| key.starts_with(prefix) && key >= next.key();
+    let (mut came_since, mut went_since) = (0, 0);
+    for (key, older) in differences.iter().filter(|(key, _)| is_behind(key)) {
+        match (older.is_some(), resource.objects.contains_key(&**key)) {
+            (false, true) => came_since += 1,
+            (true, false) => went_since += 1,
+            _ => {}
+        }
+    }
+    live + went_since - came_since
 }
 
 /// The objects of one resource at an older revision: the present ones, with what differs put in its place.

@@ -5,4 +5,6 @@ mod endurance;
 mod golden;
 mod kill;
 mod kubectl;
+mod simulation;
+mod throughput;
 mod tidy;

@@ -173,7 +173,9 @@ fn links(text: &str) -> Vec<String> {
         if in_code {
             continue;
         }
-        let mut rest = line;
+        // Outside code spans: patterns in them look like links.
+        let prose: String = line.split('`').step_by(2).collect();
+        let mut rest = prose.as_str();
         while let Some(at) = rest.find("](") {
             rest = &rest[at + 2..];
             if let Some(end) = rest.find(')') {

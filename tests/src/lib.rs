@@ -5,3 +5,4 @@ pub mod history;
 pub mod seed;
 pub mod server;
 pub mod widgets;
+pub mod world;

@@ -12,6 +12,8 @@ use crate::load::{self, Answer, Client, Side};
 use crate::own::memory_bytes;
 
 const PREFIX: &str = "/registry/test.example.com/widgets/default/";
+/// Lists of 100 000 objects are larger than the client takes by default.
+const LIST_BYTES_MAX: usize = 512 << 20;
 
 pub(crate) struct Etcd {
     server: Child,
@@ -73,7 +75,7 @@ impl Side for Etcd {
     fn list(&self, count: usize) -> Answer<'_, usize> {
         Box::pin(async move {
             let options = GetOptions::new().with_prefix().with_limit(i64::try_from(count)?);
-            let mut client = self.client.clone();
+            let mut client = self.client.kv_client().max_decoding_message_size(LIST_BYTES_MAX);
             let response = client.get(PREFIX, Some(options)).await?;
             Ok(response.kvs().iter().map(|pair| pair.value().len()).sum())
         })
@@ -109,7 +111,9 @@ impl Client for EtcdBenchClient {
             let mut stream = self.client.watch(PREFIX, Some(WatchOptions::new().with_prefix())).await?;
             let task = tokio::spawn(async move {
                 while let Ok(Some(response)) = stream.message().await {
-                    response.events().iter().for_each(|_| seen());
+                    for _ in response.events() {
+                        seen();
+                    }
                 }
             });
             Ok(Box::new(Abort(task)) as Box<dyn Send>)

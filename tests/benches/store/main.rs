@@ -50,17 +50,17 @@ fn main() -> anyhow::Result<()> {
     };
     let arguments = Arguments { old, new: path("--etcd-new")? };
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
-    runtime.block_on(run(&arguments))
+    runtime.block_on(Box::pin(run(&arguments)))
 }
 
 async fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let dir = tempfile::tempdir()?;
     let mut report = Report::default();
     report.line(&format!("fdatasync of 2.3 KB appended: {:.0}/s", load::disk_syncs(dir.path())?));
-    creations(arguments, dir.path(), &mut report).await?;
-    reads(arguments, dir.path(), &mut report).await?;
-    watches(arguments, dir.path(), &mut report).await?;
-    memory_and_opening(arguments, dir.path(), &mut report).await?;
+    Box::pin(creations(arguments, dir.path(), &mut report)).await?;
+    Box::pin(reads(arguments, dir.path(), &mut report)).await?;
+    Box::pin(watches(arguments, dir.path(), &mut report)).await?;
+    Box::pin(memory_and_opening(arguments, dir.path(), &mut report)).await?;
     overwrites(dir.path(), &mut report)?;
     println!("{report}");
     Ok(())

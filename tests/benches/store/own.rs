@@ -88,7 +88,9 @@ impl Client for OwnClient {
                 self.store.watch(WatchRequest { resource, namespace: None, selector: Selector::default(), start })?;
             let task = tokio::spawn(async move {
                 while let Ok(items) = watch.next().await {
-                    items.iter().for_each(|_| seen());
+                    for _ in items {
+                        seen();
+                    }
                 }
             });
             Ok(Box::new(Abort(task)) as Box<dyn Send>)

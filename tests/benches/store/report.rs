@@ -54,7 +54,7 @@ impl fmt::Display for Report {
 
 fn median(rounds: &[Figures]) -> Figures {
     let mut sorted = rounds.to_vec();
-    sorted.sort_by(|left, right| left.p50.cmp(&right.p50));
+    sorted.sort_by_key(|figures| figures.p50);
     sorted[sorted.len() / 2]
 }
 

@@ -1,7 +1,6 @@
-// Talks to ccd as JavaScript programs do. Usage: conversation.mjs KUBECONFIG DEFINITION.
+// Talks to ccd as JavaScript programs do, about a kind that is already defined. Usage: conversation.mjs KUBECONFIG.
 
 import assert from 'node:assert/strict';
-import fs from 'node:fs';
 import { createRequire } from 'node:module';
 import path from 'node:path';
 
@@ -9,7 +8,7 @@ import path from 'node:path';
 const require = createRequire(path.join(process.env.CLIENT_MODULES, 'package.json'));
 const k8s = require('@kubernetes/client-node');
 
-const [kubeconfig, definitionPath] = process.argv.slice(2);
+const [kubeconfig] = process.argv.slice(2);
 const config = new k8s.KubeConfig();
 config.loadFromFile(kubeconfig);
 const objects = k8s.KubernetesObjectApi.makeApiClient(config);
@@ -30,7 +29,6 @@ async function refused(code, call) {
 }
 
 await core.createNamespace({ body: { metadata: { name: namespace } } });
-await objects.create(JSON.parse(fs.readFileSync(definitionPath, 'utf8')));
 const created = await custom.createNamespacedCustomObject({ ...place, body: gadget('one', 'red') });
 assert.equal(created.spec.replicas, 1);
 await refused(409, () => custom.createNamespacedCustomObject({ ...place, body: gadget('one', 'red') }));

@@ -287,7 +287,7 @@ pub(super) const COMMANDS: &[Command] = &[
     ok("get leases", &["HOLDER", "me"]),
     ok("create -f run.yaml", &["testrun.ci.coopcloud.tech/run1 created"]),
     ok("get tr", &["run1"]),
-    ok("describe tr run1", &["Recipe Ref:", "Tested"]),
+    ok("describe tr run1", &["Recipe Ref:", "Events:"]),
     ok("get pods", &["run1", "Pending"]),
     ok("logs run1", &["run1 everything line 3"]),
     ok("logs run1 --tail=1", &["line 3"]),
@@ -297,7 +297,9 @@ pub(super) const COMMANDS: &[Command] = &[
     ok("get --raw /apis/ci.coopcloud.tech/v1alpha1/namespaces/default/testruns/run1/log", &["run1 everything line 1"]),
     fails("delete pod run1", &["the server does not allow this method on the requested resource"]),
     // the end
-    ok("delete ns team", &["namespace \"team\" deleted"]),
+    ok("create configmap inside -n team --from-literal=a=1", &["configmap/inside created"]),
+    ok("delete ns team --timeout=20s", &["namespace \"team\" deleted"]),
+    fails("get ns team", &["namespaces \"team\" not found"]),
     fails("delete ns default", &["this namespace may not be deleted"]),
     ok("delete cm,secret,sa,role,rolebinding --all", &["deleted"]),
 ];

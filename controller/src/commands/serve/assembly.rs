@@ -22,6 +22,10 @@ use apiserver::metrics::figures::Figure;
 use apiserver::pods::NoLogs;
 use apiserver::serve::Lifecycle;
 use apiserver::tls::Pki;
+use controller::runtime::guards::Guards;
+use controller::runtime::manager::Manager;
+use controller::runtime::objects::Objects;
+use controller::runtime::objects::store_objects::StoreObjects;
 use store::collector::{Collector, CollectorOptions};
 use store::store::{OpenOptions, Store};
 use tokio_util::sync::CancellationToken;
@@ -68,7 +72,16 @@ impl Assembly {
         tasks.spawn(follow::follow(authorizer, store.clone(), background.clone()));
         let collector = Collector::new(store.clone(), CollectorOptions::default());
         tasks.spawn(collector.run(background.clone()));
-        let api = Api::new(store.clone(), access.clone(), lifecycle.clone(), clock.clone(), Arc::new(NoLogs));
+        let manager = manager(&store, &access.metrics);
+        let reconciling = Arc::clone(&manager);
+        let stop = background.clone();
+        tasks.spawn(async move { reconciling.run(stop).await });
+        let synced = Arc::clone(&manager);
+        lifecycle.health.add("reconcilers-synced", Severity::Ready, move || {
+            if synced.is_synced() { Ok(()) } else { Err("the reconcilers have not seen all objects yet".to_owned()) }
+        });
+        let api = Api::new(store.clone(), access.clone(), lifecycle.clone(), clock.clone(), Arc::new(NoLogs))
+            .with_debug_state(Arc::new(move || manager.debug_state()));
         let assembly = Self { api: Arc::new(api), lifecycle, access, store };
         assembly.add_checks(paths);
         assembly.add_figures();
@@ -138,6 +151,19 @@ impl Assembly {
         #[expect(clippy::cast_precision_loss, reason = "exact up to 2^53")]
         metrics.add_figure("cc_audit_events_lost", "Audit events lost since the start", move || audit.lost() as f64);
     }
+}
+
+/// The reconcilers. The lock on the data directory already makes this the only process, so there is no election.
+fn manager(store: &Store, metrics: &Metrics) -> Arc<Manager> {
+    let objects: Arc<dyn Objects> = Arc::new(StoreObjects::new(store.clone()));
+    let mut manager = None;
+    metrics.register(|registry| {
+        let clock = Arc::new(ports::clock::SystemClock);
+        manager = Some(Manager::new(objects.clone(), clock, registry, None, Guards::all()));
+    });
+    let mut manager = manager.expect("made just above");
+    controller::kinds::register(&mut manager, &objects);
+    Arc::new(manager)
 }
 
 fn audit(paths: &DataPaths, config: &Config, clock: &Clock) -> anyhow::Result<Audit> {

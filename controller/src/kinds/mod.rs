@@ -1,0 +1,15 @@
+//! One folder for each kind that ccd reconciles: README with the state drawing, `observe`, `decide`, `act`, an example
+//! and tests.
+
+pub mod namespace;
+
+use std::sync::Arc;
+
+use crate::runtime::controller::ControllerOptions;
+use crate::runtime::manager::Manager;
+use crate::runtime::objects::Objects;
+
+/// Adds every kind's reconciler to `manager`: one line each.
+pub fn register(manager: &mut Manager, objects: &Arc<dyn Objects>) {
+    manager.register(namespace::Namespaces::new(objects.clone()), ControllerOptions::default());
+}

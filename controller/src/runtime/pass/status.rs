@@ -1,0 +1,122 @@
+//! From what a pass came to, to the status that is written. Pure.
+
+use api_types::condition::{self, Condition, ConditionStatus, RECONCILING, STALLED, SUSPENDED};
+use jiff::Timestamp;
+use serde::Deserialize as _;
+use serde_json::{Map, Value};
+
+use crate::runtime::erased::KindFacts;
+use crate::runtime::events::seconds;
+use crate::runtime::objects::StoredObject;
+use crate::runtime::outcome::{Failure, apply_failure};
+
+/// What a pass came to, as far as the status shows it.
+pub enum Aspect<'a> {
+    /// The reconciler decided.
+    Decided {
+        /// The whole status.
+        status: &'a Value,
+        /// Whether there is more to do.
+        progressing: bool,
+    },
+    /// Something went wrong; the status stays but for what the table says.
+    Failed {
+        /// What.
+        failure: &'a Failure,
+        /// How often in a row, this time included.
+        failures: u32,
+    },
+    /// `spec.suspend` is true; the status stays and says so.
+    Suspended,
+}
+
+/// Returns the conditions of a status; nothing if there are none or they cannot be read.
+#[must_use]
+pub fn conditions(status: &Value) -> Vec<Condition> {
+    Vec::<Condition>::deserialize(&status["conditions"]).unwrap_or_default()
+}
+
+/// Returns the status that `object` should have now.
+#[must_use]
+pub fn compose(facts: &KindFacts, object: &StoredObject, aspect: &Aspect<'_>, now: Timestamp) -> Value {
+    let old = &object.value["status"];
+    let old_conditions = conditions(old);
+    let generation = object.metadata.generation;
+    let mut status = match aspect {
+        Aspect::Decided { status, .. } => (*status).clone(),
+        Aspect::Failed { .. } | Aspect::Suspended => old.clone(),
+    };
+    let mut next = conditions(&status);
+    match aspect {
+        Aspect::Decided { progressing, .. } => {
+            for type_ in [STALLED, SUSPENDED, RECONCILING] {
+                condition::remove(&mut next, type_);
+            }
+            let undecided =
+                condition::find(&next, facts.summary).is_some_and(|found| found.status == ConditionStatus::Unknown);
+            if *progressing || undecided {
+                next.push(Condition::new(RECONCILING, ConditionStatus::True, "Progressing", progress(object)));
+            }
+            for condition in &mut next {
+                condition.observed_generation = Some(generation);
+            }
+        }
+        Aspect::Failed { failure, failures } => {
+            condition::remove(&mut next, SUSPENDED);
+            apply_failure(&mut next, facts.summary, failure, *failures, generation);
+        }
+        Aspect::Suspended => {
+            condition::remove(&mut next, RECONCILING);
+            let message = "Nothing is done because spec.suspend is true; set it to false to go on.";
+            let mut suspended = Condition::new(SUSPENDED, ConditionStatus::True, "Suspended", message);
+            suspended.observed_generation = Some(generation);
+            condition::set(&mut next, suspended);
+        }
+    }
+    for condition in &mut next {
+        complete(condition, &old_conditions, now);
+        if !facts.observes_generation {
+            condition.observed_generation = None;
+        }
+    }
+    let observed = matches!(aspect, Aspect::Decided { .. });
+    put(&mut status, &next, (observed && facts.observes_generation).then_some(generation));
+    status
+}
+
+fn progress(object: &StoredObject) -> String {
+    if object.is_being_deleted() {
+        "Cleaning up before the object goes.".to_owned()
+    } else {
+        format!("Generation {} is being put into effect.", object.metadata.generation)
+    }
+}
+
+/// Keeps the time of the last transition as long as the status word stays the same.
+fn complete(condition: &mut Condition, old: &[Condition], now: Timestamp) {
+    condition.last_transition_time = match condition::find(old, &condition.type_) {
+        Some(old) if old.status == condition.status && !old.last_transition_time.is_empty() => {
+            old.last_transition_time.clone()
+        }
+        _ => seconds(now),
+    };
+}
+
+fn put(status: &mut Value, conditions: &[Condition], observed_generation: Option<i64>) {
+    if status.is_null() {
+        if conditions.is_empty() && observed_generation.is_none() {
+            return;
+        }
+        *status = Value::Object(Map::new());
+    }
+    let Some(members) = status.as_object_mut() else { return };
+    if conditions.is_empty() {
+        members.remove("conditions");
+    } else {
+        let conditions = serde_json::to_value(conditions).expect("conditions are plain data");
+        members.insert("conditions".to_owned(), conditions);
+    }
+    if let Some(generation) = observed_generation {
+        members.insert("observedGeneration".to_owned(), Value::from(generation));
+    }
+}
