@@ -1,10 +1,15 @@
 //! The one integration binary: every file beside this one is a module of it (a test checks that none is forgotten).
 
+#![expect(clippy::unwrap_used, clippy::panic, reason = "tests and what they call say by panicking what is wrong")]
+
 mod clients;
 mod endurance;
 mod golden;
 mod kill;
 mod kubectl;
+mod routes;
+#[cfg(test)]
 mod simulation;
+#[cfg(test)]
 mod throughput;
 mod tidy;

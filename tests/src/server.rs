@@ -75,11 +75,13 @@ impl TestServer {
             token_file::create(&tokens, &new, clock.now())
         };
         let (admin, bob) = (token("admin", &["system:masters"])?, token("bob", &["devs"])?);
+        // Tests ask faster than any stranger may.
+        let limits = LimitsConfig { anonymous_rate_per_second: 0, ..LimitsConfig::default() };
         let authorizer = Arc::new(Authorizer::new(&[]));
         let access = Access {
             authenticator: Arc::new(Authenticator::new(TokenTable::open(tokens.clone()), clock.clone())),
             authorizer: authorizer.clone(),
-            limits: Limits::new(LimitsConfig::default()),
+            limits: Limits::new(limits.clone()),
             audit: Audit::off(),
             metrics: Metrics::new(),
         };
@@ -107,7 +109,7 @@ impl TestServer {
             router: apiserver::router::router(Arc::new(api)),
             pki: Some(pki),
             config,
-            limits: LimitsConfig::default(),
+            limits,
             lifecycle,
             metrics,
         };
