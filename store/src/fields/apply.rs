@@ -21,7 +21,7 @@ const KUBECTL: &str = "kubectl";
 /// Where client-side apply remembers what it applied.
 const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
 
-/// See [`super::apply`].
+/// See [`super::apply()`].
 pub(super) fn apply(
     writer: &Writer<'_>,
     live: Option<&Value>,

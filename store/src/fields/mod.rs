@@ -2,7 +2,7 @@
 //!
 //! Everything here is a pure function of objects and a [`Schema`]. A write that is not an apply calls
 //! [`track_update`] with the object before and after; the writer owns what it changed, everybody else loses it. An
-//! apply calls [`apply`], which merges, finds conflicts, takes out what its manager no longer applies and writes the
+//! apply calls [`apply()`], which merges, finds conflicts, takes out what its manager no longer applies and writes the
 //! owners. Both want objects as they are after decoding and defaulting.
 //!
 //! | file | what it holds |

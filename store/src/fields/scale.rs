@@ -1,7 +1,7 @@
 //! The scale subresource: a `Scale` object stands for one field of its parent.
 //!
 //! Ownership is kept on the parent only. A scale request becomes a write of the parent's replicas field with
-//! `subresource: "scale"`, so that [`super::track_update`] and [`super::apply`] need no entries of their own for it.
+//! `subresource: "scale"`, so that [`super::track_update`] and [`super::apply()`] need no entries of their own for it.
 
 use serde_json::{Map, Value};
 

@@ -2,7 +2,7 @@
 //!
 //! Recording never blocks and never fails a pass. Equal events (same object, type, reason and message) are one Event
 //! whose count grows; its name is computed, so that a restart goes on counting. What is recorded while an equal event
-//! waits to be written is only counted. At most [`WAITING_MAX`] different events wait; more are dropped and counted in
+//! waits to be written is only counted. At most `WAITING_MAX` different events wait; more are dropped and counted in
 //! `cc_events_dropped_total`.
 
 use std::collections::{HashMap, VecDeque};

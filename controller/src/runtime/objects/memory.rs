@@ -2,7 +2,7 @@
 //!
 //! It keeps the store's contract as far as the loop can see it: revisions, optimistic concurrency, generation, status
 //! apart from the rest, finalizers, collection of orphans, watches whose history ends. One suite
-//! ([`conformance`](super::conformance)) runs against it and against the real store.
+//! (`conformance.rs`) runs against it and against the real store.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

@@ -13,8 +13,8 @@
 //! [`WorkQueue`] puts a lock and a bell around it.
 //!
 //! **Fairness.** Ready keys run in the order in which they became ready; a key that wants to go on stands in line
-//! again. Work that nobody waits for (resync) has a line of its own, which gets every [`BACKGROUND_EVERY`]th turn at
-//! least: users do not wait for resync, and resync does not starve. A key that runs [`BURST_MAX`] times without a
+//! again. Work that nobody waits for (resync) has a line of its own, which gets every `BACKGROUND_EVERY`th turn at
+//! least: users do not wait for resync, and resync does not starve. A key that runs `BURST_MAX` times without a
 //! second's pause is slowed to one run a second.
 
 mod work_queue;
