@@ -261,7 +261,7 @@ async fn resource(call: &mut Call, served: &Served, shape: Shape) -> VerbResult 
             watch::watch(call, served)
         }
         (Shape::Collection, _) if reads => list::list(call, served).await,
-        (Shape::Collection, &Method::POST) | (Shape::Item, &Method::POST) => create::create(call, served).await,
+        (Shape::Collection | Shape::Item, &Method::POST) => create::create(call, served).await,
         (Shape::Collection, &Method::DELETE) if &*served.resource.key == NAMESPACES => Err(method_not_allowed()),
         (Shape::Collection, &Method::DELETE) => delete_collection::delete_collection(call, served).await,
         (Shape::Collection, &Method::PUT | &Method::PATCH) => Err(list::name_required()),
