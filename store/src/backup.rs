@@ -190,7 +190,8 @@ fn fill(input: &mut dyn BufRead, dir: &Path) -> Result<BackupSummary, RestoreErr
             return Err(lines.wrong("the object's resourceVersion is not from this backup"));
         }
         let text = |name: &str| metadata[name].as_str().unwrap_or_default();
-        let draft = Draft::new(&line.resource, &object_key(text("namespace"), text("name")), &value);
+        let draft = Draft::new(&line.resource, &object_key(text("namespace"), text("name")), &value)
+            .map_err(|status| lines.wrong(&status.message))?;
         let object = draft.created().finish(revision);
         rows::put_record(&mut batch, &object);
         meta.add(&object);

@@ -16,7 +16,7 @@ use std::sync::Arc;
 
 use api_types::status::{Reason, Status};
 use bytes::Bytes;
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 /// Version of the record layout; a store with a newer one is refused, an older one migrated.
 pub(crate) const RECORD_FORMAT: u8 = 1;
@@ -64,14 +64,18 @@ impl Draft {
     /// Prepares `value` for writing as `key` of `resource` (`plural.group`).
     ///
     /// A `metadata.resourceVersion` in `value` is ignored: the committer decides it.
-    pub(crate) fn new(resource: &str, key: &str, value: &Value) -> Self {
+    ///
+    /// # Errors
+    /// `RequestEntityTooLarge` for metadata that the record cannot hold: more than 65 535 labels or owners, or one text
+    /// of theirs longer than 65 535 bytes.
+    pub(crate) fn new(resource: &str, key: &str, value: &Value) -> Result<Self, Status> {
         let metadata = &value["metadata"];
         let mut meta = Vec::with_capacity(160);
-        put_text(&mut meta, resource);
-        put_text(&mut meta, key);
-        put_text(&mut meta, metadata["uid"].as_str().unwrap_or_default());
-        put_labels(&mut meta, &metadata["labels"]);
-        let owners = put_owners(&mut meta, &metadata["ownerReferences"]);
+        put_text(&mut meta, resource)?;
+        put_text(&mut meta, key)?;
+        put_text(&mut meta, metadata["uid"].as_str().unwrap_or_default())?;
+        put_labels(&mut meta, &metadata["labels"])?;
+        let owners = put_owners(&mut meta, &metadata["ownerReferences"])?;
         let mut flags = 0;
         if owners {
             flags |= FLAG_OWNERS;
@@ -83,7 +87,7 @@ impl Draft {
             flags |= FLAG_DELETING;
         }
         let (json, version_at) = serialize_without_version(value);
-        Self { meta, json, version_at, flags }
+        Ok(Self { meta, json, version_at, flags })
     }
 
     /// Marks the record as the first of its object's life.
@@ -428,33 +432,38 @@ fn put_json<T: serde::Serialize + ?Sized>(json: &mut Vec<u8>, value: &T) {
     serde_json::to_writer(json, value).expect("a JSON value always serialises");
 }
 
-fn put_text(meta: &mut Vec<u8>, text: &str) {
-    // Every text here has a bound far below 64 KiB that admission has already checked.
-    let length = u16::try_from(text.len()).expect("names, labels and uids are bounded by admission");
-    meta.extend_from_slice(&length.to_le_bytes());
+fn put_text(meta: &mut Vec<u8>, text: &str) -> Result<(), Status> {
+    put_count(meta, text.len(), "bytes in one text of metadata")?;
     meta.extend_from_slice(text.as_bytes());
+    Ok(())
 }
 
-fn put_labels(meta: &mut Vec<u8>, labels: &Value) {
-    let position = meta.len();
-    meta.extend_from_slice(&[0, 0]);
-    let mut count: u16 = 0;
+fn put_labels(meta: &mut Vec<u8>, labels: &Value) -> Result<(), Status> {
+    put_count(meta, labels.as_object().map_or(0, Map::len), "labels")?;
     for (key, value) in labels.as_object().into_iter().flatten() {
-        put_text(meta, key);
-        put_text(meta, value.as_str().unwrap_or_default());
-        count = count.checked_add(1).expect("labels are bounded by admission");
+        put_text(meta, key)?;
+        put_text(meta, value.as_str().unwrap_or_default())?;
     }
-    meta[position..position + 2].copy_from_slice(&count.to_le_bytes());
+    Ok(())
 }
 
-fn put_owners(meta: &mut Vec<u8>, owners: &Value) -> bool {
+fn put_owners(meta: &mut Vec<u8>, owners: &Value) -> Result<bool, Status> {
     let owners = owners.as_array().map(Vec::as_slice).unwrap_or_default();
-    let count = u16::try_from(owners.len()).expect("owners are bounded by admission");
-    meta.extend_from_slice(&count.to_le_bytes());
+    put_count(meta, owners.len(), "ownerReferences")?;
     for owner in owners {
-        put_text(meta, owner["uid"].as_str().unwrap_or_default());
+        put_text(meta, owner["uid"].as_str().unwrap_or_default())?;
     }
-    !owners.is_empty()
+    Ok(!owners.is_empty())
+}
+
+/// Kubernetes has no bound of its own here, so this one is reached by requests that admission lets pass.
+fn put_count(meta: &mut Vec<u8>, count: usize, what: &str) -> Result<(), Status> {
+    let Ok(stored) = u16::try_from(count) else {
+        let message = format!("Request entity too large: the object has {count} {what}, limit is {}", u16::MAX);
+        return Err(Status::failure(Reason::RequestEntityTooLarge, message));
+    };
+    meta.extend_from_slice(&stored.to_le_bytes());
+    Ok(())
 }
 
 fn length(bytes: usize) -> u32 {

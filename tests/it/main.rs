@@ -5,6 +5,7 @@
 mod clients;
 mod endurance;
 mod golden;
+mod hostile;
 mod kill;
 mod kubectl;
 mod routes;

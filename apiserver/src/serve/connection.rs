@@ -8,8 +8,10 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
+use futures::TryFutureExt as _;
 use futures::future::Either;
-use http::{Response, StatusCode};
+use http::header::{CONNECTION, TRANSFER_ENCODING};
+use http::{HeaderValue, Response, StatusCode};
 use hyper::body::Incoming;
 use hyper::{Request, service::service_fn};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
@@ -123,6 +125,14 @@ fn head_bytes(request: &Request<Incoming>) -> usize {
     request.headers().iter().fold(line, |sum, (name, value)| sum + name.as_str().len() + value.len() + 4)
 }
 
+/// Announces the end of the connection after this answer, when it is the last.
+fn closing(mut response: Response<Body>, is_last: bool) -> Response<Body> {
+    if is_last {
+        response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    }
+    response
+}
+
 fn head_too_large() -> Response<Body> {
     let mut response = Response::new(Body::from("the request's head is too large\n"));
     *response.status_mut() = StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE;
@@ -154,7 +164,10 @@ async fn drive<S>(
                 Either::Left(std::future::ready(Ok(head_too_large())))
             } else {
                 request.extensions_mut().insert(Arc::clone(&peer));
-                Either::Right(router.clone().call(request))
+                // Where a chunked body ends, a proxy in front may see it otherwise: what follows is never read as a
+                // request of whoever that proxy believes to be speaking.
+                let is_last = request.headers().contains_key(TRANSFER_ENCODING);
+                Either::Right(router.clone().call(request).map_ok(move |response| closing(response, is_last)))
             }
         })
     };

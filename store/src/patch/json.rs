@@ -5,6 +5,8 @@ use json_patch::PatchOperation;
 use json_patch::jsonptr::Pointer;
 use serde_json::Value;
 
+use crate::schema::{MAX_DEPTH, is_deeper_than};
+
 /// Most operations of one patch.
 const OPERATIONS_MAX: usize = 10_000;
 /// Most bytes of JSON that the `copy` operations of one patch may add together; without it, copying a list into
@@ -41,6 +43,9 @@ fn apply_one(document: &mut Value, operation: &Value, copied: &mut usize) -> Opt
         return passes(document, operation).then_some(());
     }
     let operation: PatchOperation = serde_json::from_value(operation.clone()).ok()?;
+    if is_too_deep(document, &operation) {
+        return None;
+    }
     if let PatchOperation::Copy(copy) = &operation {
         let source = copy.from.resolve(document).ok()?;
         *copied += serde_json::to_string(source).ok()?.len();
@@ -50,6 +55,21 @@ fn apply_one(document: &mut Value, operation: &Value, copied: &mut usize) -> Opt
     }
     // The patch is all or nothing because the document is thrown away when an operation fails.
     json_patch::patch_unsafe(document, std::slice::from_ref(&operation)).ok()
+}
+
+/// Returns whether an operation would nest the document too deeply. Asked before each one: copies into copies double the
+/// depth, and a document that is deep enough cannot even be dropped without overrunning the stack.
+fn is_too_deep(document: &Value, operation: &PatchOperation) -> bool {
+    let (path, value) = match operation {
+        PatchOperation::Add(add) => (&add.path, Some(&add.value)),
+        PatchOperation::Replace(replace) => (&replace.path, Some(&replace.value)),
+        PatchOperation::Move(moved) => (&moved.path, moved.from.resolve(document).ok()),
+        PatchOperation::Copy(copy) => (&copy.path, copy.from.resolve(document).ok()),
+        PatchOperation::Remove(_) | PatchOperation::Test(_) => return false,
+    };
+    let depth = path.count();
+    // A source that does not exist is the operation's own error.
+    depth > MAX_DEPTH || value.is_some_and(|value| is_deeper_than(value, MAX_DEPTH - depth))
 }
 
 /// Returns whether a `test` operation passes. What is missing equals `null`, as long as its parent exists: clients ask

@@ -83,6 +83,14 @@ fn a_json_patch_has_limits() {
     );
     let doubling: Value = (0..64).map(|_| json!({"op": "copy", "from": "/a", "path": "/a/-"})).collect();
     assert_eq!(json_patch(&json!({"a": [1]}), &doubling).unwrap_err().code, 422, "a list copied into itself");
+    let mut deepening = vec![];
+    let mut deepest = "/a".to_owned();
+    for _ in 0..17 {
+        deepening.push(json!({"op": "copy", "from": "/a", "path": format!("{deepest}/a")}));
+        deepest = format!("{deepest}{deepest}");
+    }
+    let status = json_patch(&json!({"a": {}}), &Value::from(deepening)).unwrap_err();
+    assert_eq!(status.code, 422, "a map copied below itself doubles its depth each time");
     for (patch, found) in [(json!({}), "object"), (json!("x"), "string"), (json!(1), "number"), (json!(true), "bool")] {
         let message = format!(
             "error decoding patch: json: cannot unmarshal {found} into Go value of type []handlers.jsonPatchOp"

@@ -41,15 +41,17 @@ pub fn decode_json(bytes: &[u8]) -> Result<Decoded, String> {
 /// Whether a value nests deeper than [`MAX_DEPTH`]: patches can build what [`decode_json`] would not read.
 #[must_use]
 pub fn is_too_deep(value: &Value) -> bool {
-    fn deeper_than(value: &Value, left: usize) -> bool {
-        match value {
-            Value::Array(_) | Value::Object(_) if left == 0 => true,
-            Value::Array(items) => items.iter().any(|item| deeper_than(item, left - 1)),
-            Value::Object(members) => members.values().any(|member| deeper_than(member, left - 1)),
-            Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => false,
-        }
+    is_deeper_than(value, MAX_DEPTH)
+}
+
+/// Whether a value nests deeper than `levels`. Recurses no further than that.
+pub(crate) fn is_deeper_than(value: &Value, levels: usize) -> bool {
+    match value {
+        Value::Array(_) | Value::Object(_) if levels == 0 => true,
+        Value::Array(items) => items.iter().any(|item| is_deeper_than(item, levels - 1)),
+        Value::Object(members) => members.values().any(|member| is_deeper_than(member, levels - 1)),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => false,
     }
-    deeper_than(value, MAX_DEPTH)
 }
 
 /// Builds a [`Value`] and remembers duplicates; the path lives on the stack and is written out only for them.

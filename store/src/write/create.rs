@@ -68,7 +68,7 @@ impl Store {
         let Admitted { value, warnings, registry } = admitted;
         let name = value["metadata"]["name"].as_str().unwrap_or_default();
         let key = object_key(&target.namespace, name);
-        let draft = Draft::new(&resource.key, &key, &value);
+        let draft = Draft::new(&resource.key, &key, &value)?;
         draft.check_size(admit::OBJECT_BYTES_MAX)?;
         if dry_run == DryRun::All {
             if self.get(resource, &key).is_some() {

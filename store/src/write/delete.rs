@@ -58,7 +58,7 @@ impl Store {
             mark(target, &mut value, &self.now_text());
         }
         let registry = goes_now.then(|| strategy::registry_removal(&target.resource, &value)).flatten();
-        let draft = Draft::new(&target.resource.key, object.key(), &value);
+        let draft = Draft::new(&target.resource.key, object.key(), &value)?;
         let outcome = if goes_now { Outcome::Deleted } else { Outcome::Deleting };
         if options.dry_run == DryRun::All {
             let object = Arc::new(draft.finish(object.revision));

@@ -178,7 +178,7 @@ impl Store {
         }
         let deletes = strategy::may_go(&target.resource, &value);
         let registry = if deletes { strategy::registry_removal(&target.resource, &value) } else { registry };
-        let draft = Draft::new(&target.resource.key, object.key(), &value);
+        let draft = Draft::new(&target.resource.key, object.key(), &value)?;
         draft.check_size(admit::OBJECT_BYTES_MAX)?;
         let outcome = if deletes { Outcome::Deleted } else { Outcome::Updated };
         if dry_run == DryRun::All {

@@ -186,6 +186,9 @@ proptest! {
         let live = after(&history);
         let step = Step::Apply { manager, spec, force: true };
         let once = take(live.as_ref(), &step).unwrap();
+        // Who applies nothing that can be owned is forgotten, and the next apply takes the object for an untracked one:
+        // as in Kubernetes, that gives it a made-up owner.
+        prop_assume!(once["metadata"].get("managedFields").is_some());
         let twice = take(Some(&once), &step).unwrap();
         prop_assert!(same_but_for_times(&once, &twice), "{once}\n{twice}");
     }

@@ -1,0 +1,201 @@
+//! `ccctl apply`: server-side apply of files under the field manager `ccctl`.
+
+use clap::Args;
+use serde_json::Value;
+
+use super::{DryRun, FIELD_MANAGER};
+use crate::client::request::{ApiRequest, PatchType};
+use crate::error::{CommandError, Outcome, Result};
+use crate::manifests::{FileArguments, Manifest};
+use crate::output::{self, Format};
+use crate::reference::ObjectReference;
+use crate::session::{Failures, Session};
+
+/// Make objects what files say
+///
+/// The fields in the files become ours; fields that others set stay theirs. Applying the same file again changes
+/// nothing.
+#[derive(Clone, Debug, Args)]
+#[command(
+    after_help = "Examples:\n  ccctl apply -f recipe.yaml\n  ccctl apply -f infra/ -R --dry-run=server\n  ccctl create configmap a --from-literal=k=v --dry-run=client -o yaml | ccctl apply -f -"
+)]
+pub struct ApplyArguments {
+    /// Files to apply
+    #[command(flatten)]
+    pub files: FileArguments,
+    /// Check and print, change nothing
+    #[arg(long, value_enum, default_value_t, num_args = 0..=1, default_missing_value = "server", require_equals = true)]
+    pub dry_run: DryRun,
+    /// Take over fields that belong to others
+    #[arg(long)]
+    pub force_conflicts: bool,
+    /// Name to own the fields under
+    #[arg(long, value_name = "NAME", default_value = FIELD_MANAGER)]
+    pub field_manager: String,
+    /// Accepted for kubectl's sake: apply is always server-side
+    #[arg(long, hide = true, num_args = 0..=1, default_missing_value = "true")]
+    pub server_side: Option<bool>,
+    /// Accept unknown fields: ignore drops them, warn says so
+    #[arg(long, value_enum, default_value_t = Validation::Strict, value_name = "HOW")]
+    pub validate: Validation,
+    /// Print the resulting objects: yaml, json, name, jsonpath=…
+    #[arg(short, long, value_name = "FORMAT")]
+    pub output: Option<String>,
+}
+
+/// What happens to unknown fields.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum Validation {
+    /// They are an error
+    #[value(alias = "true")]
+    Strict,
+    /// They are dropped with a warning
+    Warn,
+    /// They are dropped
+    #[value(alias = "false")]
+    Ignore,
+}
+
+impl Validation {
+    /// Returns the value of the query parameter `fieldValidation`.
+    #[must_use]
+    pub fn query(self) -> &'static str {
+        match self {
+            Self::Strict => "Strict",
+            Self::Warn => "Warn",
+            Self::Ignore => "Ignore",
+        }
+    }
+}
+
+/// Runs the command: every object is tried, the first error decides the exit code.
+///
+/// # Errors
+/// A file cannot be read; the server refuses an object.
+pub async fn run(session: &Session, arguments: ApplyArguments) -> Result<Outcome> {
+    if !arguments.files.is_given() {
+        return Err(CommandError::user("must specify -f").hint("for example `ccctl apply -f FILE`"));
+    }
+    if arguments.server_side == Some(false) {
+        return Err(CommandError::user("ccctl has no client-side apply").hint("leave --server-side out"));
+    }
+    let format = arguments.output.as_deref().map(Format::parse).transpose()?;
+    let manifests = arguments.files.read()?;
+    let mut failures = Failures::default();
+    for manifest in order(manifests) {
+        if let Err(error) = apply_one(session, &arguments, format.as_ref(), &manifest).await {
+            failures.add(session, error.while_doing(&format!("error when applying \"{}\"", manifest.source)))?;
+        }
+    }
+    failures.finish()?;
+    Ok(Outcome::Success)
+}
+
+/// Puts what others need first: namespaces and definitions, then everything else as it was written.
+fn order(mut manifests: Vec<Manifest>) -> Vec<Manifest> {
+    manifests.sort_by_key(|manifest| match manifest.object["kind"].as_str() {
+        Some("Namespace") => 0,
+        Some("CustomResourceDefinition") => 1,
+        _ => 2,
+    });
+    manifests
+}
+
+async fn apply_one(
+    session: &Session,
+    arguments: &ApplyArguments,
+    format: Option<&Format>,
+    manifest: &Manifest,
+) -> Result<()> {
+    let reference = reference_of(session, manifest).await?;
+    if manifest.name().is_empty() {
+        return Err(CommandError::user("metadata.name is missing: apply needs it to find the object again")
+            .hint("objects with generateName are made with `ccctl create -f`"));
+    }
+    let body = body_of(manifest, &reference);
+    if arguments.dry_run == DryRun::Client {
+        return report(session, format, &reference, body, "serverside-applied", arguments.dry_run);
+    }
+    let request = request(&reference, &body, &arguments.field_manager, arguments.force_conflicts)
+        .query("fieldValidation", arguments.validate.query())
+        .query_if("dryRun", arguments.dry_run.query());
+    let applied = match session.client()?.json(request).await {
+        Ok(applied) => applied,
+        Err(error) if is_conflict(&error) => return Err(explain_conflict(error)),
+        Err(error) => return Err(error),
+    };
+    report(session, format, &reference, applied, "serverside-applied", arguments.dry_run)
+}
+
+/// Returns the reference to the object that a file means.
+///
+/// # Errors
+/// The server does not have the kind; the namespaces contradict each other.
+pub async fn reference_of(session: &Session, manifest: &Manifest) -> Result<ObjectReference> {
+    let resource = manifest.resource_type(session).await?;
+    let namespace = manifest.namespace(session, &resource)?;
+    Ok(ObjectReference { resource, namespace, name: manifest.name().to_owned() })
+}
+
+/// Returns the object as it is sent: with its namespace, without what only the server sets.
+#[must_use]
+pub fn body_of(manifest: &Manifest, reference: &ObjectReference) -> Value {
+    let mut body = manifest.object.clone();
+    if let Some(metadata) = body["metadata"].as_object_mut() {
+        if let Some(namespace) = &reference.namespace {
+            metadata.insert("namespace".to_owned(), Value::from(namespace.clone()));
+        }
+        metadata.remove("managedFields");
+    }
+    body
+}
+
+/// Returns the apply request for an object.
+#[must_use]
+pub fn request(reference: &ObjectReference, body: &Value, field_manager: &str, force: bool) -> ApiRequest {
+    ApiRequest::patch(reference.path(), PatchType::Apply, body)
+        .query("fieldManager", field_manager)
+        .query("force", force.to_string())
+}
+
+fn is_conflict(error: &CommandError) -> bool {
+    error.status.as_ref().is_some_and(|status| {
+        let causes = status.details.as_ref().map_or(&[][..], |details| &details.causes);
+        status.code == 409 && causes.iter().any(|cause| cause.reason == "FieldManagerConflict")
+    })
+}
+
+fn explain_conflict(mut error: CommandError) -> CommandError {
+    let causes = error.status.as_ref().and_then(|status| status.details.clone()).unwrap_or_default().causes;
+    let lines: Vec<String> = causes.iter().map(|cause| format!("\n* {}: {}", cause.field, cause.message)).collect();
+    if let Some(status) = error.status.as_mut() {
+        status.message = format!("Apply failed with {} conflict(s):{}", causes.len(), lines.concat());
+    }
+    error
+}
+
+/// Prints what became of an object: a line for people, or the object itself in a format.
+///
+/// # Errors
+/// Stdout is gone.
+pub fn report(
+    session: &Session,
+    format: Option<&Format>,
+    reference: &ObjectReference,
+    mut object: Value,
+    verb: &str,
+    dry_run: DryRun,
+) -> Result<()> {
+    let name = object["metadata"]["name"].as_str().unwrap_or(&reference.name).to_owned();
+    let reference = ObjectReference { name, ..reference.clone() };
+    match format {
+        None | Some(Format::Table | Format::Wide) => {
+            session.print(&format!("{} {verb}{}\n", reference.text(), dry_run.suffix()))
+        }
+        Some(Format::Name) => session.print(&format!("{}\n", reference.text())),
+        Some(format) => {
+            output::hide_managed_fields(&mut object);
+            session.print(&output::render(format, &object, &|_| String::new()))
+        }
+    }
+}

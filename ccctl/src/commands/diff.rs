@@ -1,0 +1,124 @@
+//! `ccctl diff`: what `apply` would change, as a unified diff between the object now and after a server dry run.
+
+use clap::Args;
+use serde_json::Value;
+use similar::{ChangeTag, TextDiff};
+
+use super::{FIELD_MANAGER, apply};
+use crate::error::{CommandError, ErrorKind, Outcome, Result};
+use crate::manifests::{FileArguments, Manifest};
+use crate::objects;
+use crate::output::text::{Colour, coloured};
+use crate::output::yaml;
+use crate::session::{Failures, Session};
+
+/// Lines around each change.
+const CONTEXT_LINES: usize = 3;
+/// Exit code when the comparison itself failed, as 1 means "different".
+const FAILED: u8 = 2;
+
+/// Show what `apply` would change
+///
+/// Exits with 0 when nothing would change, 1 when something would, 2 when the server refused.
+#[derive(Clone, Debug, Args)]
+#[command(after_help = "Examples:\n  ccctl diff -f infra/\n  ccctl diff -f recipe.yaml && echo nothing to do")]
+pub struct DiffArguments {
+    /// Files to compare
+    #[command(flatten)]
+    pub files: FileArguments,
+    /// Show the result of taking over fields that belong to others
+    #[arg(long)]
+    pub force_conflicts: bool,
+    /// Name to own the fields under
+    #[arg(long, value_name = "NAME", default_value = FIELD_MANAGER)]
+    pub field_manager: String,
+    /// Print managedFields too
+    #[arg(long)]
+    pub show_managed_fields: bool,
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// A file cannot be read; the server refuses an object.
+pub async fn run(session: &Session, arguments: DiffArguments) -> Result<Outcome> {
+    if !arguments.files.is_given() {
+        return Err(CommandError::user("must specify -f").hint("for example `ccctl diff -f FILE`"));
+    }
+    let mut different = false;
+    let mut failures = Failures::default();
+    for manifest in arguments.files.read()? {
+        match compare(session, &arguments, &manifest).await {
+            Ok(found) => different |= found,
+            Err(error) => {
+                let error = error.while_doing(&format!("error when comparing \"{}\"", manifest.source));
+                failures.add(session, if error.kind == ErrorKind::Server { error.exit_with(FAILED) } else { error })?;
+            }
+        }
+    }
+    failures.finish()?;
+    Ok(Outcome::from_yes(!different))
+}
+
+async fn compare(session: &Session, arguments: &DiffArguments, manifest: &Manifest) -> Result<bool> {
+    let reference = apply::reference_of(session, manifest).await?;
+    let live = match objects::fetch(session, &reference).await {
+        Ok(live) => Some(live),
+        Err(error) if error.is_not_found() => None,
+        Err(error) => return Err(error),
+    };
+    let body = apply::body_of(manifest, &reference);
+    let request = apply::request(&reference, &body, &arguments.field_manager, arguments.force_conflicts)
+        .query("fieldValidation", "Strict")
+        .query("dryRun", "All");
+    let merged = session.client()?.json(request).await?;
+    let shown = |object: &Value| yaml::to_string(&comparable(object, arguments.show_managed_fields));
+    let before = live.as_ref().map(shown).unwrap_or_default();
+    let after = shown(&merged);
+    if before == after {
+        return Ok(false);
+    }
+    let label = match &reference.namespace {
+        Some(namespace) => format!("{}/{} in {namespace}", reference.resource.kind, reference.name),
+        None => format!("{}/{}", reference.resource.kind, reference.name),
+    };
+    let was = if live.is_some() { "live" } else { "live: does not exist" };
+    let text =
+        unified(&before, &after, &format!("{label} ({was})"), &format!("{label} (applied)"), session.stdout_colours());
+    session.print(&text)?;
+    Ok(true)
+}
+
+/// Leaves out what changes with every write and says nothing.
+fn comparable(object: &Value, with_managed_fields: bool) -> Value {
+    let mut object = object.clone();
+    if let Some(metadata) = object.get_mut("metadata").and_then(Value::as_object_mut) {
+        for field in ["resourceVersion", "generation", "uid", "creationTimestamp"] {
+            metadata.remove(field);
+        }
+        if !with_managed_fields {
+            metadata.remove("managedFields");
+        }
+    }
+    object
+}
+
+/// Returns a unified diff, coloured by line when colours are on.
+#[must_use]
+pub fn unified(before: &str, after: &str, before_label: &str, after_label: &str, colours: bool) -> String {
+    let difference = TextDiff::from_lines(before, after);
+    let mut text = coloured(&format!("--- {before_label}"), Colour::Bold, colours) + "\n";
+    text += &(coloured(&format!("+++ {after_label}"), Colour::Bold, colours) + "\n");
+    for hunk in difference.unified_diff().context_radius(CONTEXT_LINES).iter_hunks() {
+        text += &(coloured(&hunk.header().to_string(), Colour::Cyan, colours) + "\n");
+        for change in hunk.iter_changes() {
+            let line = change.value().trim_end_matches('\n');
+            text += &match change.tag() {
+                ChangeTag::Equal => format!(" {line}\n"),
+                ChangeTag::Insert => coloured(&format!("+{line}"), Colour::Green, colours) + "\n",
+                ChangeTag::Delete => coloured(&format!("-{line}"), Colour::Red, colours) + "\n",
+            };
+        }
+    }
+    text
+}
