@@ -4,6 +4,8 @@
 
 # Every test there is, after formatting, lints and documentation.
 test: check
+	cargo build --package controller --package ccctl --bins
+	./tests/clients/setup
 	cargo nextest run --workspace --no-fail-fast --profile $${NEXTEST_PROFILE:-default}
 	cargo test --workspace --doc --quiet
 

@@ -14,3 +14,4 @@ mod simulation;
 #[cfg(test)]
 mod throughput;
 mod tidy;
+mod tutorial;
