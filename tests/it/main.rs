@@ -4,8 +4,11 @@
 
 mod clients;
 mod endurance;
+mod golden;
 mod hostile;
 mod kill;
+mod kubectl;
+mod routes;
 #[cfg(test)]
 mod simulation;
 #[cfg(test)]
