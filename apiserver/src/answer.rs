@@ -81,6 +81,12 @@ pub(crate) fn failure(status: &Status, negotiated: &Negotiated) -> Answer {
     if let Some(seconds) = retry_after_seconds(status) {
         answer.headers_mut().insert(RETRY_AFTER, HeaderValue::from(seconds));
     }
+    answer
+}
+
+/// Returns the refusal of a request that got no further than the door.
+pub(crate) fn refusal(status: &Status, negotiated: &Negotiated) -> Answer {
+    let mut answer = failure(status, negotiated);
     if status.reason == Some(Reason::Forbidden) {
         answer.headers_mut().insert(CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     }

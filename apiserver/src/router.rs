@@ -80,7 +80,7 @@ async fn serve(api: Arc<Api>, request: Request) -> Answer {
     let fallback = Negotiated::fallback(&parts.headers, &query);
     let metrics = api.access.metrics.clone();
     let (mut answer, user) = match admit(&api, &parts, &info, &audit_id) {
-        Err(status) => (answer::failure(&status, &fallback), String::new()),
+        Err(status) => (answer::refusal(&status, &fallback), String::new()),
         Ok(admitted) => {
             let user = admitted.user.name.clone();
             let answer = admitted_answer(api, parts, body, info.clone(), query, admitted).await;
@@ -261,7 +261,7 @@ async fn resource(call: &mut Call, served: &Served, shape: Shape) -> VerbResult 
             watch::watch(call, served)
         }
         (Shape::Collection, _) if reads => list::list(call, served).await,
-        (Shape::Collection, &Method::POST) | (Shape::Item, &Method::POST) => create::create(call, served).await,
+        (Shape::Collection | Shape::Item, &Method::POST) => create::create(call, served).await,
         (Shape::Collection, &Method::DELETE) if &*served.resource.key == NAMESPACES => Err(method_not_allowed()),
         (Shape::Collection, &Method::DELETE) => delete_collection::delete_collection(call, served).await,
         (Shape::Collection, &Method::PUT | &Method::PATCH) => Err(list::name_required()),

@@ -49,7 +49,7 @@ pub(crate) struct WatchStream {
 
 /// What a wait ended with.
 enum Waited {
-    Items(Result<Vec<WatchItem>, Status>),
+    Items(Result<Vec<WatchItem>, Box<Status>>),
     Tick,
     End,
 }
@@ -98,7 +98,7 @@ impl WatchStream {
                 biased;
                 () = self.end.cancelled() => Waited::End,
                 () = tokio::time::sleep_until(self.deadline) => Waited::End,
-                items = self.watch.next() => Waited::Items(items),
+                items = self.watch.next() => Waited::Items(items.map_err(Box::new)),
                 () = tokio::time::sleep_until(self.next_tick) => Waited::Tick,
             };
             let bytes = match waited {

@@ -5,8 +5,11 @@
 mod cli;
 mod clients;
 mod endurance;
+mod golden;
 mod hostile;
 mod kill;
+mod kubectl;
+mod routes;
 #[cfg(test)]
 mod simulation;
 #[cfg(test)]

@@ -3,5 +3,6 @@
 pub mod daemon;
 pub mod history;
 pub mod seed;
+pub mod server;
 pub mod widgets;
 pub mod world;

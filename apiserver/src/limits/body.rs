@@ -14,6 +14,10 @@ use super::{BODY_GRAIN_BYTES, Limits, too_many};
 /// How long a body waits for memory before it is refused.
 const MEMORY_WAIT: Duration = Duration::from_secs(2);
 
+/// Of a body that is too large, so much is read and thrown away, and no longer than this.
+const DISCARD_BYTES_MAX: usize = 16 * 1024 * 1024;
+const DISCARD_WITHIN: Duration = Duration::from_secs(2);
+
 /// A request's body and the memory it holds.
 #[derive(Debug)]
 pub struct LimitedBody {
@@ -26,7 +30,7 @@ impl Limits {
     /// Reads a whole body.
     ///
     /// # Errors
-    /// 413 above the configured size (at once when the length is announced), 408 when it comes too slowly, 429 when
+    /// 413 above the configured size (nothing is kept when the length is announced), 408 when it comes too slowly, 429 when
     /// bodies of other requests hold all memory, 400 when the connection breaks.
     pub async fn read_body<B>(&self, body: B) -> Result<LimitedBody, Status>
     where
@@ -36,6 +40,7 @@ impl Limits {
         let limit = self.config().body_bytes_max;
         let hint = body.size_hint();
         if hint.lower() > limit as u64 {
+            discard(std::pin::pin!(body)).await;
             return Err(too_large(limit));
         }
         if hint.exact() == Some(0) {
@@ -73,6 +78,8 @@ where
         let Ok(data) = frame.into_data() else { continue };
         let so_far = rest.as_ref().map_or_else(|| first.as_ref().map_or(0, Bytes::len), BytesMut::len);
         if so_far + data.len() > limit {
+            drop((data, first, rest));
+            discard(body).await;
             return Err(too_large(limit));
         }
         // Most bodies are one frame: those are not copied.
@@ -88,6 +95,24 @@ where
         }
     }
     Ok(rest.map_or_else(|| first.unwrap_or_default(), BytesMut::freeze))
+}
+
+/// Reads on for a moment and keeps nothing: a client that is cut off while it writes never sees why.
+async fn discard<B>(mut body: std::pin::Pin<&mut B>)
+where
+    B: Body<Data = Bytes>,
+{
+    let rest = async {
+        let mut left = DISCARD_BYTES_MAX;
+        while let Some(Ok(frame)) = body.frame().await {
+            left = left.saturating_sub(frame.data_ref().map_or(0, Bytes::len));
+            if left == 0 {
+                return;
+            }
+        }
+    };
+    // Whoever is slower, or has more, is cut off.
+    let _ = timeout(DISCARD_WITHIN, rest).await;
 }
 
 /// Returns 413 in Kubernetes' words.

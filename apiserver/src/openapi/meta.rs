@@ -42,39 +42,8 @@ pub(super) fn schemas(references: &str) -> Map<String, Value> {
     );
     add("Patch", json!({"type": "object", "description": "A change to an object, in one of the patch formats."}));
     add("ObjectMeta", object_meta(&own));
-    add(
-        "ManagedFieldsEntry",
-        json!({
-            "type": "object",
-            "description": "Which fields one manager has set, and how.",
-            "properties": {
-                "manager": text("Who set the fields."),
-                "operation": text("How: Apply or Update."),
-                "apiVersion": text("The version in which the fields are named."),
-                "time": {"description": "When the set of fields last changed.", "allOf": [{"$ref": own("Time")}]},
-                "fieldsType": text("Always FieldsV1."),
-                "fieldsV1": {"description": "The fields.", "allOf": [{"$ref": own("FieldsV1")}]},
-                "subresource": text("Through which subresource, if any."),
-            },
-        }),
-    );
-    add(
-        "OwnerReference",
-        json!({
-            "type": "object",
-            "description": "An object whose deletion deletes this one.",
-            "required": ["apiVersion", "kind", "name", "uid"],
-            "properties": {
-                "apiVersion": text("Group and version of the owner."),
-                "kind": text("Kind of the owner."),
-                "name": text("Name of the owner."),
-                "uid": text("Identity of the owner."),
-                "controller": {"type": "boolean", "description": "Whether the owner manages this object."},
-                "blockOwnerDeletion": {"type": "boolean", "description": "Whether a foreground deletion of the owner waits for this object."},
-            },
-            "x-kubernetes-map-type": "atomic",
-        }),
-    );
+    add("ManagedFieldsEntry", managed_fields_entry(&own));
+    add("OwnerReference", owner_reference());
     add(
         "ListMeta",
         json!({
@@ -188,4 +157,37 @@ fn scale(references: &str) -> Value {
 
 fn text(description: &str) -> Value {
     json!({"type": "string", "description": description})
+}
+
+fn managed_fields_entry(own: &dyn Fn(&str) -> String) -> Value {
+    json!({
+        "type": "object",
+        "description": "Which fields one manager has set, and how.",
+        "properties": {
+            "manager": text("Who set the fields."),
+            "operation": text("How: Apply or Update."),
+            "apiVersion": text("The version in which the fields are named."),
+            "time": {"description": "When the set of fields last changed.", "allOf": [{"$ref": own("Time")}]},
+            "fieldsType": text("Always FieldsV1."),
+            "fieldsV1": {"description": "The fields.", "allOf": [{"$ref": own("FieldsV1")}]},
+            "subresource": text("Through which subresource, if any."),
+        },
+    })
+}
+
+fn owner_reference() -> Value {
+    json!({
+        "type": "object",
+        "description": "An object whose deletion deletes this one.",
+        "required": ["apiVersion", "kind", "name", "uid"],
+        "properties": {
+            "apiVersion": text("Group and version of the owner."),
+            "kind": text("Kind of the owner."),
+            "name": text("Name of the owner."),
+            "uid": text("Identity of the owner."),
+            "controller": {"type": "boolean", "description": "Whether the owner manages this object."},
+            "blockOwnerDeletion": {"type": "boolean", "description": "Whether a foreground deletion of the owner waits for this object."},
+        },
+        "x-kubernetes-map-type": "atomic",
+    })
 }

@@ -166,7 +166,7 @@ fn time(bytes: &[u8], format: &str) -> Result<Option<Value>, String> {
         match (number, field) {
             (1, Field::Varint(value)) => seconds = Some(value.cast_signed()),
             (2, Field::Varint(value)) => {
-                nanoseconds = i32::try_from(value.cast_signed()).map_err(|error| error.to_string())?
+                nanoseconds = i32::try_from(value.cast_signed()).map_err(|error| error.to_string())?;
             }
             _ => {}
         }

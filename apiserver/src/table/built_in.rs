@@ -180,7 +180,7 @@ fn age_column() -> Column {
     text("Age", AGE_TEXT, |object, now| json!(age(plain(&object["metadata"]["creationTimestamp"]), now)))
 }
 
-fn first_text<'a, const N: usize>(candidates: [&'a Value; N]) -> &'a str {
+fn first_text<const N: usize>(candidates: [&Value; N]) -> &str {
     candidates.into_iter().map(plain).find(|text| !text.is_empty()).unwrap_or_default()
 }
 

@@ -49,7 +49,15 @@ async fn apply(call: &mut Call, served: &Served, part: Part) -> VerbResult {
 /// Reads the body of a server-side apply, which is YAML and therefore also JSON.
 pub(crate) fn read_apply(call: &Call) -> Result<store::request::Body, Status> {
     let bytes = call.body_bytes();
-    decode_yaml(&bytes).map_err(|why| Status::failure(Reason::BadRequest, format!("error decoding YAML: {why}")))
+    let body = decode_yaml(&bytes)
+        .map_err(|why| Status::failure(Reason::BadRequest, format!("error decoding YAML: {why}")))?;
+    // Without a kind there is nothing to look for a name in: the store says what is wrong then.
+    if body.value["kind"].is_string() && body.value["metadata"]["name"].as_str().is_none_or(str::is_empty) {
+        let name = &call.info.name;
+        let message = format!("the name of the object ({name} based on URL) was undeterminable: name must be provided");
+        return Err(Status::failure(Reason::BadRequest, message));
+    }
+    Ok(body)
 }
 
 /// Checks what only patches have.

@@ -6,10 +6,12 @@
 //! - all owners gone → the object is deleted; some gone → their references are dropped;
 //! - finalizer `foregroundDeletion` → dependents first, then the finalizer is removed;
 //! - finalizer `orphan` → dependents forget the owner, then the finalizer is removed;
+//! - a namespace that is being deleted → its objects first, then its finalizer is removed;
 //! - a definition that is being deleted → its objects first, then its cleanup finalizer is removed;
 //! - Events and finished runs → deleted when their time to live is over.
 
 mod deadlines;
+mod namespaces;
 mod ownership;
 
 use std::collections::{HashMap, HashSet, VecDeque};
@@ -21,7 +23,7 @@ use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
 use crate::object::Object;
-use crate::registry::{DEFINITIONS, Resource, resource_key};
+use crate::registry::{DEFINITIONS, NAMESPACES, Resource, resource_key};
 use crate::request::{DeleteOptions, Part, Patch, Propagation, Target, WriteOptions};
 use crate::state::{Event, EventKind, State};
 use crate::store::Store;
@@ -161,7 +163,8 @@ impl Collector {
         self.unlink(&place);
         let owners: Vec<String> = object.owner_uids().into_iter().map(ToOwned::to_owned).collect();
         self.deadlines.learn(state, &place, object);
-        let needs_a_look = !owners.is_empty() || (object.is_deleting() && object.has_finalizers());
+        let waits = object.has_finalizers() || object.resource() == NAMESPACES;
+        let needs_a_look = !owners.is_empty() || (object.is_deleting() && waits);
         for uid in &owners {
             self.dependents.entry(uid.clone()).or_default().insert(place.clone());
         }
@@ -189,6 +192,8 @@ impl Collector {
                 }
             }
         }
+        // So may its namespace.
+        self.look_at_namespace(object.namespace());
         // A definition in deletion may have waited for its last object.
         if let Some(definition) = registry.get(object.resource()).filter(|resource| !resource.names.group.is_empty()) {
             let key = Arc::from(&*resource_key(&definition.names.group, &definition.names.plural));
@@ -264,6 +269,9 @@ impl Collector {
             if !left.iter().any(|(_, dependent)| ownership::blocks(&dependent.value(), object.uid())) {
                 self.remove_finalizer(target, FOREGROUND_FINALIZER).await?;
             }
+        }
+        if &*target.resource.key == NAMESPACES {
+            self.empty_namespace(state, target, object.name()).await?;
         }
         if has(CLEANUP_FINALIZER) && &*target.resource.key == DEFINITIONS {
             self.empty_definition(state, target, object.name()).await?;

@@ -64,7 +64,7 @@ pub(super) fn validate_config_map(value: &Value, old: Option<&Value>) -> Vec<Sta
         .map(|(key, text)| (key.as_str(), text.as_str().map_or(0, str::len)))
         .collect();
     if lengths.values().sum::<usize>() > DATA_BYTES_MAX {
-        causes.push(too_long(""));
+        causes.push(too_long("[]"));
     }
     if let Some(old) = old {
         causes.extend(frozen(value, old, &["data", "binaryData"]));

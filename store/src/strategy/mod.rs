@@ -42,6 +42,13 @@ pub(crate) fn prepare_update(resource: &Resource, old: &Value, value: &mut Value
     }
 }
 
+/// Adds what every object of this kind shows although nobody has set it, and nobody owns.
+pub(crate) fn complete(resource: &Resource, value: &mut Value) {
+    if &*resource.key == EVENTS {
+        event::complete(value);
+    }
+}
+
 /// Marks what an object of this kind shows while it is being deleted, or must wait for.
 pub(crate) fn prepare_delete(resource: &Resource, value: &mut Value) {
     match &*resource.key {

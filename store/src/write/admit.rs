@@ -213,6 +213,7 @@ impl Admission<'_> {
             veto.check(&value, old)?;
         }
         value["apiVersion"] = Value::String(self.target.resource.storage_version().api_version.clone());
+        strategy::complete(&self.target.resource, &mut value);
         let registry = strategy::registry_change(&self.target.resource, &value)
             .map_err(|causes| self.refuse(&value, causes).expect_err("there is a cause"))?;
         Ok(Admitted { value, warnings, registry })
@@ -273,14 +274,14 @@ impl Admission<'_> {
 }
 
 /// Returns the answer for a new object whose namespace is missing or going.
-pub(super) fn namespace_gone(state: &State, resource: &Resource, namespace: &str) -> Status {
+pub(super) fn namespace_gone(state: &State, resource: &Resource, namespace: &str, name: &str) -> Status {
     let namespaces =
         ResourceNames { group: String::new(), plural: NAMESPACES.to_owned(), kind: "Namespace".to_owned() };
     if state.get(NAMESPACES, namespace).is_none() {
         return Status::not_found(&namespaces, namespace);
     }
     let why = format!("unable to create new content in namespace {namespace} because it is being terminated");
-    let mut status = Status::forbidden(&resource.names, "", &why);
+    let mut status = Status::forbidden(&resource.names, name, &why);
     if let Some(details) = &mut status.details {
         details.causes = vec![StatusCause {
             reason: "NamespaceTerminating".to_owned(),

@@ -31,7 +31,7 @@ impl Store {
         let now = self.now_text();
         let admission = Admission { target, version, options, part: Part::Whole, now: &now };
         let (value, warnings) = admission.decode(body, Source::Body)?;
-        self.check_namespace(target)?;
+        self.check_namespace(target, value["metadata"]["name"].as_str().unwrap_or_default())?;
         if value["metadata"]["resourceVersion"].as_str().is_some_and(|version| !version.is_empty()) {
             return Err(Status::failure(
                 Reason::BadRequest,
@@ -93,14 +93,14 @@ impl Store {
     }
 
     /// Checks early that the namespace takes new objects; the committer checks again.
-    pub(super) fn check_namespace(&self, target: &Target) -> Result<(), Status> {
+    pub(super) fn check_namespace(&self, target: &Target, name: &str) -> Result<(), Status> {
         if target.namespace.is_empty() {
             return Ok(());
         }
         let state = self.state();
         match state.get(crate::registry::NAMESPACES, &target.namespace) {
             Some(namespace) if !namespace.is_deleting() => Ok(()),
-            _ => Err(admit::namespace_gone(&state, &target.resource, &target.namespace)),
+            _ => Err(admit::namespace_gone(&state, &target.resource, &target.namespace, name)),
         }
     }
 

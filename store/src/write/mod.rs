@@ -36,12 +36,13 @@ enum Attempt {
 impl Store {
     /// Commits one write; a lost race is an outcome, everything else that fails is an answer.
     async fn attempt(&self, resource: &Resource, write: Write) -> Result<Attempt, Status> {
-        let namespace = write.namespace.clone();
+        let (namespace, key) = (write.namespace.clone(), write.key.clone());
         match self.commit(vec![write]).await {
             Ok(objects) => Ok(Attempt::Done(objects.into_iter().next().expect("one object comes back for one write"))),
             Err(CommitError::Stale { .. }) => Ok(Attempt::LostRace),
             Err(CommitError::NamespaceGone { .. }) => {
-                Err(admit::namespace_gone(&self.state(), resource, namespace.as_deref().unwrap_or_default()))
+                let name = key.rsplit('/').next().unwrap_or_default();
+                Err(admit::namespace_gone(&self.state(), resource, namespace.as_deref().unwrap_or_default(), name))
             }
             Err(other) => Err(other.into_status()),
         }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use api_types::status::{Reason, Status, StatusCause};
+use api_types::status::{Reason, ResourceNames, Status, StatusCause};
 use serde_json::Value;
 
 use super::admit::{self, Admission, Admitted, Source, Tracking};
@@ -119,12 +119,12 @@ impl Store {
             if self.get(&target.resource, &target.key()).is_some() || part != Part::Whole {
                 return self.change(target, options.dry_run, Vec::new(), &compute).await;
             }
-            self.check_namespace(target)?;
+            self.check_namespace(target, &target.name)?;
             let merged = fields::apply(&admission.writer(), None, &applied, force == Force::Yes)?;
             let (mut value, _) = admission.decode(Body::from(merged), Source::Body)?;
             identity::check_name(target, &mut value)?;
             if !given.is_empty() || applied["metadata"]["uid"].is_string() {
-                return Err(not_there_to_match(target));
+                return Err(not_there_to_match(target, applied["metadata"]["uid"].as_str()));
             }
             let admitted = admission.create(value, (self.inner.sources.uid)(), Tracking::Applied)?;
             match self.insert(target, admitted, options.dry_run).await {
@@ -259,13 +259,14 @@ fn version_required(target: &Target) -> Status {
         message: "Invalid value: 0: must be specified for an update".to_owned(),
         field: "metadata.resourceVersion".to_owned(),
     };
-    Status::invalid(&target.resource.names, &target.name, vec![cause])
+    // Kubernetes names the plural here, unlike in every other refusal of a value.
+    let names = &target.resource.names;
+    let plural = ResourceNames { kind: names.plural.clone(), ..names.clone() };
+    Status::invalid(&plural, &target.name, vec![cause])
 }
 
-fn not_there_to_match(target: &Target) -> Status {
-    Status::conflict(
-        &target.resource.names,
-        &target.name,
-        "uid mismatch: the provided object specified a uid or resourceVersion, and no existing object was found",
-    )
+fn not_there_to_match(target: &Target, uid: Option<&str>) -> Status {
+    let given = uid.map_or_else(|| "a resourceVersion".to_owned(), |uid| format!("uid {uid}"));
+    let why = format!("uid mismatch: the provided object specified {given}, and no existing object was found");
+    Status::conflict(&target.resource.names, &target.name, &why)
 }

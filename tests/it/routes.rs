@@ -1,0 +1,71 @@
+//! Every route has an authorisation decision: whoever has no right is refused on all of them but the open ones.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use apiserver::authorization::OPEN_PATHS;
+use apiserver::pods::NoLogs;
+use serde_json::Value;
+use store::state::HistoryLimits;
+use tests::server::{ServerOptions, TestServer};
+
+const METHODS: [&str; 7] = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"];
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_route_answers_whoever_has_no_right() {
+    let options = ServerOptions {
+        history: HistoryLimits::default(),
+        definitions: apiserver::built_in::own_definitions(),
+        logs: Arc::new(NoLogs),
+    };
+    let server = TestServer::start(options).await.unwrap();
+    let http = reqwest::Client::builder().no_proxy().build().unwrap();
+    let paths = routes(&server, &http).await;
+    assert!(paths.len() > 150, "the walk finds only {} paths", paths.len());
+    let mut open = Vec::new();
+    for path in &paths {
+        for method in METHODS {
+            let request = http.request(method.parse().unwrap(), server.url(path)).send().await.unwrap();
+            let is_open = OPEN_PATHS.contains(&path.as_str()) && matches!(method, "GET" | "HEAD");
+            match (request.status().as_u16(), is_open) {
+                (403, false) | (200, true) => {}
+                (status, _) => open.push(format!("{method} {path}: {status}")),
+            }
+        }
+    }
+    assert!(open.is_empty(), "these answer somebody without any right: {open:#?}");
+}
+
+/// Every path that the server names in its documents, with every verb's shape of path below it.
+async fn routes(server: &TestServer, http: &reqwest::Client) -> BTreeSet<String> {
+    let get = async |path: &str| -> Value {
+        let request = http.get(server.url(path)).bearer_auth(&server.admin);
+        request.send().await.unwrap().json().await.unwrap()
+    };
+    let index = get("/").await;
+    let mut paths: BTreeSet<String> =
+        index["paths"].as_array().unwrap().iter().map(|path| path.as_str().unwrap().to_owned()).collect();
+    paths.extend(["/", "/admin/backup", "/zork"].map(str::to_owned));
+    let versions: Vec<String> =
+        paths.iter().filter(|path| path.ends_with("/v1") || path.ends_with("/v1alpha1")).cloned().collect();
+    for base in versions.iter().filter(|path| !path.starts_with("/openapi")) {
+        for resource in get(base).await["resources"].as_array().unwrap() {
+            let (plural, subresource) = resource["name"]
+                .as_str()
+                .unwrap()
+                .split_once('/')
+                .unwrap_or_else(|| (resource["name"].as_str().unwrap(), ""));
+            let place = if resource["namespaced"] == true { "/namespaces/default" } else { "" };
+            let item = format!("{base}{place}/{plural}/some");
+            if subresource.is_empty() {
+                paths.insert(format!("{base}/{plural}"));
+                paths.insert(format!("{base}{place}/{plural}"));
+                paths.insert(format!("{base}/watch{place}/{plural}"));
+                paths.insert(item);
+            } else {
+                paths.insert(format!("{item}/{subresource}"));
+            }
+        }
+    }
+    paths
+}

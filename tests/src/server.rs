@@ -1,0 +1,128 @@
+//! The API server in this process: a store in a temporary directory, HTTP and HTTPS on free ports, two tokens.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use apiserver::access::Access;
+use apiserver::api::Api;
+use apiserver::audit::Audit;
+use apiserver::authentication::Authenticator;
+use apiserver::authentication::token_file::{self, NewToken};
+use apiserver::authentication::tokens::TokenTable;
+use apiserver::authorization::{Authorizer, follow};
+use apiserver::clock::Clock;
+use apiserver::config::{LimitsConfig, ServerConfig};
+use apiserver::limits::Limits;
+use apiserver::metrics::Metrics;
+use apiserver::pods::LogSource;
+use apiserver::serve::{Lifecycle, Listeners, Server};
+use apiserver::tls::Pki;
+use serde_json::Value;
+use store::collector::{Collector, CollectorOptions};
+use store::state::HistoryLimits;
+use store::store::{OpenOptions, Sources, Store};
+use tempfile::TempDir;
+use tokio_util::sync::{CancellationToken, DropGuard};
+
+/// How a server is started.
+pub struct ServerOptions {
+    /// How much history watches may resume from.
+    pub history: HistoryLimits,
+    /// Whole `CustomResourceDefinition` objects to start with.
+    pub definitions: Vec<Value>,
+    /// Where logs come from.
+    pub logs: Arc<dyn LogSource>,
+}
+
+/// A running server; stopped when dropped.
+pub struct TestServer {
+    /// Where it listens without TLS.
+    pub address: SocketAddr,
+    /// Where it listens with TLS.
+    pub encrypted: SocketAddr,
+    /// The authority that its certificate comes from.
+    pub authority_pem: String,
+    /// Token of `admin`, who is in `system:masters`.
+    pub admin: String,
+    /// Token of `bob`, who is in `devs`.
+    pub bob: String,
+    /// The store below it.
+    pub store: Store,
+    /// The directory that holds everything.
+    pub dir: TempDir,
+    _stop: DropGuard,
+}
+
+impl TestServer {
+    /// Starts a server and waits until it can be asked.
+    ///
+    /// # Errors
+    /// When the store cannot be opened or prepared, or no port is free.
+    pub async fn start(options: ServerOptions) -> anyhow::Result<Self> {
+        let dir = tempfile::tempdir()?;
+        let mut open = OpenOptions::new(dir.path().join("store"), apiserver::built_in::registry());
+        open.history = options.history;
+        let store = Store::open(open)?;
+        apiserver::bootstrap::prepare(&store, &options.definitions).await?;
+        let now = Sources::system().now;
+        let clock = Clock::new(move || now());
+        let tokens = dir.path().join("tokens.json");
+        let token = |name: &str, groups: &[&str]| {
+            let groups = groups.iter().map(|group| (*group).to_owned()).collect();
+            let new = NewToken { name: name.to_owned(), user: name.to_owned(), groups, expires: None };
+            token_file::create(&tokens, &new, clock.now())
+        };
+        let (admin, bob) = (token("admin", &["system:masters"])?, token("bob", &["devs"])?);
+        // Tests ask faster than any stranger may.
+        let limits = LimitsConfig { anonymous_rate_per_second: 0, ..LimitsConfig::default() };
+        let authorizer = Arc::new(Authorizer::new(&[]));
+        let access = Access {
+            authenticator: Arc::new(Authenticator::new(TokenTable::open(tokens.clone()), clock.clone())),
+            authorizer: authorizer.clone(),
+            limits: Limits::new(limits.clone()),
+            audit: Audit::off(),
+            metrics: Metrics::new(),
+        };
+        let stop = CancellationToken::new();
+        tokio::spawn(Collector::new(store.clone(), CollectorOptions::default()).run(stop.clone()));
+        tokio::spawn(follow::follow(authorizer, store.clone(), stop.clone()));
+        let lifecycle = Lifecycle::default();
+        lifecycle.health.set_started();
+        let config = ServerConfig {
+            http: "127.0.0.1:0".to_owned(),
+            https: "127.0.0.1:0".to_owned(),
+            drain_seconds: 1,
+            ..ServerConfig::default()
+        };
+        let listeners = Listeners::bind(&config).await?;
+        let address = listeners.addresses().0.context("the server listens on HTTP")?;
+        let encrypted = listeners.addresses().1.context("the server listens on HTTPS")?;
+        std::fs::create_dir(dir.path().join("pki"))?;
+        let pki = Arc::new(Pki::open(&dir.path().join("pki"), &[], true, clock.clone())?);
+        let authority_pem = pki.authorities_pem();
+        let metrics = access.metrics.clone();
+        let api = Api::new(store.clone(), access, lifecycle.clone(), clock, options.logs);
+        let server = Server {
+            listeners,
+            router: apiserver::router::router(Arc::new(api)),
+            pki: Some(pki),
+            config,
+            limits,
+            lifecycle,
+            metrics,
+        };
+        tokio::spawn(server.run(stop.clone()));
+        Ok(Self { address, encrypted, authority_pem, admin, bob, store, dir, _stop: stop.drop_guard() })
+    }
+
+    /// Returns the URL of a path.
+    #[must_use]
+    pub fn url(&self, path: &str) -> String {
+        format!("http://{}{path}", self.address)
+    }
+}
+
+/// How long a test waits for what must happen soon.
+pub const SOON: Duration = Duration::from_secs(10);
