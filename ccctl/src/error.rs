@@ -194,6 +194,14 @@ impl CommandError {
         self.has_code(404)
     }
 
+    /// Says whether the server does not even know the resource type, unlike an object that is not there.
+    #[must_use]
+    pub fn is_unknown_resource(&self) -> bool {
+        self.status.as_ref().is_some_and(|status| {
+            status.code == 404 && status.details.as_ref().is_none_or(|details| details.kind.is_empty())
+        })
+    }
+
     /// Says whether the server answered with this HTTP status code.
     #[must_use]
     pub fn has_code(&self, code: u16) -> bool {
@@ -289,10 +297,18 @@ fn status_hints(status: &Status, namespace: Option<&str>) -> Vec<String> {
                 .to_owned()
         }
         Some(Reason::Conflict) => "somebody changed it in the meantime: look again and repeat".to_owned(),
-        Some(Reason::Forbidden) => format!("see what you may do with `ccctl auth can-i --list{within}`"),
+        Some(Reason::Forbidden) if status.message.contains(" cannot ") => {
+            format!("see what you may do with `ccctl auth can-i --list{within}`")
+        }
         Some(Reason::Unauthorized) => "find out what is wrong with `ccctl doctor`".to_owned(),
         Some(Reason::Invalid) => invalid_hint(&details),
         Some(Reason::BadRequest) if status.message.contains("unknown field") => unknown_field_hint(&status.message),
+        Some(Reason::BadRequest) if status.message.contains("typed patch object") => {
+            match status.message.split_once("Kind=").and_then(|(_, rest)| rest.split_once(')')) {
+                Some((kind, _)) => fields_hint(kind),
+                None => String::new(),
+            }
+        }
         Some(Reason::Expired) => "the list changed while it was read: run the command again".to_owned(),
         Some(Reason::TooManyRequests | Reason::ServiceUnavailable) => {
             format!("the server is busy: try again in {} s", details.retry_after_seconds.max(1))
@@ -317,11 +333,13 @@ fn invalid_hint(details: &api_types::status::StatusDetails) -> String {
 
 fn unknown_field_hint(message: &str) -> String {
     match message.split_once(" in version ") {
-        Some((kind, _)) if kind.chars().all(char::is_alphanumeric) => {
-            format!("see the fields there are with `ccctl explain {} --recursive`", kind.to_lowercase())
-        }
+        Some((kind, _)) if kind.chars().all(char::is_alphanumeric) => fields_hint(kind),
         _ => String::new(),
     }
+}
+
+fn fields_hint(kind: &str) -> String {
+    format!("see the fields there are with `ccctl explain {} --recursive`", kind.to_lowercase())
 }
 
 /// Drops `[…]` from a field path, because a schema has no indexes.

@@ -65,6 +65,7 @@ pub fn run(arguments: Vec<OsString>, environment: Environment) -> ExitCode {
     match result {
         Ok(outcome) => ExitCode::from(outcome.exit_code()),
         Err(error) => {
+            let error = session.explained(error);
             error.print(session.stderr_colours());
             ExitCode::from(error.exit_code())
         }

@@ -149,6 +149,19 @@ fn read(path: &Path) -> Result<String> {
     Ok(text)
 }
 
+/// Reads one value of YAML or JSON, such as a patch or a kubeconfig; an empty text is null.
+///
+/// # Errors
+/// What is wrong, and where.
+pub fn value(text: &str) -> Result<Value, String> {
+    let mut documents = api_types::manifest::documents(text).map_err(|error| error.to_string())?.into_iter();
+    let first = documents.next().map_or(Value::Null, |document| document.object);
+    match documents.next() {
+        None => Ok(first),
+        Some(second) => Err(format!("line {}: a second document begins here, but one is expected", second.line)),
+    }
+}
+
 /// Reads every object of a text; `source` names it in messages.
 ///
 /// # Errors

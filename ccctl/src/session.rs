@@ -147,6 +147,18 @@ impl Session {
         Ok(self.fresh_discovery().await?.category(name).into_iter().cloned().collect())
     }
 
+    /// Adds what to do about an error that says that discovery is out of date, and forgets it.
+    #[must_use]
+    pub fn explained(&self, error: CommandError) -> CommandError {
+        match self.discovery.borrow().as_ref() {
+            Some(discovery) if error.is_unknown_resource() => {
+                discovery.forget();
+                error.hint("the server's resource types have changed: run the command again to see how")
+            }
+            _ => error,
+        }
+    }
+
     /// Returns the namespace to work in: `-n`, else the context's, else `default`.
     ///
     /// # Errors
@@ -221,6 +233,7 @@ impl Failures {
         {
             return Err(error);
         }
+        let error = session.explained(error);
         error.print(session.stderr_colours());
         self.first.get_or_insert(error.reported());
         Ok(())

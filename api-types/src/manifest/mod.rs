@@ -76,7 +76,7 @@ pub fn documents(text: &str) -> Result<Vec<Document>, ManifestError> {
         ManifestError {
             line: location.map_or(0, |location| location.line()),
             column: location.map_or(0, |location| location.column()),
-            message: message.split(" at line ").next().unwrap_or_default().to_owned(),
+            message: message.split(" at line ").next().and_then(first_clause).unwrap_or_default().to_owned(),
         }
     })?;
     Ok(documents
@@ -84,6 +84,11 @@ pub fn documents(text: &str) -> Result<Vec<Document>, ManifestError> {
         .map(|document| Document { line: document.referenced.line(), object: document.value })
         .filter(|document| !document.object.is_null())
         .collect())
+}
+
+/// Returns the message without the parser's advice to programmers.
+fn first_clause(message: &str) -> Option<&str> {
+    message.split(", set DuplicateKeyPolicy").next()
 }
 
 fn options() -> Options {

@@ -48,7 +48,6 @@ pub async fn backup(session: &Session, arguments: BackupArguments) -> Result<Out
             CommandError::user(format!("{} exists already", file.display())).hint("name another file, or move it away")
         );
     }
-    require(session, BACKUP_PATH, "backup", file).await?;
     let request = ApiRequest::get(BACKUP_PATH).accept(Accept::Any).unbounded();
     let client = session.client()?;
     if client.shows_requests() {
@@ -58,7 +57,10 @@ pub async fn backup(session: &Session, arguments: BackupArguments) -> Result<Out
     let failed = |error: std::io::Error| CommandError::user(format!("cannot write {}: {error}", file.display()));
     let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let mut temporary = tempfile::NamedTempFile::new_in(folder).map_err(failed)?;
-    let mut response = client.stream(&request).await?;
+    let mut response = match client.stream(&request).await {
+        Err(error) if error.is_not_found() => return Err(not_offered("backup", file)),
+        other => other?,
+    };
     let mut written = 0.0;
     while let Some(chunk) = response.chunk().await.map_err(|error| client.unreachable(&error))? {
         temporary.write_all(&chunk).map_err(failed)?;
@@ -78,7 +80,12 @@ pub async fn restore(session: &Session, arguments: RestoreArguments) -> Result<O
     let file = &arguments.file;
     let content =
         std::fs::read(file).map_err(|error| CommandError::user(format!("cannot read {}: {error}", file.display())))?;
-    require(session, RESTORE_PATH, "restore", file).await?;
+    // Asked before the person is: a server that takes no backups has no such path at all.
+    if let Err(error) = session.client()?.answer(ApiRequest::get(RESTORE_PATH).accept(Accept::Any)).await
+        && (error.is_not_found() || error.status.is_none())
+    {
+        return Err(if error.is_not_found() { not_offered("restore", file) } else { error });
+    }
     let server = session.connection()?.server.clone();
     if !arguments.yes && !session.shows_requests() {
         confirm(session, &format!("Everything that {server} keeps is replaced by {}.", file.display()))?;
@@ -95,22 +102,11 @@ pub async fn restore(session: &Session, arguments: RestoreArguments) -> Result<O
     Ok(Outcome::Success)
 }
 
-/// Checks that the server has a path, before anything is written or asked.
-async fn require(session: &Session, path: &str, verb: &str, file: &Path) -> Result<()> {
-    let root = session.client()?.json(ApiRequest::get("/").hidden()).await;
-    let offered = match root {
-        Ok(root) => {
-            root["paths"].as_array().is_some_and(|paths| paths.iter().any(|known| known.as_str() == Some(path)))
-        }
-        Err(error) if error.status.is_some() || error.kind == crate::error::ErrorKind::Server => false,
-        Err(error) => return Err(error),
-    };
-    if offered {
-        return Ok(());
-    }
-    Err(CommandError::user(format!("this server does not offer {verb} through its API"))
+/// Returns the error for a server without the path, with the command that does the same on its machine.
+fn not_offered(verb: &str, file: &Path) -> CommandError {
+    CommandError::user(format!("this server does not offer {verb} through its API"))
         .exit_with(1)
-        .hint(format!("on the server's machine, as its user: `ccd {verb} {}`", file.display())))
+        .hint(format!("on the server's machine, as its user: `ccd {verb} {}`", file.display()))
 }
 
 fn confirm(session: &Session, warning: &str) -> Result<()> {

@@ -4,7 +4,7 @@ use clap::Args;
 use serde_json::json;
 
 use super::run::ENDED;
-use super::{DryRun, FIELD_MANAGER, apply};
+use super::{DryRun, apply};
 use crate::client::request::{ApiRequest, PatchType};
 use crate::error::{CommandError, Outcome, Result};
 use crate::fields;
@@ -61,7 +61,7 @@ pub async fn cancel(session: &Session, reference: &ObjectReference) -> Result<()
         return session.print(&format!("{} has ended already ({phase})\n", reference.text()));
     }
     let request = ApiRequest::patch(reference.path(), PatchType::Merge, &json!({"spec": {"cancel": true}}))
-        .query("fieldManager", FIELD_MANAGER)
+        .query("fieldManager", "ccctl-cancel")
         .query("fieldValidation", "Strict");
     let patched = session.client()?.json(request).await?;
     apply::report(session, None, reference, patched, "cancelled", DryRun::None)

@@ -7,8 +7,8 @@ use base64::Engine as _;
 use clap::{Args, Subcommand};
 use serde_json::{Map, Value, json};
 
+use super::DryRun;
 use super::apply::{self, Validation};
-use super::{DryRun, FIELD_MANAGER};
 use crate::client::request::ApiRequest;
 use crate::error::{CommandError, Outcome, Result};
 use crate::manifests::{FileArguments, Manifest};
@@ -46,7 +46,7 @@ pub struct CreateOptions {
     #[arg(short, long, value_name = "FORMAT")]
     pub output: Option<String>,
     /// Name to own the fields under
-    #[arg(long, value_name = "NAME", default_value = FIELD_MANAGER)]
+    #[arg(long, value_name = "NAME", default_value = "ccctl-create")]
     pub field_manager: String,
 }
 

@@ -135,9 +135,7 @@ fn report(session: &Session, arguments: &DeleteArguments, reference: &ObjectRefe
         return session.print(&format!("{}\n", reference.text()));
     }
     let suffix = arguments.dry_run.suffix();
-    let place =
-        reference.namespace.as_ref().map(|namespace| format!(" from {namespace} namespace")).unwrap_or_default();
-    session.print(&format!("{} \"{}\" deleted{place}{suffix}\n", reference.resource.qualified_kind(), reference.name))
+    session.print(&format!("{} \"{}\" deleted{suffix}\n", reference.resource.qualified_kind(), reference.name))
 }
 
 async fn wait_until_gone(session: &Session, going: &Going) -> Result<()> {

@@ -35,6 +35,9 @@ pub struct DiffArguments {
     /// Print managedFields too
     #[arg(long)]
     pub show_managed_fields: bool,
+    /// Accepted for kubectl's sake: the comparison is always made by the server
+    #[arg(long, hide = true)]
+    pub server_side: bool,
 }
 
 /// Runs the command.

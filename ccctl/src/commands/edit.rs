@@ -7,7 +7,7 @@ use std::process::Command;
 use clap::Args;
 use serde_json::{Value, json};
 
-use super::{DryRun, FIELD_MANAGER, apply};
+use super::{DryRun, apply};
 use crate::client::request::{ApiRequest, PatchType};
 use crate::error::{CommandError, ErrorKind, Outcome, Result};
 use crate::objects;
@@ -96,8 +96,8 @@ async fn save(
     base: &Value,
     text: &str,
 ) -> Result<Option<Value>> {
-    let edited: Value = serde_saphyr::from_str(text)
-        .map_err(|error| CommandError::user(format!("the text is not YAML: {}", error.without_snippet())))?;
+    let edited: Value =
+        crate::manifests::value(text).map_err(|error| CommandError::user(format!("the text is not YAML: {error}")))?;
     for field in ["apiVersion", "kind"] {
         if edited[field] != base[field] {
             return Err(CommandError::user(format!("{field} cannot be changed")));
@@ -116,7 +116,7 @@ async fn save(
         None => reference.path(),
     };
     let request = ApiRequest::patch(path, PatchType::Merge, &patch)
-        .query("fieldManager", FIELD_MANAGER)
+        .query("fieldManager", "ccctl-edit")
         .query("fieldValidation", "Strict");
     match session.client()?.json(request).await {
         Err(error) if error.has_code(409) => {

@@ -177,6 +177,11 @@ fn named(schema: &Value) -> Option<String> {
     reference.rsplit('.').next().map(str::to_owned)
 }
 
+fn choices(schema: &Value) -> Option<String> {
+    let choices: Vec<String> = schema["enum"].as_array()?.iter().map(api_types::jsonpath::plain_text).collect();
+    Some(choices.join(", "))
+}
+
 struct Page<'run> {
     session: &'run Session,
     schemas: &'run Schemas,
@@ -235,7 +240,9 @@ impl Page<'_> {
         let mut text = String::new();
         for (name, schema) in children {
             text += &format!("{}{}", "  ".repeat(depth), self.heading(name, schema, required));
-            text += &self.constraints(&self.schemas.resolved(schema), &"  ".repeat(depth));
+            if let Some(choices) = choices(&self.schemas.resolved(schema)) {
+                text += &format!("{}enum: {choices}\n", "  ".repeat(depth + 1));
+            }
             if depth < DEPTH_MAX {
                 text += &self.tree(&self.schemas.children(schema), &self.required(schema), depth + 1);
             }
@@ -246,9 +253,8 @@ impl Page<'_> {
     /// Returns what a value must look like: choices, default, limits.
     fn constraints(&self, schema: &Value, indent: &str) -> String {
         let mut text = String::new();
-        if let Some(choices) = schema["enum"].as_array() {
-            let choices: Vec<String> = choices.iter().map(api_types::jsonpath::plain_text).collect();
-            text += &format!("{indent}enum: {}\n", choices.join(", "));
+        if let Some(choices) = choices(schema) {
+            text += &format!("{indent}enum: {choices}\n");
         }
         if !schema["default"].is_null() && schema["default"] != serde_json::json!({}) {
             text += &format!("{indent}default: {}\n", schema["default"]);

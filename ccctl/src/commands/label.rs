@@ -3,7 +3,7 @@
 use clap::Args;
 use serde_json::{Map, Value, json};
 
-use super::{DryRun, FIELD_MANAGER, apply};
+use super::{DryRun, apply};
 use crate::client::request::{ApiRequest, PatchType};
 use crate::error::{CommandError, Outcome, Result};
 use crate::objects;
@@ -109,7 +109,7 @@ async fn run(session: &Session, mut arguments: MetadataArguments, kind: Kind) ->
             continue;
         }
         let request = ApiRequest::patch(reference.path(), PatchType::Merge, &patch)
-            .query("fieldManager", FIELD_MANAGER)
+            .query("fieldManager", "ccctl-label")
             .query_if("dryRun", arguments.dry_run.query());
         match session.client()?.json(request).await {
             Ok(patched) => apply::report(session, format.as_ref(), &reference, patched, &verb, arguments.dry_run)?,

@@ -37,7 +37,8 @@ use crate::arguments::Command;
 use crate::error::{Outcome, Result};
 use crate::session::Session;
 
-/// Name under which ccctl's applies own fields.
+/// Name under which ccctl's applies own fields. Other commands own theirs under names of their own, so that a conflict
+/// says which of them set the field.
 pub const FIELD_MANAGER: &str = "ccctl";
 
 /// Runs a command.

@@ -3,7 +3,7 @@
 use clap::Args;
 use serde_json::Value;
 
-use super::{DryRun, FIELD_MANAGER, apply};
+use super::{DryRun, apply};
 use crate::client::request::{ApiRequest, PatchType};
 use crate::error::{CommandError, Outcome, Result};
 use crate::output::Format;
@@ -35,7 +35,7 @@ pub struct PatchArguments {
     #[arg(long, value_enum, default_value_t, num_args = 0..=1, default_missing_value = "server", require_equals = true)]
     pub dry_run: DryRun,
     /// Name to own the fields under
-    #[arg(long, value_name = "NAME", default_value = FIELD_MANAGER)]
+    #[arg(long, value_name = "NAME", default_value = "ccctl-patch")]
     pub field_manager: String,
     /// Print the resulting object: yaml, json, name, jsonpath=…
     #[arg(short, long, value_name = "FORMAT")]
@@ -87,8 +87,8 @@ fn read_patch(arguments: &PatchArguments) -> Result<Value> {
             ));
         }
     };
-    let patch: Value = serde_saphyr::from_str(&text)
-        .map_err(|error| CommandError::user(format!("unable to parse the patch: {}", error.without_snippet())))?;
+    let patch: Value = crate::manifests::value(&text)
+        .map_err(|error| CommandError::user(format!("unable to parse the patch: {error}")))?;
     match (arguments.patch_type, &patch) {
         (PatchType::Json, Value::Array(_)) | (PatchType::Merge | PatchType::Strategic, Value::Object(_)) => Ok(patch),
         (PatchType::Json, _) => Err(CommandError::user("a patch of type json is a list of operations")

@@ -4,7 +4,7 @@ use clap::{Args, ValueEnum};
 use serde_json::{Map, Value, json};
 
 use super::wait;
-use super::{DryRun, FIELD_MANAGER, apply};
+use super::{DryRun, apply};
 use crate::arguments::TimeLimit;
 use crate::client::request::ApiRequest;
 use crate::error::{CommandError, Outcome, Result};
@@ -21,7 +21,7 @@ const RERUN_OF: &str = "ci.coopcloud.tech/rerun-of";
 /// Test a recipe now
 #[derive(Clone, Debug, Args)]
 #[command(
-    after_help = "Examples:\n  ccctl run nextcloud\n  ccctl run nextcloud --ref=main --lane=quick --wait\n  ccctl run nextcloud --pull-request=12 --commit=3fa21c9"
+    after_help = "Examples:\n  ccctl run nextcloud\n  ccctl run nextcloud --ref=main --lane=quick --wait\n  ccctl run nextcloud --pull-request=12 --commit=$(git rev-parse HEAD)"
 )]
 pub struct RunArguments {
     /// Name of the recipe
@@ -178,7 +178,7 @@ async fn start(session: &Session, mut metadata: Value, spec: Value, following: &
         return Ok(Outcome::Success);
     }
     let request = ApiRequest::post(reference.resource.collection_path(reference.namespace.as_deref()), &object)
-        .query("fieldManager", FIELD_MANAGER)
+        .query("fieldManager", "ccctl-run")
         .query("fieldValidation", "Strict")
         .query_if("dryRun", following.dry_run.query());
     let created = session.client()?.json(request).await?;

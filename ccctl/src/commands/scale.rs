@@ -3,7 +3,7 @@
 use clap::Args;
 use serde_json::json;
 
-use super::{DryRun, FIELD_MANAGER, apply};
+use super::{DryRun, apply};
 use crate::client::request::{ApiRequest, PatchType};
 use crate::error::{CommandError, Outcome, Result};
 use crate::reference::SelectionArguments;
@@ -38,7 +38,7 @@ pub async fn run(session: &Session, arguments: ScaleArguments) -> Result<Outcome
     for reference in arguments.selection.resolve(session).await? {
         if !reference.resource.has_subresource("scale") {
             return Err(CommandError::user(format!("{} cannot be scaled", reference.resource.qualified_plural()))
-                .hint("kinds that can have a scale subresource: `ccctl api-resources` lists the kinds"));
+                .hint(format!("see what can be set with `ccctl explain {}.spec`", reference.resource.singular)));
         }
         let path = format!("{}/scale", reference.path());
         let result = async {
@@ -54,7 +54,7 @@ pub async fn run(session: &Session, arguments: ScaleArguments) -> Result<Outcome
                 patch["metadata"] = json!({"resourceVersion": scale["metadata"]["resourceVersion"]});
             }
             let request = ApiRequest::patch(path.clone(), PatchType::Merge, &patch)
-                .query("fieldManager", FIELD_MANAGER)
+                .query("fieldManager", "ccctl-scale")
                 .query_if("dryRun", arguments.dry_run.query());
             if arguments.dry_run == DryRun::Client { Ok(patch) } else { session.client()?.json(request).await }
         };

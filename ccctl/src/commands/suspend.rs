@@ -3,7 +3,7 @@
 use clap::Args;
 use serde_json::json;
 
-use super::{DryRun, FIELD_MANAGER, apply};
+use super::{DryRun, apply};
 use crate::client::request::{ApiRequest, PatchType};
 use crate::error::{Outcome, Result};
 use crate::objects;
@@ -54,7 +54,7 @@ pub async fn run(session: &Session, selection: SelectionArguments, wanted: Wante
                 return Ok((object, format!("already {verb}")));
             }
             let request = ApiRequest::patch(reference.path(), PatchType::Merge, &json!({"spec": {"suspend": suspend}}))
-                .query("fieldManager", FIELD_MANAGER)
+                .query("fieldManager", "ccctl-suspend")
                 .query("fieldValidation", "Strict");
             Ok((session.client()?.json(request).await?, verb.to_owned()))
         };

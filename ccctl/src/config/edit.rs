@@ -94,7 +94,7 @@ fn read(path: &Path) -> Result<Map<String, Value>> {
     let Some(text) = super::read_if_there(path)? else {
         return Ok(Map::from_iter([("apiVersion".to_owned(), json!("v1")), ("kind".to_owned(), json!("Config"))]));
     };
-    match serde_saphyr::from_str(&text) {
+    match crate::manifests::value(&text) {
         Ok(Value::Object(content)) => Ok(content),
         Ok(_) => Err(CommandError::config(format!("{} is not a kubeconfig", path.display()))),
         Err(error) => Err(CommandError::config(format!("{} is not a kubeconfig: {error}", path.display()))),

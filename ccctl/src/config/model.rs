@@ -129,7 +129,7 @@ pub(super) fn parse(text: &str) -> Result<File, String> {
     if text.trim().is_empty() {
         return Ok(File::default());
     }
-    let value: Value = serde_saphyr::from_str(text).map_err(|error| error.without_snippet().to_string())?;
+    let value: Value = crate::manifests::value(text)?;
     if let Some(kind) = value.get("kind").and_then(Value::as_str).filter(|kind| *kind != "Config") {
         return Err(format!("its kind is {kind}, not Config"));
     }

@@ -159,6 +159,14 @@ impl Discovery {
         Ok(Some(Self { types: types_of(&documents), folder: self.folder.clone(), fresh: true }))
     }
 
+    /// Removes what is kept on disk, so that the next start asks the server.
+    pub fn forget(&self) {
+        if let Some(folder) = &self.folder {
+            // What cannot be removed is asked about again when it is old enough.
+            let _ = std::fs::remove_dir_all(folder);
+        }
+    }
+
     /// Finds the type that a person means: plural, singular, short name or kind, optionally followed by
     /// `.group` or `.version.group`; upper and lower case are the same.
     #[must_use]

@@ -4,12 +4,14 @@ use serde_json::Value;
 
 use super::text::{Colour, coloured, harmless, truncated, width};
 
-/// Space between columns.
-const PADDING: usize = 3;
-/// No column is narrower than this, padding included.
+/// Space between columns, from the usual one to what a narrow terminal gets.
+const PADDINGS: [usize; 3] = [3, 2, 1];
+/// No column is narrower than this, padding included, unless the terminal is narrow.
 const COLUMN_WIDTH_MIN: usize = 6;
-/// A column is not cut below this many characters.
-const CELL_WIDTH_MIN: usize = 10;
+/// Columns are cut down to this many characters first, then to the next.
+const CELL_WIDTHS_MIN: [usize; 2] = [12, 5];
+/// Columns that are never cut: people copy from them.
+const WHOLE: [&str; 2] = ["NAME", "NAMESPACE"];
 
 /// How a table appears.
 #[derive(Clone, Copy, Debug, Default)]
@@ -28,6 +30,9 @@ pub struct Table {
     headings: Vec<String>,
     style: Style,
     widths: Vec<usize>,
+    /// Columns that are left out, because they are empty and the terminal is narrow.
+    hidden: Vec<bool>,
+    padding: usize,
     headings_printed: bool,
 }
 
@@ -35,8 +40,15 @@ impl Table {
     /// Starts a table.
     #[must_use]
     pub fn new(headings: Vec<String>, style: Style) -> Self {
-        let widths = vec![0; headings.len()];
-        Self { headings, style, widths, headings_printed: style.without_headings }
+        let columns = headings.len();
+        Self {
+            headings,
+            style,
+            widths: vec![0; columns],
+            hidden: vec![false; columns],
+            padding: PADDINGS[0],
+            headings_printed: style.without_headings,
+        }
     }
 
     /// Returns the headings.
@@ -49,11 +61,15 @@ impl Table {
     pub fn render(&mut self, rows: &[Vec<String>]) -> String {
         let rows: Vec<Vec<String>> = rows.iter().map(|row| row.iter().map(|cell| harmless(cell)).collect()).collect();
         let headings = (!self.headings_printed).then(|| self.headings.clone());
+        let is_first = self.widths.iter().all(|width| *width == 0);
         self.headings_printed = true;
         for row in headings.iter().chain(&rows) {
             for (known, cell) in self.widths.iter_mut().zip(row) {
                 *known = (*known).max(width(cell));
             }
+        }
+        if is_first {
+            self.make_room(&rows);
         }
         let widths = self.fitting_widths();
         let heading_line = headings.map(|headings| {
@@ -66,10 +82,10 @@ impl Table {
 
     fn line(&self, row: &[String], widths: &[usize], colour: impl Fn(&str, &str) -> Option<Colour>) -> String {
         let mut line = String::new();
-        let last = row.len().saturating_sub(1);
-        for (index, (cell, width_max)) in row.iter().zip(widths).enumerate() {
+        let last = (0..row.len()).rfind(|index| !self.hidden[*index]);
+        for (index, (cell, width_max)) in row.iter().zip(widths).enumerate().filter(|(index, _)| !self.hidden[*index]) {
             let text = if self.style.width_max.is_some() { truncated(cell, *width_max) } else { cell.clone() };
-            let fill = if index == last { 0 } else { (width_max + PADDING).max(COLUMN_WIDTH_MIN) - width(&text) };
+            let fill = if Some(index) == last { 0 } else { self.column_width(*width_max) - width(&text) };
             let heading = self.headings.get(index).map_or("", String::as_str);
             match colour(heading, &text) {
                 Some(colour) => line.push_str(&coloured(&text, colour, self.style.colours)),
@@ -82,22 +98,49 @@ impl Table {
         line
     }
 
-    /// Returns the columns' widths, the widest taken down until everything fits. The first column stays whole.
+    /// Moves columns together, then leaves empty ones out, until the first rows fit. Later rows keep to it, so that
+    /// columns stay below their headings.
+    fn make_room(&mut self, rows: &[Vec<String>]) {
+        let Some(width_max) = self.style.width_max else { return };
+        for padding in PADDINGS {
+            self.padding = padding;
+            if self.total(&self.widths) <= width_max {
+                return;
+            }
+        }
+        for (index, hidden) in self.hidden.iter_mut().enumerate().skip(1) {
+            *hidden = !rows.is_empty() && rows.iter().all(|row| row.get(index).is_none_or(String::is_empty));
+        }
+    }
+
+    /// Returns the columns' widths, the widest taken down until everything fits.
     fn fitting_widths(&self) -> Vec<usize> {
         let mut widths = self.widths.clone();
         let Some(width_max) = self.style.width_max else { return widths };
-        let total = |widths: &[usize]| -> usize {
-            let (last, others) = widths.split_last().map_or((0, &[][..]), |(last, others)| (*last, others));
-            others.iter().map(|width| (width + PADDING).max(COLUMN_WIDTH_MIN)).sum::<usize>() + last
-        };
-        while total(&widths) > width_max {
-            let widest = widths.iter().enumerate().skip(1).max_by_key(|(_, width)| **width).map(|(index, _)| index);
-            match widest {
-                Some(index) if widths[index] > CELL_WIDTH_MIN => widths[index] -= 1,
-                _ => break,
+        for least in CELL_WIDTHS_MIN {
+            while self.total(&widths) > width_max {
+                let can_shrink = |index: &usize| {
+                    !self.hidden[*index] && widths[*index] > least && !WHOLE.contains(&self.headings[*index].as_str())
+                };
+                match (1..widths.len()).filter(can_shrink).max_by_key(|index| widths[*index]) {
+                    Some(index) => widths[index] -= 1,
+                    None => break,
+                }
             }
         }
         widths
+    }
+
+    fn total(&self, widths: &[usize]) -> usize {
+        let shown: Vec<usize> = (0..widths.len()).filter(|index| !self.hidden[*index]).collect();
+        let (last, others) = shown.split_last().map_or((0, &[][..]), |(last, others)| (widths[*last], others));
+        others.iter().map(|index| self.column_width(widths[*index])).sum::<usize>() + last
+    }
+
+    /// Returns a column's width with the space behind it.
+    fn column_width(&self, width: usize) -> usize {
+        let least = if self.padding == PADDINGS[0] { COLUMN_WIDTH_MIN } else { 0 };
+        (width + self.padding).max(least)
     }
 }
 

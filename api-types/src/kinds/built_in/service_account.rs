@@ -39,6 +39,7 @@ pub struct LocalObjectReference {
 /// An object by kind, namespace and name.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
+#[schemars(extend("x-kubernetes-map-type" = "atomic"))]
 pub struct ObjectReference {
     /// Its `group/version`.
     #[serde(skip_serializing_if = "String::is_empty")]
