@@ -8,3 +8,4 @@ pub mod clock;
 pub mod error;
 pub mod host;
 pub mod jobs;
+pub mod swarm;
