@@ -23,6 +23,7 @@ pub mod leader;
 pub mod manager;
 pub mod metrics;
 pub mod objects;
+pub mod operations;
 pub mod outcome;
 pub mod pass;
 pub mod queue;
