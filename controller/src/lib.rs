@@ -4,3 +4,4 @@
 
 pub mod kinds;
 pub mod runtime;
+pub mod trust;

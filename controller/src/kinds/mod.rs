@@ -2,6 +2,7 @@
 //! and tests.
 
 pub mod namespace;
+pub mod test_run;
 
 use std::sync::Arc;
 
