@@ -5,3 +5,4 @@
 pub mod kinds;
 pub mod outside;
 pub mod runtime;
+pub mod trust;

@@ -7,6 +7,8 @@
 pub mod clock;
 pub mod compose;
 pub mod error;
+pub mod git;
 pub mod host;
 pub mod jobs;
+pub mod program;
 pub mod swarm;

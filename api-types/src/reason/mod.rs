@@ -129,6 +129,28 @@ pub const NOT_REACHED: &str = "NotReached";
 pub const SAME_VERSION: &str = "SameVersion";
 /// After the upgrade something else than the head runs.
 pub const HEAD_NOT_RUNNING: &str = "HeadNotRunning";
+/// The upgrade changed nothing: what ran before and after it is the same.
+pub const NOTHING_UPGRADED: &str = "NothingUpgraded";
+/// The version to upgrade from can no longer be deployed, through no fault of the head.
+pub const BASE_UNAVAILABLE: &str = "BaseUnavailable";
+/// The version to upgrade from is not among the published ones.
+pub const BASE_NOT_FOUND: &str = "BaseNotFound";
+/// Data could not be seeded, so that nothing can be said about its survival.
+pub const SEED_FAILED: &str = "SeedFailed";
+/// The backup holds nothing, or not what its check looks for.
+pub const EMPTY_BACKUP: &str = "EmptyBackup";
+/// A hook of the backup or the restore failed.
+pub const HOOK_FAILED: &str = "HookFailed";
+/// The backup is larger than a run may keep.
+pub const BACKUP_TOO_LARGE: &str = "BackupTooLarge";
+/// The seeded data was still there after it should have been destroyed, so that the restore proves nothing.
+pub const NOT_DESTROYED: &str = "NotDestroyed";
+/// Backups are off by declaration.
+pub const BACKUP_DECLARED_OFF: &str = "BackupDeclaredOff";
+/// A dependency of the test is not there; it says nothing about the recipe.
+pub const DEPENDENCY_FAILED: &str = "DependencyFailed";
+/// Something outside the recipe kept the rung from being checked.
+pub const INFRASTRUCTURE_FAILED: &str = "InfrastructureFailed";
 /// Seeded data did not survive.
 pub const DATA_LOST: &str = "DataLost";
 /// The linter found errors.
@@ -355,6 +377,17 @@ pub const ALL: &[&str] = &[
     NOT_REACHED,
     SAME_VERSION,
     HEAD_NOT_RUNNING,
+    NOTHING_UPGRADED,
+    BASE_UNAVAILABLE,
+    BASE_NOT_FOUND,
+    SEED_FAILED,
+    EMPTY_BACKUP,
+    HOOK_FAILED,
+    BACKUP_TOO_LARGE,
+    NOT_DESTROYED,
+    BACKUP_DECLARED_OFF,
+    DEPENDENCY_FAILED,
+    INFRASTRUCTURE_FAILED,
     DATA_LOST,
     LINT_FAILED,
     TOOL_MISSING,
