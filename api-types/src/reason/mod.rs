@@ -188,8 +188,8 @@ pub const DOMAIN_TAKEN: &str = "DomainTaken";
 pub const STACK_NOT_OURS: &str = "StackNotOurs";
 /// What an earlier App left under the same name is removed first.
 pub const STACK_LEFTOVERS: &str = "StackLeftovers";
-/// The recipe cannot be read; the message names file and line.
-pub const RECIPE_INVALID: &str = "RecipeInvalid";
+/// The recipe's files cannot be read; the message names file and line.
+pub const COMPOSE_INVALID: &str = "ComposeInvalid";
 /// The stack asks for what its trust tier does not allow; the message names file and line.
 pub const POLICY_REFUSED: &str = "PolicyRefused";
 /// The content of a config or secret changed, but not its name: the swarm cannot replace it.
@@ -405,7 +405,7 @@ pub const ALL: &[&str] = &[
     DOMAIN_TAKEN,
     STACK_NOT_OURS,
     STACK_LEFTOVERS,
-    RECIPE_INVALID,
+    COMPOSE_INVALID,
     POLICY_REFUSED,
     CONFIG_CHANGED_WITHOUT_VERSION,
     DEPLOYED,

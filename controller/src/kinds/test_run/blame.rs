@@ -94,8 +94,6 @@ pub const APP_REASONS: &[Row] = {
         ),
         row("BackendDown", Recipe, Passing, "the proxy knows the domain, but the app does not answer it"),
         row("ProbeFailed", Recipe, Passing, "a further probe of the recipe fails"),
-        row(reason::WRONG_STATUS, Recipe, Passing, "the domain answers with a status that is not accepted"),
-        row(reason::NO_ROUTE, Recipe, Passing, "the proxy does not know the domain"),
         row("PolicyRefused", Recipe, Final, "the compose file asks for what the run's trust does not allow"),
         row(reason::POLICY_VIOLATION, Recipe, Final, "the compose file asks for what the run's trust does not allow"),
         row("ComposeInvalid", Recipe, Final, "the compose file cannot be read"),
@@ -104,7 +102,6 @@ pub const APP_REASONS: &[Row] = {
         row(reason::NAME_TOO_LONG, Recipe, Final, "a secret or config name would pass 64 characters"),
         row(reason::DEPLOY_FAILED, Recipe, Final, "the swarm or abra refused the stack"),
         row(reason::COMMIT_NOT_FOUND, Ours, Final, "the commit is no longer there"),
-        row(reason::IMAGE_PULL_FAILED, Recipe, Final, "an image cannot be pulled"),
     ]
 };
 

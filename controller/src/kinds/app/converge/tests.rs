@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use ports::swarm::spec::{Healthcheck, Placement, RestartPolicy, ServiceMode, ServiceSpec, UpdateConfig};
 use ports::swarm::{Node, Service, Task, TaskState, UpdateState, UpdateStatus};
 

@@ -135,7 +135,7 @@ fn a_name_is_that_of_a_stack_only_at_the_boundary() {
 #[test]
 fn what_is_labelled_as_ours_is_found_but_for_data_that_stays() {
     let mut world = World::default();
-    let mut labelled = |goes: bool| {
+    let labelled = |goes: bool| {
         let mut labels = labels("a");
         labels.insert(APP_LABEL.to_owned(), "default/a".to_owned());
         if goes {
