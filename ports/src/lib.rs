@@ -13,5 +13,6 @@ pub mod host;
 pub mod jobs;
 pub mod probe;
 pub mod program;
+pub mod recipe;
 pub mod redact;
 pub mod swarm;
