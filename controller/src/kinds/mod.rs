@@ -3,6 +3,7 @@
 
 pub mod app;
 pub mod namespace;
+pub mod recipe;
 pub mod test_run;
 
 use std::sync::Arc;
