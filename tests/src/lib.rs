@@ -1,7 +1,9 @@
 //! What the end-to-end tests share: programs started for real, fault-injecting file systems, the simulated world.
 
+pub mod crash;
 pub mod daemon;
 pub mod history;
+pub mod power;
 pub mod seed;
 pub mod server;
 pub mod widgets;
