@@ -192,14 +192,15 @@ fn check_all_there(store: &Store, names: &[String]) {
     }
 }
 
-/// Orders `error` for the n-th call of a sort, writes into it, and looks at what the store says and what it kept.
-fn fail_at(operation: Operation, error: ErrorKind, skip: u64, guards: Guards) -> anyhow::Result<Status> {
+/// Orders `error` for some calls of a sort (how many go well before, how many fail), writes into it, and looks at what the store says and what it kept.
+fn fail_at(operation: Operation, error: ErrorKind, calls: (u64, u64), guards: Guards) -> anyhow::Result<Status> {
     let mut disk = start_disk();
     let runtime = runtime();
     let dir = disk.path().join("store");
     let options = OpenOptions { guards, ..widgets::short_history(&dir) };
     let store = runtime.block_on(widgets::open_with(options))?;
-    disk.fail(operation, skip, 3, error)?;
+    let (skip, count) = calls;
+    disk.fail(operation, skip, count, error)?;
     let mut failure = write_until_refused(&runtime, &store);
     check_all_there(&store, &failure.acknowledged);
     if store.has_failed() {
@@ -232,7 +233,7 @@ fn fail_at(operation: Operation, error: ErrorKind, skip: u64, guards: Guards) ->
 fn power_cut_disk_whose_sync_fails_stops_the_store() {
     for error in [ErrorKind::Io, ErrorKind::NoSpace] {
         for skip in [0, 1, 5] {
-            let answer = fail_at(Operation::DataSync, error, skip, Guards::all()).unwrap();
+            let answer = fail_at(Operation::DataSync, error, (skip, 1), Guards::all()).unwrap();
             assert_eq!(answer.reason, Some(Reason::InternalError), "{answer:?}");
             let expected = "the store has stopped accepting writes: cannot sync the database to disk";
             assert!(answer.message.starts_with(expected), "{}", answer.message);
@@ -244,7 +245,7 @@ fn power_cut_disk_whose_sync_fails_stops_the_store() {
 #[test]
 fn power_cut_disk_that_does_not_write_stops_the_store() {
     for skip in [0, 1, 5] {
-        let answer = fail_at(Operation::Write, ErrorKind::Io, skip, Guards::all()).unwrap();
+        let answer = fail_at(Operation::Write, ErrorKind::Io, (skip, 1), Guards::all()).unwrap();
         assert_eq!(answer.reason, Some(Reason::InternalError), "{answer:?}");
         assert!(answer.message.contains("cannot write rows"), "{}", answer.message);
     }
@@ -253,10 +254,14 @@ fn power_cut_disk_that_does_not_write_stops_the_store() {
 #[test]
 fn power_cut_disk_without_room_refuses_and_recovers() {
     for skip in [0, 1, 5] {
-        let answer = fail_at(Operation::Write, ErrorKind::NoSpace, skip, Guards::all()).unwrap();
+        let answer = fail_at(Operation::Write, ErrorKind::NoSpace, (skip, 1), Guards::all()).unwrap();
         assert_eq!(answer.reason, Some(Reason::StorageReadOnly), "{answer:?}");
         assert!(answer.message.ends_with("reads go on, free some space and try again"), "{}", answer.message);
     }
+    // So full that not even the reserve helps: only a restart does.
+    let answer = fail_at(Operation::Write, ErrorKind::NoSpace, (1, 100), Guards::all()).unwrap();
+    assert_eq!(answer.reason, Some(Reason::InternalError), "{answer:?}");
+    assert!(answer.message.ends_with("restart ccd to recover"), "{}", answer.message);
 }
 
 #[test]
@@ -303,6 +308,6 @@ fn fail_around_opening(operation: Operation, error: ErrorKind) {
 #[test]
 fn power_cut_suite_misses_the_stop_after_a_failed_sync() {
     let guards = Guards::without(Guard::StopAfterFailedSync);
-    let noticed = std::panic::catch_unwind(|| fail_at(Operation::DataSync, ErrorKind::Io, 1, guards));
+    let noticed = std::panic::catch_unwind(|| fail_at(Operation::DataSync, ErrorKind::Io, (1, 1), guards));
     assert!(!matches!(noticed, Ok(Ok(_))), "a sync that failed was taken for one that did not");
 }

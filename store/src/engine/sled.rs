@@ -65,8 +65,7 @@ impl Database {
         let same_rows = rows.clone();
         let help = move || drop(guarded(|| same_rows.flush()));
         let waker = Waker::start(help).map_err(|error| file_error("start a thread", &error))?;
-        let database =
-            Self { dir: dir.to_owned(), rows: Some(rows), file, guards: options.guards, waker: Some(waker) };
+        let database = Self { dir: dir.to_owned(), rows: Some(rows), file, guards: options.guards, waker: Some(waker) };
         database.flush()?;
         database.sync_everything()?;
         Ok(database)
