@@ -2,6 +2,7 @@
 
 pub mod crash;
 pub mod daemon;
+pub mod engine;
 pub mod history;
 pub mod power;
 pub mod seed;
