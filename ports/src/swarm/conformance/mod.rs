@@ -120,7 +120,7 @@ pub fn healthcheck(command: &str) -> Healthcheck {
         interval: SECOND,
         timeout: 5 * SECOND,
         retries: 2,
-        start_period: 0,
+        ..Healthcheck::default()
     }
 }
 
