@@ -22,6 +22,12 @@ pub trait Engines: Send + Sync {
     fn at(&self, address: &str) -> Result<Arc<dyn Engine>, Error>;
 }
 
+impl<Known: ports::swarm::Engines> Engines for Known {
+    fn at(&self, address: &str) -> Result<Arc<dyn Engine>, Error> {
+        self.connect(address)
+    }
+}
+
 /// What reconcilers may touch. Cheap to clone; all clones share the same.
 #[derive(Clone)]
 pub struct Outside {

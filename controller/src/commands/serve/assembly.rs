@@ -1,6 +1,5 @@
 //! The parts of the daemon, put together in the order in which they need each other.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use anyhow::Context as _;
@@ -23,17 +22,17 @@ use apiserver::metrics::figures::Figure;
 use apiserver::serve::Lifecycle;
 use apiserver::tls::Pki;
 use controller::logs::RunLogs;
+use controller::outside::Outside;
 use controller::runtime::guards::Guards;
 use controller::runtime::manager::Manager;
 use controller::runtime::objects::Objects;
 use controller::runtime::objects::store_objects::StoreObjects;
-use ports::files::runs::RunLimits;
-use ports::files::{Faults, FileRoot, RunFiles};
-use ports::redact::Redactor;
 use store::collector::{Collector, CollectorOptions};
 use store::store::{OpenOptions, Store};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+
+use super::outside;
 
 /// Audit lines that may wait for the disk: at 1 KiB each, 16 MiB.
 const AUDIT_QUEUE_MAX: usize = 16 * 1024;
@@ -76,12 +75,9 @@ impl Assembly {
         tasks.spawn(follow::follow(authorizer, store.clone(), background.clone()));
         let collector = Collector::new(store.clone(), CollectorOptions::default());
         tasks.spawn(collector.run(background.clone()));
-        let redactor = Redactor::default();
-        let files =
-            FileRoot::open(&files_folder(paths, config), Faults::default()).context("open the files of runs")?;
-        let runs = RunFiles::new(files, redactor, Arc::new(ports::clock::SystemClock), run_limits(config));
-        let logs = Arc::new(RunLogs::new(runs));
-        let manager = manager(&store, &access.metrics);
+        let outside = outside::open(paths, config)?;
+        let logs = Arc::new(RunLogs::new(outside.runs.clone()));
+        let manager = manager(&store, &access.metrics, &outside);
         let reconciling = Arc::clone(&manager);
         let stop = background.clone();
         tasks.spawn(async move { reconciling.run(stop).await });
@@ -163,7 +159,7 @@ impl Assembly {
 }
 
 /// The reconcilers. The lock on the data directory already makes this the only process, so there is no election.
-fn manager(store: &Store, metrics: &Metrics) -> Arc<Manager> {
+fn manager(store: &Store, metrics: &Metrics, outside: &Outside) -> Arc<Manager> {
     let objects: Arc<dyn Objects> = Arc::new(StoreObjects::new(store.clone()));
     let mut manager = None;
     metrics.register(|registry| {
@@ -171,20 +167,9 @@ fn manager(store: &Store, metrics: &Metrics) -> Arc<Manager> {
         manager = Some(Manager::new(objects.clone(), clock, registry, None, Guards::all()));
     });
     let mut manager = manager.expect("made just above");
-    controller::kinds::register(&mut manager, &objects);
+    outside.operations.set_bell(manager.bell());
+    controller::kinds::register(&mut manager, &objects, outside);
     Arc::new(manager)
-}
-
-fn files_folder(paths: &DataPaths, config: &Config) -> PathBuf {
-    config.runs.folder.clone().unwrap_or_else(|| paths.root().join("files"))
-}
-
-fn run_limits(config: &Config) -> RunLimits {
-    RunLimits {
-        stage_log_bytes: config.runs.stage_log_bytes_max,
-        artifact_bytes: config.runs.artifact_bytes_max,
-        artifacts: config.runs.artifacts_max,
-    }
 }
 
 fn audit(paths: &DataPaths, config: &Config, clock: &Clock) -> anyhow::Result<Audit> {
