@@ -4,6 +4,10 @@ use std::sync::Arc;
 
 use ports::clock::Clock;
 use ports::error::Error;
+use ports::files::FileRoot;
+use ports::git::Git;
+use ports::probe::Probe;
+use ports::redact::Redactor;
 use ports::swarm::Engine;
 
 use crate::runtime::operations::Operations;
@@ -23,6 +27,14 @@ pub trait Engines: Send + Sync {
 pub struct Outside {
     /// Docker engines.
     pub engines: Arc<dyn Engines>,
+    /// Git repositories.
+    pub git: Arc<dyn Git>,
+    /// Files under the data directory.
+    pub files: FileRoot,
+    /// What the outside sees.
+    pub probe: Arc<dyn Probe>,
+    /// Knows every secret that is in use.
+    pub redactor: Redactor,
     /// Long work inside ccd.
     pub operations: Operations,
     /// The time.
