@@ -12,5 +12,6 @@ pub mod git;
 pub mod host;
 pub mod jobs;
 pub mod program;
+pub mod recipe;
 pub mod redact;
 pub mod swarm;
