@@ -11,6 +11,7 @@ pub mod files;
 pub mod git;
 pub mod host;
 pub mod jobs;
+pub mod probe;
 pub mod program;
 pub mod recipe;
 pub mod redact;
