@@ -82,8 +82,7 @@ impl Apps {
         let limit = prepared.pull_timeout;
         let work = async move {
             let services = engine.services(&ports::swarm::Filter::stack(&prepared.wanted.owner.stack)).await?;
-            let wanted: Vec<String> =
-                images::to_settle(&prepared, &services).into_iter().map(str::to_owned).collect();
+            let wanted: Vec<String> = images::to_settle(&prepared, &services).into_iter().map(str::to_owned).collect();
             let settled = std::sync::Mutex::default();
             let result = images::settle(&*engine, &wanted, &settled, &prepared.last_pull_error).await;
             let settled = settled.into_inner().unwrap_or_else(PoisonError::into_inner);

@@ -297,7 +297,8 @@ fn probe(app: &Object<App>, mut status: AppStatus, prepared: &Prepared, present:
         .unwrap_or(now);
     let was_good = |type_: ConditionType| condition::is_true(&app.status.conditions, type_.word());
     let verdict = health::verdict(&present.probes, converged_at, prepared.http_timeout, now, &was_good);
-    for (type_, finding) in [(ConditionType::Reachable, &verdict.reachable), (ConditionType::Healthy, &verdict.healthy)] {
+    for (type_, finding) in [(ConditionType::Reachable, &verdict.reachable), (ConditionType::Healthy, &verdict.healthy)]
+    {
         let Finding { status: word, reason, message } = finding;
         set(&mut status, type_, *word, reason, message);
     }

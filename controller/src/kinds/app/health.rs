@@ -218,9 +218,12 @@ async fn ask(outside: &Outside, engine: &dyn Engine, probe: &Probe, stack: &str,
 }
 
 async fn ask_http(outside: &Outside, engine: &dyn Engine, check: &HttpCheck, stack: &str, domain: &str) -> Answer {
-    let is_plain = matches!(check.method, None | Some(HttpMethod::Get)) && check.headers.is_empty() && check.body.is_none();
+    let is_plain =
+        matches!(check.method, None | Some(HttpMethod::Get)) && check.headers.is_empty() && check.body.is_none();
     if !is_plain {
-        return bad("Probes of an App ask with GET, without headers and body: leave them out, or make it a test.".to_owned());
+        return bad(
+            "Probes of an App ask with GET, without headers and body: leave them out, or make it a test.".to_owned()
+        );
     }
     let mut probe = HttpProbe::https(domain, check.path.as_str());
     if let Some(service) = &check.service {

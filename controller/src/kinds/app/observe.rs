@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use api_types::kind::{Kind as _, Object};
+use api_types::kind::Object;
 use api_types::kinds::app::{App, Deployer, VolumePolicy};
 use api_types::kinds::identity::{Identity, ServiceImage};
 use api_types::reason;
@@ -36,7 +36,7 @@ pub enum Observed {
 }
 
 /// What is left of a stack that has to go.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Leaving {
     /// What is left.
     pub inventory: Inventory,
@@ -427,8 +427,7 @@ impl Apps {
             return Ok(known);
         }
         let networks = engine.networks(&Filter::default()).await?;
-        let names: BTreeMap<String, String> =
-            networks.into_iter().map(|network| (network.id, network.name)).collect();
+        let names: BTreeMap<String, String> = networks.into_iter().map(|network| (network.id, network.name)).collect();
         self.networks.lock().unwrap_or_else(std::sync::PoisonError::into_inner).extend(names.clone());
         Ok(names)
     }
@@ -516,9 +515,9 @@ fn claim_on_leftovers(stack: &str, policy: VolumePolicy, leaving: Leaving) -> Cl
         return Claim::Ours;
     }
     let items = inventory.networks.iter().chain(&inventory.configs).chain(&inventory.secrets);
-    let foreign = items.chain(&inventory.volumes).find(|item| {
-        !item.labels.contains_key(APP_LABEL) && !super::labels::is_anonymous(&item.name)
-    });
+    let foreign = items
+        .chain(&inventory.volumes)
+        .find(|item| !item.labels.contains_key(APP_LABEL) && !super::labels::is_anonymous(&item.name));
     match foreign {
         Some(foreign) => Claim::Foreign(Refusal {
             reason: reason::STACK_NOT_OURS,
@@ -544,9 +543,10 @@ async fn live(services: Vec<Service>, engine: &dyn Engine) -> Result<Live, Failu
 
 /// Returns the secrets that the recipe lets us make, that the swarm does not have, and whose value is not there yet.
 fn secrets_to_make(prepared: &Prepared, wanted: &super::deployer::Wanted, live: &Live) -> Vec<String> {
-    let missing = prepared.secret_rules.keys().filter(|name| {
-        !wanted.secrets.contains_key(*name) && !live.secrets.iter().any(|secret| secret.name == **name)
-    });
+    let missing = prepared
+        .secret_rules
+        .keys()
+        .filter(|name| !wanted.secrets.contains_key(*name) && !live.secrets.iter().any(|secret| secret.name == **name));
     missing.cloned().collect()
 }
 
@@ -562,7 +562,8 @@ fn identity(services: &[Service]) -> Option<Identity> {
     };
     let images = services.iter().map(|service| {
         let image = &service.spec.task_template.container_spec.image;
-        let (name, digest) = image.split_once('@').map_or((image.as_str(), None), |(name, digest)| (name, Some(digest)));
+        let (name, digest) =
+            image.split_once('@').map_or((image.as_str(), None), |(name, digest)| (name, Some(digest)));
         let stack = service.spec.labels.get(ports::swarm::STACK_LABEL).map(|stack| format!("{stack}_"));
         let short = stack.and_then(|prefix| service.spec.name.strip_prefix(&prefix).map(str::to_owned));
         ServiceImage {
@@ -578,7 +579,10 @@ fn identity(services: &[Service]) -> Option<Identity> {
 async fn out_of_memory(engine: &dyn Engine, tasks: &[Task]) -> Result<BTreeSet<String>, Failure> {
     let mut killed = BTreeSet::new();
     let candidates = tasks.iter().rev().filter(|task| {
-        task.is_up_to_date && task.state == TaskState::Failed && task.exit_code == Some(137) && !task.container_id.is_empty()
+        task.is_up_to_date
+            && task.state == TaskState::Failed
+            && task.exit_code == Some(137)
+            && !task.container_id.is_empty()
     });
     for task in candidates.take(3) {
         if engine.container(&task.container_id).await?.is_some_and(|container| container.is_oom_killed) {

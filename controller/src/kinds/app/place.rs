@@ -89,7 +89,8 @@ mod tests {
 
     #[test]
     fn the_first_host_with_a_swarm_is_taken_and_an_app_stays_where_it_is() {
-        let hosts = [host("a", ConditionStatus::Unknown), host("b", ConditionStatus::True), host("c", ConditionStatus::True)];
+        let hosts =
+            [host("a", ConditionStatus::Unknown), host("b", ConditionStatus::True), host("c", ConditionStatus::True)];
         assert_eq!(pick(&hosts, None).unwrap().name, "b");
         assert_eq!(pick(&hosts, Some("a")).unwrap().engine, "unix:///a", "although it does not answer now");
         for (hosts, deployed_on) in [(&hosts[..1], None), (&[][..], None), (&hosts[..], Some("gone"))] {

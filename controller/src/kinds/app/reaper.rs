@@ -133,7 +133,9 @@ impl Reaper {
     async fn reap(&self, host: &StoredObject, engine: &dyn Engine, orphan: &Orphan) -> Result<(), Failure> {
         let Orphan { app, stack } = orphan;
         if self.mode == Mode::DryRun {
-            let message = format!("The stack {stack} has no App ({app}); it would be taken down if the reaper did not only look.");
+            let message = format!(
+                "The stack {stack} has no App ({app}); it would be taken down if the reaper did not only look."
+            );
             self.recorder.record("reaper", host, EventKind::Normal, "OrphanFound", &message);
             return Ok(());
         }
@@ -183,8 +185,10 @@ fn labelled_only(mut inventory: Inventory, orphan: &Orphan) -> Inventory {
         .filter(|service| is_ours(&service.spec.labels))
         .map(|service| service.id.clone())
         .collect();
-    let foreign_services =
-        inventory.services.iter().any(|service| !services.contains(&service.id) && belongs(&orphan.stack, &BTreeSet::new(), &service.spec.name, &service.spec.labels));
+    let foreign_services = inventory.services.iter().any(|service| {
+        !services.contains(&service.id)
+            && belongs(&orphan.stack, &BTreeSet::new(), &service.spec.name, &service.spec.labels)
+    });
     inventory.services.retain(|service| services.contains(&service.id));
     inventory.containers.retain(|container| is_ours(&container.labels));
     if foreign_services {

@@ -108,7 +108,9 @@ fn read(files: &FileRoot, stack: &str) -> Result<Kept, Failure> {
     serde_json::from_slice(&content).map_err(|error| {
         Failure::terminal(
             "SecretsUnreadable",
-            format!("the file apps/{stack}/{FILE} of the data directory cannot be read ({error}): restore it from a backup"),
+            format!(
+                "the file apps/{stack}/{FILE} of the data directory cannot be read ({error}): restore it from a backup"
+            ),
         )
     })
 }

@@ -35,7 +35,9 @@ pub fn choose(published: &[RecipeVersion], wish: &Wish<'_>) -> Choice {
     let current = wish.current.filter(|current| published.contains(current));
     let base = match (wish.named, current) {
         // A policy has gone on from the named one.
-        (Some(named), Some(current)) if wish.auto != AutoUpdate::None && is_allowed(named, current, wish.auto) => current,
+        (Some(named), Some(current)) if wish.auto != AutoUpdate::None && is_allowed(named, current, wish.auto) => {
+            current
+        }
         (Some(named), _) => named,
         (None, Some(current)) => current,
         (None, None) => match latest {
@@ -51,7 +53,9 @@ pub fn choose(published: &[RecipeVersion], wish: &Wish<'_>) -> Choice {
 
 fn is_allowed(from: &RecipeVersion, to: &RecipeVersion, auto: AutoUpdate) -> bool {
     match (auto, from.step_to(to)) {
-        (AutoUpdate::Patch | AutoUpdate::Minor, Step::Upstream | Step::Patch) | (AutoUpdate::Minor, Step::Minor) => true,
+        (AutoUpdate::Patch | AutoUpdate::Minor, Step::Upstream | Step::Patch) | (AutoUpdate::Minor, Step::Minor) => {
+            true
+        }
         _ => false,
     }
 }
@@ -107,8 +111,7 @@ mod tests {
 
     #[test]
     fn which_version_is_chosen() {
-        let published: Vec<RecipeVersion> =
-            ["1.0.0+1", "1.0.1+1", "1.1.0+2", "2.0.0+3"].map(version).to_vec();
+        let published: Vec<RecipeVersion> = ["1.0.0+1", "1.0.1+1", "1.1.0+2", "2.0.0+3"].map(version).to_vec();
         use AutoUpdate::{Minor, None as Never, Patch};
         let cases = [
             ("nothing is named: the latest", None, None, Never, true, "2.0.0+3", None),

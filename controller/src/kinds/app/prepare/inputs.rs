@@ -101,7 +101,8 @@ impl Inputs {
         let secrets: Vec<(&String, String)> =
             self.given_secrets.iter().map(|(key, value)| (key, hash(&value.0))).collect();
         let what = (&self.owner, &self.url, &self.target, &self.auto, &self.window, &self.domain, &self.env);
-        let how = (&self.compose_files, &self.overlays, secrets, &self.generated_secrets, self.tier, self.goes_with_app);
+        let how =
+            (&self.compose_files, &self.overlays, secrets, &self.generated_secrets, self.tier, self.goes_with_app);
         let checks = (&self.health, &self.recipe_health, &self.probes);
         let times = (self.pull_timeout, self.converge_timeout, self.http_timeout);
         hash(format!("{what:?}{how:?}{checks:?}{times:?}").as_bytes())
@@ -144,7 +145,7 @@ impl Inputs {
         let _ = stack;
         match self.tier {
             Tier::Trusted => Ok(()),
-            Tier::Untrusted => Err(Refusal { reason: reason::POLICY_REFUSED, message: "x".to_owned() }),
+            Tier::Untrusted => Err(Refusal { reason: reason::POLICY_REFUSED, message: "Stacks of forks are refused as long as there are no rules to judge them by.".to_owned() }),
         }
     }
 }
@@ -235,7 +236,8 @@ impl Apps {
         match recipe {
             Some(recipe) => Ok(Some(recipe.spec)),
             None => {
-                let message = format!("there is no Recipe {name} in this namespace: apply it, or correct spec.recipe.recipeRef");
+                let message =
+                    format!("there is no Recipe {name} in this namespace: apply it, or correct spec.recipe.recipeRef");
                 Err(Failure::blocked(reason::DEPENDENCY_NOT_READY, message, vec![key]))
             }
         }
@@ -271,8 +273,10 @@ impl Apps {
                         Some(key) => format!("the key {key} of the Secret {}", reference.name),
                         None => format!("the Secret {}, with a single key", reference.name),
                     };
-                    let message =
-                        format!("the secret {} of the recipe is taken from {wanted}, which is not there: create it", secret.name);
+                    let message = format!(
+                        "the secret {} of the recipe is taken from {wanted}, which is not there: create it",
+                        secret.name
+                    );
                     return Err(Failure::blocked(reason::SECRET_MISSING, message, vec![key]));
                 }
             };

@@ -193,7 +193,8 @@ async fn choose(inputs: &Inputs, outside: &Outside, url: &RemoteUrl) -> Result<C
         let text = format!("the repository {} has no {}", url.as_str(), inputs.target);
         return Err(Trouble::Refused(refusal(reason::COMMIT_NOT_FOUND, &text)));
     };
-    let newest = published.iter().filter(|(_, (_, tagged))| *tagged == commit).max_by(|one, other| one.1.0.cmp(&other.1.0));
+    let newest =
+        published.iter().filter(|(_, (_, tagged))| *tagged == commit).max_by(|one, other| one.1.0.cmp(&other.1.0));
     let version = newest.map(|(name, _)| name.clone());
     let nearest = match &version {
         Some(version) => Some(version.clone()),
@@ -256,8 +257,9 @@ fn read(
     variables.insert("STACK_NAME".to_owned(), inputs.owner.stack.clone());
     variables.extend(secret_versions);
     let compose = if inputs.compose_files.is_empty() {
-        compose_files(&variables)
-            .map_err(|name| refusal(reason::COMPOSE_INVALID, &format!("COMPOSE_FILE names {name}, which lies outside of the recipe")))?
+        compose_files(&variables).map_err(|name| {
+            refusal(reason::COMPOSE_INVALID, &format!("COMPOSE_FILE names {name}, which lies outside of the recipe"))
+        })?
     } else {
         inputs.compose_files.clone()
     };
@@ -344,7 +346,9 @@ fn text(files: &dyn RecipeFiles, path: &str) -> Result<String, Refusal> {
 fn checks(inputs: &Inputs, stack: &Stack) -> Checks {
     let has_route = stack.services.iter().any(|service| {
         let labels = service.spec.labels.iter();
-        labels.clone().any(|(name, value)| name.starts_with("traefik.") && value.contains("Host") && value.contains(&inputs.domain))
+        labels.clone().any(|(name, value)| {
+            name.starts_with("traefik.") && value.contains("Host") && value.contains(&inputs.domain)
+        })
     });
     let by_default = || has_route.then(|| inputs.recipe_health.clone().unwrap_or_else(Health::default));
     Checks { reach: inputs.health.clone().or_else(by_default), probes: inputs.probes.clone() }
@@ -368,7 +372,8 @@ fn refusal(reason: &'static str, text: &str) -> Refusal {
 
 /// Returns a refusal that names what was found, with file and line.
 pub(super) fn refused(reason: &'static str, findings: &[Finding]) -> Refusal {
-    let shown: Vec<String> = findings.iter().take(FINDINGS_SHOWN).map(|finding| sentence(&finding.to_string())).collect();
+    let shown: Vec<String> =
+        findings.iter().take(FINDINGS_SHOWN).map(|finding| sentence(&finding.to_string())).collect();
     let more = findings.len().saturating_sub(FINDINGS_SHOWN);
     let more = if more == 0 { String::new() } else { format!(" And {more} more.") };
     Refusal { reason, message: format!("{}{more}", shown.join(" ")) }
@@ -384,4 +389,3 @@ impl fmt::Display for Target {
         }
     }
 }
-

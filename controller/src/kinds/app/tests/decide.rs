@@ -234,7 +234,11 @@ fn what_cannot_be_deployed_says_so_on_the_condition_that_it_concerns() {
     for (type_, reason, present) in cases {
         let decided = look(&app(), present, 0);
         let expected = (ConditionStatus::False, reason.to_owned());
-        assert_eq!((condition(&decided, type_), condition(&decided, "Ready")), (expected.clone(), expected), "{reason}");
+        assert_eq!(
+            (condition(&decided, type_), condition(&decided, "Ready")),
+            (expected.clone(), expected),
+            "{reason}"
+        );
         assert_eq!(decided.action, None, "{reason}");
         assert!(matches!(decided.next, Next::After(_)), "{reason}");
     }
