@@ -3,6 +3,7 @@
 //! [`runtime`] knows no kind; [`kinds`] holds one folder each; [`outside`] is what they may touch.
 
 pub mod kinds;
+pub mod logs;
 pub mod outside;
 pub mod runtime;
 pub mod trust;

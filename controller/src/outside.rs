@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use ports::clock::Clock;
 use ports::error::Error;
-use ports::files::FileRoot;
+use ports::files::{FileRoot, RunFiles};
 use ports::git::Git;
 use ports::probe::Probe;
 use ports::redact::Redactor;
@@ -29,12 +29,16 @@ pub struct Outside {
     pub engines: Arc<dyn Engines>,
     /// Git repositories.
     pub git: Arc<dyn Git>,
-    /// Files under the data directory.
-    pub files: FileRoot,
-    /// What the outside sees.
+    /// What apps look like from outside.
     pub probe: Arc<dyn Probe>,
-    /// Knows every secret that is in use.
+    /// Work trees and folders of apps.
+    pub files: FileRoot,
+    /// Logs and artifacts of runs.
+    pub runs: RunFiles,
+    /// Knows every secret in use, and takes it out of text.
     pub redactor: Redactor,
+    /// The zone of run domains for Recipes without one of their own.
+    pub zone: Option<String>,
     /// Long work inside ccd.
     pub operations: Operations,
     /// The time.

@@ -1,5 +1,6 @@
 //! The parts of the daemon, put together in the order in which they need each other.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use anyhow::Context as _;
@@ -19,13 +20,16 @@ use apiserver::health::Severity;
 use apiserver::limits::Limits;
 use apiserver::metrics::Metrics;
 use apiserver::metrics::figures::Figure;
-use apiserver::pods::NoLogs;
 use apiserver::serve::Lifecycle;
 use apiserver::tls::Pki;
+use controller::logs::RunLogs;
 use controller::runtime::guards::Guards;
 use controller::runtime::manager::Manager;
 use controller::runtime::objects::Objects;
 use controller::runtime::objects::store_objects::StoreObjects;
+use ports::files::runs::RunLimits;
+use ports::files::{Faults, FileRoot, RunFiles};
+use ports::redact::Redactor;
 use store::collector::{Collector, CollectorOptions};
 use store::store::{OpenOptions, Store};
 use tokio_util::sync::CancellationToken;
@@ -72,6 +76,11 @@ impl Assembly {
         tasks.spawn(follow::follow(authorizer, store.clone(), background.clone()));
         let collector = Collector::new(store.clone(), CollectorOptions::default());
         tasks.spawn(collector.run(background.clone()));
+        let redactor = Redactor::default();
+        let files =
+            FileRoot::open(&files_folder(paths, config), Faults::default()).context("open the files of runs")?;
+        let runs = RunFiles::new(files, redactor, Arc::new(ports::clock::SystemClock), run_limits(config));
+        let logs = Arc::new(RunLogs::new(runs));
         let manager = manager(&store, &access.metrics);
         let reconciling = Arc::clone(&manager);
         let stop = background.clone();
@@ -80,7 +89,7 @@ impl Assembly {
         lifecycle.health.add("reconcilers-synced", Severity::Ready, move || {
             if synced.is_synced() { Ok(()) } else { Err("the reconcilers have not seen all objects yet".to_owned()) }
         });
-        let api = Api::new(store.clone(), access.clone(), lifecycle.clone(), clock.clone(), Arc::new(NoLogs))
+        let api = Api::new(store.clone(), access.clone(), lifecycle.clone(), clock.clone(), logs)
             .with_debug_state(Arc::new(move || manager.debug_state()));
         let assembly = Self { api: Arc::new(api), lifecycle, access, store };
         assembly.add_checks(paths);
@@ -164,6 +173,18 @@ fn manager(store: &Store, metrics: &Metrics) -> Arc<Manager> {
     let mut manager = manager.expect("made just above");
     controller::kinds::register(&mut manager, &objects);
     Arc::new(manager)
+}
+
+fn files_folder(paths: &DataPaths, config: &Config) -> PathBuf {
+    config.runs.folder.clone().unwrap_or_else(|| paths.root().join("files"))
+}
+
+fn run_limits(config: &Config) -> RunLimits {
+    RunLimits {
+        stage_log_bytes: config.runs.stage_log_bytes_max,
+        artifact_bytes: config.runs.artifact_bytes_max,
+        artifacts: config.runs.artifacts_max,
+    }
 }
 
 fn audit(paths: &DataPaths, config: &Config, clock: &Clock) -> anyhow::Result<Audit> {

@@ -145,7 +145,10 @@ impl Inputs {
         let _ = stack;
         match self.tier {
             Tier::Trusted => Ok(()),
-            Tier::Untrusted => Err(Refusal { reason: reason::POLICY_REFUSED, message: "Stacks of forks are refused as long as there are no rules to judge them by.".to_owned() }),
+            Tier::Untrusted => Err(Refusal {
+                reason: reason::POLICY_REFUSED,
+                message: "Stacks of forks are refused as long as there are no rules to judge them by.".to_owned(),
+            }),
         }
     }
 }
