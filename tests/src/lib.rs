@@ -1,8 +1,10 @@
 //! What the end-to-end tests share: programs started for real, fault-injecting file systems, the simulated world.
 
+pub mod crash;
 pub mod daemon;
 pub mod engine;
 pub mod history;
+pub mod power;
 pub mod seed;
 pub mod server;
 pub mod widgets;
