@@ -7,11 +7,14 @@ pub mod test_run;
 
 use std::sync::Arc;
 
+use crate::outside::Outside;
 use crate::runtime::controller::ControllerOptions;
 use crate::runtime::manager::Manager;
 use crate::runtime::objects::Objects;
 
 /// Adds every kind's reconciler to `manager`: one line each.
-pub fn register(manager: &mut Manager, objects: &Arc<dyn Objects>) {
+pub fn register(manager: &mut Manager, objects: &Arc<dyn Objects>, outside: &Outside) {
+    let apps = app::Apps::new(manager, outside.clone());
+    manager.register(apps, app::options());
     manager.register(namespace::Namespaces::new(objects.clone()), ControllerOptions::default());
 }

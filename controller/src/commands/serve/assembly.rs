@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Context as _;
 use apiserver::access::Access;
@@ -22,14 +23,21 @@ use apiserver::metrics::Metrics;
 use apiserver::metrics::figures::Figure;
 use apiserver::serve::Lifecycle;
 use apiserver::tls::Pki;
+use controller::kinds::app::reaper::{Mode, Reaper};
 use controller::logs::RunLogs;
+use controller::outside::Outside;
 use controller::runtime::guards::Guards;
 use controller::runtime::manager::Manager;
 use controller::runtime::objects::Objects;
 use controller::runtime::objects::store_objects::StoreObjects;
+use controller::runtime::operations::Operations;
 use ports::files::runs::RunLimits;
 use ports::files::{Faults, FileRoot, RunFiles};
+use ports::git::process::{GitSettings, ProcessGit};
+use ports::probe::ConnectRules;
+use ports::probe::network::NetworkProbe;
 use ports::redact::Redactor;
+use ports::swarm::docker::DockerEngines;
 use store::collector::{Collector, CollectorOptions};
 use store::store::{OpenOptions, Store};
 use tokio_util::sync::CancellationToken;
@@ -79,9 +87,16 @@ impl Assembly {
         let redactor = Redactor::default();
         let files =
             FileRoot::open(&files_folder(paths, config), Faults::default()).context("open the files of runs")?;
-        let runs = RunFiles::new(files, redactor, Arc::new(ports::clock::SystemClock), run_limits(config));
-        let logs = Arc::new(RunLogs::new(runs));
-        let manager = manager(&store, &access.metrics);
+        let runs =
+            RunFiles::new(files.clone(), redactor.clone(), Arc::new(ports::clock::SystemClock), run_limits(config));
+        let logs = Arc::new(RunLogs::new(runs.clone()));
+        let outside = outside(paths, config, files, runs, redactor)?;
+        let manager = manager(&store, &access.metrics, &outside);
+        let mode = if config.reaper.dry_run { Mode::DryRun } else { Mode::Act };
+        let shared = manager.shared();
+        let reaper = Reaper::new(shared.objects.clone(), shared.recorder.clone(), outside, mode);
+        let stop = background.clone();
+        tasks.spawn(async move { stop.run_until_cancelled(reaper.run()).await });
         let reconciling = Arc::clone(&manager);
         let stop = background.clone();
         tasks.spawn(async move { reconciling.run(stop).await });
@@ -163,7 +178,7 @@ impl Assembly {
 }
 
 /// The reconcilers. The lock on the data directory already makes this the only process, so there is no election.
-fn manager(store: &Store, metrics: &Metrics) -> Arc<Manager> {
+fn manager(store: &Store, metrics: &Metrics, outside: &Outside) -> Arc<Manager> {
     let objects: Arc<dyn Objects> = Arc::new(StoreObjects::new(store.clone()));
     let mut manager = None;
     metrics.register(|registry| {
@@ -171,8 +186,40 @@ fn manager(store: &Store, metrics: &Metrics) -> Arc<Manager> {
         manager = Some(Manager::new(objects.clone(), clock, registry, None, Guards::all()));
     });
     let mut manager = manager.expect("made just above");
-    controller::kinds::register(&mut manager, &objects);
+    controller::kinds::register(&mut manager, &objects, outside);
+    outside.operations.set_bell(manager.bell());
     Arc::new(manager)
+}
+
+/// Everything with effects that reconcilers are given.
+fn outside(
+    paths: &DataPaths,
+    config: &Config,
+    files: FileRoot,
+    runs: RunFiles,
+    redactor: Redactor,
+) -> anyhow::Result<Outside> {
+    let git = GitSettings {
+        protocols: config.git.protocols.clone(),
+        file_roots: config.git.file_roots.clone(),
+        fetch_time_max: Duration::from_secs(config.git.fetch_seconds),
+        repository_bytes_max: config.git.repository_bytes_max,
+        ..GitSettings::new(paths.root().join("git"))
+    };
+    let zones = config.probe.connect.iter();
+    let zones = zones.filter_map(|(zone, address)| Some((zone.clone(), address.parse().ok()?))).collect();
+    let probe = NetworkProbe::open(ConnectRules { zones }, &config.probe.ca_files).context("prepare for probes")?;
+    Ok(Outside {
+        engines: Arc::new(DockerEngines::default()),
+        git: Arc::new(ProcessGit::open(git).context("prepare for git")?),
+        probe: Arc::new(probe),
+        files,
+        runs,
+        redactor,
+        zone: config.runs.zone.clone(),
+        operations: Operations::default(),
+        clock: Arc::new(ports::clock::SystemClock),
+    })
 }
 
 fn files_folder(paths: &DataPaths, config: &Config) -> PathBuf {
