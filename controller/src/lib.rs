@@ -6,4 +6,5 @@ pub mod kinds;
 pub mod logs;
 pub mod outside;
 pub mod runtime;
+pub mod schedule;
 pub mod trust;

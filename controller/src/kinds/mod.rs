@@ -3,6 +3,7 @@
 
 pub mod app;
 pub mod namespace;
+pub mod recipe;
 pub mod test_run;
 
 use std::sync::Arc;
@@ -17,4 +18,5 @@ pub fn register(manager: &mut Manager, objects: &Arc<dyn Objects>, outside: &Out
     let apps = app::Apps::new(manager, outside.clone());
     manager.register(apps, app::options());
     manager.register(namespace::Namespaces::new(objects.clone()), ControllerOptions::default());
+    manager.register(recipe::Recipes::new(objects.clone(), outside.clone()), recipe::Recipes::options());
 }

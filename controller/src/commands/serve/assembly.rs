@@ -1,8 +1,6 @@
 //! The parts of the daemon, put together in the order in which they need each other.
 
-use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
 
 use anyhow::Context as _;
 use apiserver::access::Access;
@@ -30,18 +28,12 @@ use controller::runtime::guards::Guards;
 use controller::runtime::manager::Manager;
 use controller::runtime::objects::Objects;
 use controller::runtime::objects::store_objects::StoreObjects;
-use controller::runtime::operations::Operations;
-use ports::files::runs::RunLimits;
-use ports::files::{Faults, FileRoot, RunFiles};
-use ports::git::process::{GitSettings, ProcessGit};
-use ports::probe::ConnectRules;
-use ports::probe::network::NetworkProbe;
-use ports::redact::Redactor;
-use ports::swarm::docker::DockerEngines;
 use store::collector::{Collector, CollectorOptions};
 use store::store::{OpenOptions, Store};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+
+use super::outside;
 
 /// Audit lines that may wait for the disk: at 1 KiB each, 16 MiB.
 const AUDIT_QUEUE_MAX: usize = 16 * 1024;
@@ -84,13 +76,8 @@ impl Assembly {
         tasks.spawn(follow::follow(authorizer, store.clone(), background.clone()));
         let collector = Collector::new(store.clone(), CollectorOptions::default());
         tasks.spawn(collector.run(background.clone()));
-        let redactor = Redactor::default();
-        let files =
-            FileRoot::open(&files_folder(paths, config), Faults::default()).context("open the files of runs")?;
-        let runs =
-            RunFiles::new(files.clone(), redactor.clone(), Arc::new(ports::clock::SystemClock), run_limits(config));
-        let logs = Arc::new(RunLogs::new(runs.clone()));
-        let outside = outside(paths, config, files, runs, redactor)?;
+        let outside = outside::open(paths, config)?;
+        let logs = Arc::new(RunLogs::new(outside.runs.clone()));
         let manager = manager(&store, &access.metrics, &outside);
         let mode = if config.reaper.dry_run { Mode::DryRun } else { Mode::Act };
         let shared = manager.shared();
@@ -187,51 +174,9 @@ fn manager(store: &Store, metrics: &Metrics, outside: &Outside) -> Arc<Manager> 
     });
     let mut manager = manager.expect("made just above");
     controller::kinds::register(&mut manager, &objects, outside);
+    // It rings for those that are registered by now.
     outside.operations.set_bell(manager.bell());
     Arc::new(manager)
-}
-
-/// Everything with effects that reconcilers are given.
-fn outside(
-    paths: &DataPaths,
-    config: &Config,
-    files: FileRoot,
-    runs: RunFiles,
-    redactor: Redactor,
-) -> anyhow::Result<Outside> {
-    let git = GitSettings {
-        protocols: config.git.protocols.clone(),
-        file_roots: config.git.file_roots.clone(),
-        fetch_time_max: Duration::from_secs(config.git.fetch_seconds),
-        repository_bytes_max: config.git.repository_bytes_max,
-        ..GitSettings::new(paths.root().join("git"))
-    };
-    let zones = config.probe.connect.iter();
-    let zones = zones.filter_map(|(zone, address)| Some((zone.clone(), address.parse().ok()?))).collect();
-    let probe = NetworkProbe::open(ConnectRules { zones }, &config.probe.ca_files).context("prepare for probes")?;
-    Ok(Outside {
-        engines: Arc::new(DockerEngines::default()),
-        git: Arc::new(ProcessGit::open(git).context("prepare for git")?),
-        probe: Arc::new(probe),
-        files,
-        runs,
-        redactor,
-        zone: config.runs.zone.clone(),
-        operations: Operations::default(),
-        clock: Arc::new(ports::clock::SystemClock),
-    })
-}
-
-fn files_folder(paths: &DataPaths, config: &Config) -> PathBuf {
-    config.runs.folder.clone().unwrap_or_else(|| paths.root().join("files"))
-}
-
-fn run_limits(config: &Config) -> RunLimits {
-    RunLimits {
-        stage_log_bytes: config.runs.stage_log_bytes_max,
-        artifact_bytes: config.runs.artifact_bytes_max,
-        artifacts: config.runs.artifacts_max,
-    }
 }
 
 fn audit(paths: &DataPaths, config: &Config, clock: &Clock) -> anyhow::Result<Audit> {
