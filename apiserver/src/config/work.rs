@@ -18,6 +18,9 @@ pub struct RunsConfig {
     pub zone: Option<String>,
     /// Folder of logs, artifacts and work trees; default `DIR/files`.
     pub folder: Option<PathBuf>,
+    /// Lets recipes be fetched from `file:///` URLs anywhere on this machine: for tests and demonstrations. To allow some
+    /// folders only, leave it off and name them in `git.file_roots`.
+    pub file_urls: bool,
     /// Most bytes of the log of one stage of a run; of a longer one the middle is dropped.
     pub stage_log_bytes_max: u64,
     /// Most bytes of one artifact of a run.
@@ -76,6 +79,7 @@ impl Default for RunsConfig {
         Self {
             zone: None,
             folder: None,
+            file_urls: false,
             stage_log_bytes_max: 4 * 1024 * 1024,
             artifact_bytes_max: 32 * 1024 * 1024,
             artifacts_max: 64,
