@@ -64,6 +64,14 @@ pub struct AbraConfig {
     pub program: String,
 }
 
+/// `[reaper]`
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct ReaperConfig {
+    /// Whether stacks whose App is gone are only reported, as events of their Host, and not taken down.
+    pub dry_run: bool,
+}
+
 const PROTOCOLS: [&str; 4] = ["https", "ssh", "http", "git"];
 
 impl Default for RunsConfig {
