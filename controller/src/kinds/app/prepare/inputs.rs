@@ -141,7 +141,7 @@ impl Inputs {
     }
 
     /// Judges a stack by the rules of its tier.
-    pub(super) fn judge(&self, stack: &Stack) -> Result<(), Refusal> {
+    pub(super) fn judge(&self, stack: &mut Stack) -> Result<(), Refusal> {
         let _ = stack;
         match self.tier {
             Tier::Trusted => Ok(()),
