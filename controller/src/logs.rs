@@ -3,7 +3,7 @@
 use std::io;
 
 use api_types::status::{Reason, Status};
-use apiserver::pods::{ArtifactFile, ArtifactRequest, LogRequest, LogSource, LogStream};
+use apiserver::pods::{AppLogRequest, ArtifactFile, ArtifactRequest, LogRequest, LogSource, LogStream};
 use bytes::Bytes;
 use futures::future::BoxFuture;
 use futures::{StreamExt as _, stream};
@@ -11,6 +11,9 @@ use ports::error::{Error, ErrorKind};
 use ports::files::run_logs::{LogFilter, LogLine, LogReader};
 use ports::files::{FileName, RunFiles, RunKey};
 
+use self::apps::AppLogs;
+
+pub mod apps;
 #[cfg(test)]
 mod tests;
 
@@ -21,13 +24,14 @@ const PIECE_BYTES: usize = 64 << 10;
 #[derive(Clone)]
 pub struct RunLogs {
     files: RunFiles,
+    apps: AppLogs,
 }
 
 impl RunLogs {
-    /// Returns a source of what is in `files`.
+    /// Returns a source of what is in `files`, and of what apps write.
     #[must_use]
-    pub fn new(files: RunFiles) -> Self {
-        Self { files }
+    pub fn new(files: RunFiles, apps: AppLogs) -> Self {
+        Self { files, apps }
     }
 
     async fn open_log(&self, request: LogRequest) -> Result<LogStream, Status> {
@@ -58,6 +62,10 @@ impl RunLogs {
 impl LogSource for RunLogs {
     fn open(&self, request: LogRequest) -> BoxFuture<'_, Result<LogStream, Status>> {
         Box::pin(self.open_log(request))
+    }
+
+    fn open_app(&self, request: AppLogRequest) -> BoxFuture<'_, Result<LogStream, Status>> {
+        Box::pin(self.apps.open(request))
     }
 
     fn artifact(&self, request: ArtifactRequest) -> BoxFuture<'_, Result<ArtifactFile, Status>> {

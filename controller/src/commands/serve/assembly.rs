@@ -23,6 +23,7 @@ use apiserver::serve::Lifecycle;
 use apiserver::tls::Pki;
 use controller::kinds::app::reaper::{Mode, Reaper};
 use controller::logs::RunLogs;
+use controller::logs::apps::AppLogs;
 use controller::outside::Outside;
 use controller::runtime::guards::Guards;
 use controller::runtime::manager::Manager;
@@ -77,8 +78,9 @@ impl Assembly {
         let collector = Collector::new(store.clone(), CollectorOptions::default());
         tasks.spawn(collector.run(background.clone()));
         let outside = outside::open(paths, config)?;
-        let logs = Arc::new(RunLogs::new(outside.runs.clone()));
         let manager = manager(&store, &access.metrics, &outside);
+        let apps = AppLogs::new(manager.shared().objects.clone(), outside.engines.clone(), outside.redactor.clone());
+        let logs = Arc::new(RunLogs::new(outside.runs.clone(), apps));
         let mode = if config.reaper.dry_run { Mode::DryRun } else { Mode::Act };
         let shared = manager.shared();
         let reaper = Reaper::new(shared.objects.clone(), shared.recorder.clone(), outside, mode);

@@ -11,7 +11,6 @@ use std::fmt;
 use std::path::Path;
 use std::time::Duration;
 
-use api_types::kinds::check::Health;
 use api_types::kinds::identity::{Identity, ServiceImage};
 use api_types::reason;
 use ports::compose::stack::{Finding, Stack};
