@@ -34,6 +34,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::outside;
+use crate::environment::Environment;
 
 /// Audit lines that may wait for the disk: at 1 KiB each, 16 MiB.
 const AUDIT_QUEUE_MAX: usize = 16 * 1024;
@@ -53,10 +54,11 @@ impl Assembly {
     pub(super) async fn build(
         paths: &DataPaths,
         config: &Config,
-        clock: &Clock,
+        environment: &Environment,
         background: &CancellationToken,
         tasks: &TaskTracker,
     ) -> anyhow::Result<Self> {
+        let clock = &environment.clock;
         let options = OpenOptions::new(paths.store(), apiserver::built_in::registry());
         // Reading 100 000 objects takes a while: not on a thread that serves.
         let store = tokio::task::spawn_blocking(move || Store::open(options)).await.context("open the store")??;
@@ -76,7 +78,7 @@ impl Assembly {
         tasks.spawn(follow::follow(authorizer, store.clone(), background.clone()));
         let collector = Collector::new(store.clone(), CollectorOptions::default());
         tasks.spawn(collector.run(background.clone()));
-        let outside = outside::open(paths, config)?;
+        let outside = outside::open(paths, config, environment)?;
         let logs = Arc::new(RunLogs::new(outside.runs.clone()));
         let manager = manager(&store, &access.metrics, &outside);
         let mode = if config.reaper.dry_run { Mode::DryRun } else { Mode::Act };

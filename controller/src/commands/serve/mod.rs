@@ -91,7 +91,7 @@ async fn serve(root: &std::path::Path, config: Config, environment: &Environment
 
     let background = CancellationToken::new();
     let tasks = TaskTracker::new();
-    let assembly = Assembly::build(directory.paths(), &config, &environment.clock, &background, &tasks).await?;
+    let assembly = Assembly::build(directory.paths(), &config, environment, &background, &tasks).await?;
     assembly.add_certificate_figures(&pki);
     tasks.spawn(keeper.maintain(background.clone()));
 

@@ -10,6 +10,8 @@ use apiserver::config::work::ProbeConfig;
 use apiserver::data_dir::DataPaths;
 use controller::outside::Outside;
 use controller::runtime::operations::Operations;
+use ports::abra::Abra;
+use ports::abra::process::ProcessAbra;
 use ports::clock::SystemClock;
 use ports::files::runs::RunLimits;
 use ports::files::{Faults, FileRoot, RunFiles};
@@ -19,8 +21,10 @@ use ports::probe::network::NetworkProbe;
 use ports::redact::Redactor;
 use ports::swarm::docker::DockerEngines;
 
+use crate::environment::Environment;
+
 /// Opens everything that reconcilers may touch. Nothing is asked over the network yet.
-pub(super) fn open(paths: &DataPaths, config: &Config) -> anyhow::Result<Outside> {
+pub(super) fn open(paths: &DataPaths, config: &Config, environment: &Environment) -> anyhow::Result<Outside> {
     let folder = config.runs.folder.clone().unwrap_or_else(|| paths.root().join("files"));
     let (redactor, clock) = (Redactor::default(), Arc::new(SystemClock));
     let files = FileRoot::open(&folder, Faults::default()).context("open the files of runs")?;
@@ -38,7 +42,13 @@ pub(super) fn open(paths: &DataPaths, config: &Config) -> anyhow::Result<Outside
         ..GitSettings::new(absolute(paths.root().join("git"))?)
     };
     let probe = NetworkProbe::open(connect_rules(&config.probe)?, &config.probe.ca_files).context("prepare probes")?;
+    let abra = environment.find_program(&config.abra.program).map(|program| {
+        let path = environment.path.iter().map(|folder| folder.display().to_string()).collect::<Vec<_>>().join(":");
+        let abra: Arc<dyn Abra> = Arc::new(ProcessAbra::new(program, &path, redactor.clone()));
+        abra
+    });
     Ok(Outside {
+        abra,
         engines: Arc::new(DockerEngines::default()),
         git: Arc::new(ProcessGit::open(git).context("prepare git")?),
         probe: Arc::new(probe),
