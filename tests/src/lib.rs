@@ -2,7 +2,9 @@
 
 pub mod daemon;
 pub mod engine;
+pub mod fleet;
 pub mod history;
+pub mod orders;
 pub mod seed;
 pub mod server;
 pub mod widgets;

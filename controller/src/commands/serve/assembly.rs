@@ -2,6 +2,13 @@
 
 use std::sync::Arc;
 
+use crate::commands::Additions;
+use crate::environment::Environment;
+use crate::runtime::guards::Guards;
+use crate::runtime::job_keeper::JobKeeper;
+use crate::runtime::manager::Manager;
+use crate::runtime::objects::Objects;
+use crate::runtime::objects::store_objects::StoreObjects;
 use anyhow::Context as _;
 use apiserver::access::Access;
 use apiserver::api::Api;
@@ -22,10 +29,8 @@ use apiserver::metrics::figures::Figure;
 use apiserver::pods::NoLogs;
 use apiserver::serve::Lifecycle;
 use apiserver::tls::Pki;
-use controller::runtime::guards::Guards;
-use controller::runtime::manager::Manager;
-use controller::runtime::objects::Objects;
-use controller::runtime::objects::store_objects::StoreObjects;
+use ports::jobs::Jobs;
+use ports::jobs::process::ProcessJobs;
 use store::collector::{Collector, CollectorOptions};
 use store::store::{OpenOptions, Store};
 use tokio_util::sync::CancellationToken;
@@ -35,6 +40,16 @@ use tokio_util::task::TaskTracker;
 const AUDIT_QUEUE_MAX: usize = 16 * 1024;
 /// Readiness is lost when the disk has less room.
 const DISK_BYTES_MIN: u64 = 64 << 20;
+
+/// What runs beside the requests, and until when.
+pub(super) struct Beside {
+    /// Fires when the daemon is asked to stop.
+    pub(super) stop: CancellationToken,
+    /// Fires when requests have ended.
+    pub(super) background: CancellationToken,
+    /// What is waited for at the end.
+    pub(super) tasks: TaskTracker,
+}
 
 /// The daemon without its sockets.
 pub(super) struct Assembly {
@@ -49,14 +64,17 @@ impl Assembly {
     pub(super) async fn build(
         paths: &DataPaths,
         config: &Config,
-        clock: &Clock,
-        background: &CancellationToken,
-        tasks: &TaskTracker,
+        environment: &Environment,
+        beside: &Beside,
+        additions: &Additions,
     ) -> anyhow::Result<Self> {
+        let (clock, Beside { stop, background, tasks }) = (&environment.clock, beside);
         let options = OpenOptions::new(paths.store(), apiserver::built_in::registry());
         // Reading 100 000 objects takes a while: not on a thread that serves.
         let store = tokio::task::spawn_blocking(move || Store::open(options)).await.context("open the store")??;
-        bootstrap::prepare(&store, &apiserver::built_in::own_definitions()).await?;
+        let mut definitions = apiserver::built_in::own_definitions();
+        definitions.extend(additions.definitions.iter().cloned());
+        bootstrap::prepare(&store, &definitions).await?;
 
         let metrics = Metrics::new();
         let authorizer = Arc::new(Authorizer::new(&config.anonymous.open_paths));
@@ -72,9 +90,12 @@ impl Assembly {
         tasks.spawn(follow::follow(authorizer, store.clone(), background.clone()));
         let collector = Collector::new(store.clone(), CollectorOptions::default());
         tasks.spawn(collector.run(background.clone()));
-        let manager = manager(&store, &access.metrics);
+        let jobs = open_jobs(paths, environment).await?;
+        let (manager, keeper) = manager(&store, &access.metrics, jobs, additions);
+        tasks.spawn(keeper.run(background.clone()));
         let reconciling = Arc::clone(&manager);
-        let stop = background.clone();
+        // Passes finish while requests are finished: both have the same ten seconds.
+        let stop = stop.clone();
         tasks.spawn(async move { reconciling.run(stop).await });
         let synced = Arc::clone(&manager);
         lifecycle.health.add("reconcilers-synced", Severity::Ready, move || {
@@ -153,8 +174,17 @@ impl Assembly {
     }
 }
 
-/// The reconcilers. The lock on the data directory already makes this the only process, so there is no election.
-fn manager(store: &Store, metrics: &Metrics) -> Arc<Manager> {
+/// Opens the jobs of this data directory; their supervisors are this very program.
+async fn open_jobs(paths: &DataPaths, environment: &Environment) -> anyhow::Result<Arc<dyn Jobs>> {
+    let program = environment.program.clone().context("find this program, to start jobs with it")?;
+    let supervisor = vec![program.into_os_string(), "job-supervisor".into()];
+    let jobs = ProcessJobs::open(&paths.jobs(), supervisor).await;
+    Ok(Arc::new(jobs.map_err(|error| anyhow::anyhow!(ports::error::chain(&error))).context("open the jobs")?))
+}
+
+/// The reconcilers and the keeper of their jobs. The lock on the data directory already makes this the only process,
+/// so there is no election.
+fn manager(store: &Store, metrics: &Metrics, jobs: Arc<dyn Jobs>, additions: &Additions) -> (Arc<Manager>, JobKeeper) {
     let objects: Arc<dyn Objects> = Arc::new(StoreObjects::new(store.clone()));
     let mut manager = None;
     metrics.register(|registry| {
@@ -162,8 +192,12 @@ fn manager(store: &Store, metrics: &Metrics) -> Arc<Manager> {
         manager = Some(Manager::new(objects.clone(), clock, registry, None, Guards::all()));
     });
     let mut manager = manager.expect("made just above");
-    controller::kinds::register(&mut manager, &objects);
-    Arc::new(manager)
+    crate::kinds::register(&mut manager, &objects);
+    if let Some(register) = additions.register {
+        register(&mut manager, &jobs);
+    }
+    let keeper = JobKeeper::new(jobs, &manager);
+    (Arc::new(manager), keeper)
 }
 
 fn audit(paths: &DataPaths, config: &Config, clock: &Clock) -> anyhow::Result<Audit> {
