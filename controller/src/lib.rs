@@ -6,6 +6,8 @@
 pub mod commands;
 pub mod environment;
 pub mod kinds;
+pub mod logs;
 pub mod outside;
 pub mod runtime;
+pub mod schedule;
 pub mod trust;

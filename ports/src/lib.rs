@@ -4,6 +4,7 @@
 //! conformance suite that runs against both. Ports know nothing of our objects. To add one: a folder with
 //! `mod.rs` (the trait and its types), the adapter, `fake.rs` and `conformance.rs`, and a line here.
 
+pub mod abra;
 pub mod clock;
 pub mod compose;
 pub mod error;
@@ -11,6 +12,7 @@ pub mod files;
 pub mod git;
 pub mod host;
 pub mod jobs;
+pub mod probe;
 pub mod program;
 pub mod recipe;
 pub mod redact;

@@ -1,10 +1,12 @@
 //! What the end-to-end tests share: programs started for real, fault-injecting file systems, the simulated world.
 
+pub mod crash;
 pub mod daemon;
 pub mod engine;
 pub mod fleet;
 pub mod history;
 pub mod orders;
+pub mod power;
 pub mod seed;
 pub mod server;
 pub mod widgets;

@@ -13,6 +13,7 @@ use api_types::condition::{Condition, ConditionStatus, READY};
 use api_types::kind::{Kind, Object};
 use api_types::status::Reason;
 use controller::commands::Additions;
+use controller::outside::Outside;
 use controller::runtime::controller::ControllerOptions;
 use controller::runtime::job_keeper::JobOwner;
 use controller::runtime::journal::Journal;
@@ -84,9 +85,9 @@ pub fn additions() -> Additions {
     Additions { definitions: vec![definition], register: Some(register) }
 }
 
-fn register(manager: &mut Manager, jobs: &Arc<dyn Jobs>) {
+fn register(manager: &mut Manager, outside: &Outside) {
     let objects = manager.shared().objects.clone();
-    let orders = Orders { objects, journal: manager.journal(), jobs: jobs.clone() };
+    let orders = Orders { objects, journal: manager.journal(), jobs: outside.jobs.clone() };
     let options =
         ControllerOptions { concurrency: 32, owns: vec!["configmaps".to_owned()], ..ControllerOptions::default() };
     manager.register(orders, options);

@@ -14,15 +14,14 @@ mod tests;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::sync::Arc;
 
 use apiserver::config::{Config, ConfigError};
 use apiserver::data_dir::DataPaths;
 use clap::{Parser, Subcommand};
-use ports::jobs::Jobs;
 use serde_json::Value;
 
 use crate::environment::Environment;
+use crate::outside::Outside;
 use crate::runtime::manager::Manager;
 
 /// The control plane for small hosting co-ops: recipes tested and apps kept running on Docker Swarm
@@ -72,8 +71,8 @@ pub(crate) enum Outcome {
 pub struct Additions {
     /// Whole `CustomResourceDefinition` objects.
     pub definitions: Vec<Value>,
-    /// Registers the reconcilers; the jobs are those of the data directory.
-    pub register: Option<fn(&mut Manager, &Arc<dyn Jobs>)>,
+    /// Registers the reconcilers.
+    pub register: Option<fn(&mut Manager, &Outside)>,
 }
 
 /// Runs `ccd` with the arguments of this process.

@@ -4,6 +4,9 @@ use std::sync::Arc;
 
 use crate::commands::Additions;
 use crate::environment::Environment;
+use crate::kinds::app::reaper::{Mode, Reaper};
+use crate::logs::RunLogs;
+use crate::outside::Outside;
 use crate::runtime::guards::Guards;
 use crate::runtime::job_keeper::JobKeeper;
 use crate::runtime::manager::Manager;
@@ -26,15 +29,14 @@ use apiserver::health::Severity;
 use apiserver::limits::Limits;
 use apiserver::metrics::Metrics;
 use apiserver::metrics::figures::Figure;
-use apiserver::pods::NoLogs;
 use apiserver::serve::Lifecycle;
 use apiserver::tls::Pki;
-use ports::jobs::Jobs;
-use ports::jobs::process::ProcessJobs;
 use store::collector::{Collector, CollectorOptions};
 use store::store::{OpenOptions, Store};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+
+use super::outside;
 
 /// Audit lines that may wait for the disk: at 1 KiB each, 16 MiB.
 const AUDIT_QUEUE_MAX: usize = 16 * 1024;
@@ -90,9 +92,15 @@ impl Assembly {
         tasks.spawn(follow::follow(authorizer, store.clone(), background.clone()));
         let collector = Collector::new(store.clone(), CollectorOptions::default());
         tasks.spawn(collector.run(background.clone()));
-        let jobs = open_jobs(paths, environment).await?;
-        let (manager, keeper) = manager(&store, &access.metrics, jobs, additions);
-        tasks.spawn(keeper.run(background.clone()));
+        let outside = outside::open(paths, config, environment).await?;
+        let logs = Arc::new(RunLogs::new(outside.runs.clone()));
+        let manager = manager(&store, &access.metrics, &outside, additions);
+        tasks.spawn(JobKeeper::new(outside.jobs.clone(), &manager).run(background.clone()));
+        let mode = if config.reaper.dry_run { Mode::DryRun } else { Mode::Act };
+        let shared = manager.shared();
+        let reaper = Reaper::new(shared.objects.clone(), shared.recorder.clone(), outside, mode);
+        let reaping = background.clone();
+        tasks.spawn(async move { reaping.run_until_cancelled(reaper.run()).await });
         let reconciling = Arc::clone(&manager);
         // Passes finish while requests are finished: both have the same ten seconds.
         let stop = stop.clone();
@@ -101,7 +109,7 @@ impl Assembly {
         lifecycle.health.add("reconcilers-synced", Severity::Ready, move || {
             if synced.is_synced() { Ok(()) } else { Err("the reconcilers have not seen all objects yet".to_owned()) }
         });
-        let api = Api::new(store.clone(), access.clone(), lifecycle.clone(), clock.clone(), Arc::new(NoLogs))
+        let api = Api::new(store.clone(), access.clone(), lifecycle.clone(), clock.clone(), logs)
             .with_debug_state(Arc::new(move || manager.debug_state()));
         let assembly = Self { api: Arc::new(api), lifecycle, access, store };
         assembly.add_checks(paths);
@@ -174,17 +182,8 @@ impl Assembly {
     }
 }
 
-/// Opens the jobs of this data directory; their supervisors are this very program.
-async fn open_jobs(paths: &DataPaths, environment: &Environment) -> anyhow::Result<Arc<dyn Jobs>> {
-    let program = environment.program.clone().context("find this program, to start jobs with it")?;
-    let supervisor = vec![program.into_os_string(), "job-supervisor".into()];
-    let jobs = ProcessJobs::open(&paths.jobs(), supervisor).await;
-    Ok(Arc::new(jobs.map_err(|error| anyhow::anyhow!(ports::error::chain(&error))).context("open the jobs")?))
-}
-
-/// The reconcilers and the keeper of their jobs. The lock on the data directory already makes this the only process,
-/// so there is no election.
-fn manager(store: &Store, metrics: &Metrics, jobs: Arc<dyn Jobs>, additions: &Additions) -> (Arc<Manager>, JobKeeper) {
+/// The reconcilers. The lock on the data directory already makes this the only process, so there is no election.
+fn manager(store: &Store, metrics: &Metrics, outside: &Outside, additions: &Additions) -> Arc<Manager> {
     let objects: Arc<dyn Objects> = Arc::new(StoreObjects::new(store.clone()));
     let mut manager = None;
     metrics.register(|registry| {
@@ -192,12 +191,13 @@ fn manager(store: &Store, metrics: &Metrics, jobs: Arc<dyn Jobs>, additions: &Ad
         manager = Some(Manager::new(objects.clone(), clock, registry, None, Guards::all()));
     });
     let mut manager = manager.expect("made just above");
-    crate::kinds::register(&mut manager, &objects);
+    crate::kinds::register(&mut manager, &objects, outside);
     if let Some(register) = additions.register {
-        register(&mut manager, &jobs);
+        register(&mut manager, outside);
     }
-    let keeper = JobKeeper::new(jobs, &manager);
-    (Arc::new(manager), keeper)
+    // It rings for those that are registered by now.
+    outside.operations.set_bell(manager.bell());
+    Arc::new(manager)
 }
 
 fn audit(paths: &DataPaths, config: &Config, clock: &Clock) -> anyhow::Result<Audit> {
