@@ -329,6 +329,7 @@ mod on_a_store {
             let operations = Operations::default();
             let outside = Outside {
                 abra: None,
+                jobs: Arc::new(ports::jobs::fake::FakeJobs::default()),
                 engines: Arc::new(FakeEngines::default()),
                 git: git.clone(),
                 probe: Arc::new(FakeProbe::default()),
