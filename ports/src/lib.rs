@@ -5,7 +5,10 @@
 //! `mod.rs` (the trait and its types), the adapter, `fake.rs` and `conformance.rs`, and a line here.
 
 pub mod clock;
+pub mod compose;
 pub mod error;
+pub mod git;
 pub mod host;
 pub mod jobs;
+pub mod program;
 pub mod swarm;

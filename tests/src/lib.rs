@@ -1,6 +1,7 @@
 //! What the end-to-end tests share: programs started for real, fault-injecting file systems, the simulated world.
 
 pub mod daemon;
+pub mod engine;
 pub mod history;
 pub mod recipes;
 pub mod seed;

@@ -1,7 +1,9 @@
 //! One folder for each kind that ccd reconciles: README with the state drawing, `observe`, `decide`, `act`, an example
 //! and tests.
 
+pub mod app;
 pub mod namespace;
+pub mod test_run;
 
 use std::sync::Arc;
 

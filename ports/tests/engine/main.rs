@@ -1,0 +1,3 @@
+//! The engine port on a real Docker engine, which `.ci/with-engine` makes.
+
+mod given;
