@@ -3,6 +3,7 @@
 pub mod daemon;
 pub mod engine;
 pub mod history;
+pub mod installation;
 pub mod recipes;
 pub mod seed;
 pub mod server;
