@@ -7,8 +7,10 @@
 pub mod clock;
 pub mod compose;
 pub mod error;
+pub mod files;
 pub mod git;
 pub mod host;
 pub mod jobs;
 pub mod program;
+pub mod redact;
 pub mod swarm;

@@ -2,6 +2,9 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::io::Read as _;
+
+use rustix::fs::{Mode, OFlags, ResolveFlags};
 
 /// Most bytes of a compose file, an `.env` file and the like.
 pub const TEXT_BYTES_MAX: usize = 1 << 20;
@@ -120,5 +123,79 @@ impl RecipeFiles for InMemoryFiles {
         names.sort();
         names.dedup();
         Ok(names)
+    }
+}
+
+/// A checkout in a folder on disk.
+///
+/// The kernel keeps every read beneath the folder (`openat2` with `RESOLVE_BENEATH`): symbolic links are followed as
+/// long as they stay inside.
+#[derive(Debug)]
+pub struct CheckoutFiles {
+    root: std::os::fd::OwnedFd,
+}
+
+impl CheckoutFiles {
+    /// Opens a checkout.
+    ///
+    /// # Errors
+    ///
+    /// The folder is missing, or is none.
+    pub fn open(folder: &std::path::Path) -> Result<Self, ReadError> {
+        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let root = rustix::fs::open(folder, flags, Mode::empty()).map_err(read_error)?;
+        Ok(Self { root })
+    }
+
+    fn beneath(&self, path: &str, flags: OFlags) -> Result<std::os::fd::OwnedFd, ReadError> {
+        let path = clean(path)?;
+        let path = if path.is_empty() { "." } else { &path };
+        let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_MAGICLINKS;
+        rustix::fs::openat2(&self.root, path, flags | OFlags::CLOEXEC, Mode::empty(), resolve).map_err(read_error)
+    }
+}
+
+impl RecipeFiles for CheckoutFiles {
+    fn read(&self, path: &str, bytes_max: usize) -> Result<Vec<u8>, ReadError> {
+        // Not to block is what keeps a named pipe in a checkout from holding a reader for ever.
+        let file = self.beneath(path, OFlags::RDONLY | OFlags::NONBLOCK)?;
+        let status = rustix::fs::fstat(&file).map_err(read_error)?;
+        if rustix::fs::FileType::from_raw_mode(status.st_mode) != rustix::fs::FileType::RegularFile {
+            return Err(ReadError::NotAFile);
+        }
+        let mut bytes = Vec::new();
+        let limit = u64::try_from(bytes_max).unwrap_or(u64::MAX).saturating_add(1);
+        std::fs::File::from(file)
+            .take(limit)
+            .read_to_end(&mut bytes)
+            .map_err(|error| ReadError::Other(error.to_string()))?;
+        if bytes.len() > bytes_max { Err(ReadError::TooLarge { bytes_max }) } else { Ok(bytes) }
+    }
+
+    fn list(&self, folder: &str) -> Result<Vec<String>, ReadError> {
+        let folder = match self.beneath(folder, OFlags::RDONLY | OFlags::DIRECTORY) {
+            Ok(folder) => folder,
+            Err(ReadError::Missing | ReadError::NotAFile) => return Ok(Vec::new()),
+            Err(error) => return Err(error),
+        };
+        let mut names = Vec::new();
+        for entry in rustix::fs::Dir::read_from(&folder).map_err(read_error)? {
+            let entry = entry.map_err(read_error)?;
+            let name = entry.file_name().to_string_lossy().into_owned();
+            if name != "." && name != ".." {
+                names.push(name);
+            }
+        }
+        names.sort();
+        Ok(names)
+    }
+}
+
+fn read_error(error: rustix::io::Errno) -> ReadError {
+    match error {
+        rustix::io::Errno::NOENT => ReadError::Missing,
+        rustix::io::Errno::XDEV | rustix::io::Errno::LOOP => ReadError::Outside,
+        rustix::io::Errno::ISDIR | rustix::io::Errno::NOTDIR => ReadError::NotAFile,
+        other => ReadError::Other(other.to_string()),
     }
 }
