@@ -3,6 +3,8 @@
 //! [`runtime`] knows no kind; [`kinds`] holds one folder each; [`outside`] is what they may touch.
 
 pub mod kinds;
+pub mod logs;
 pub mod outside;
 pub mod runtime;
+pub mod schedule;
 pub mod trust;

@@ -11,6 +11,8 @@ pub mod files;
 pub mod git;
 pub mod host;
 pub mod jobs;
+pub mod probe;
 pub mod program;
+pub mod recipe;
 pub mod redact;
 pub mod swarm;

@@ -9,6 +9,7 @@ mod golden;
 mod hostile;
 mod kill;
 mod kubectl;
+mod power_cut;
 mod routes;
 #[cfg(test)]
 mod simulation;

@@ -156,6 +156,7 @@ impl RunFiles {
             cursors: BTreeMap::new(),
             tail: VecDeque::new(),
             bell,
+            is_gone: false,
         };
         if let Some(count) = reader.filter.tail {
             let count = usize::try_from(count).unwrap_or(usize::MAX);
@@ -335,6 +336,8 @@ pub struct LogReader {
     cursors: BTreeMap<FileName, Cursor>,
     tail: VecDeque<LogLine>,
     bell: watch::Receiver<u64>,
+    /// Whether the run was removed.
+    is_gone: bool,
 }
 
 impl LogReader {
@@ -360,8 +363,7 @@ impl LogReader {
 
     /// Waits until something was added since the last [`read`](Self::read), or the run was removed. Cancel safe.
     pub async fn changed(&mut self) {
-        // An error means that the run was removed: that is a change too.
-        let _ = self.bell.changed().await;
+        self.is_gone |= self.bell.changed().await.is_err();
     }
 
     /// Returns whether nothing will be added any more to what is read. Ask before the last [`read`](Self::read).
@@ -369,7 +371,7 @@ impl LogReader {
     /// # Errors
     /// `Retryable` when that cannot be told.
     pub fn is_complete(&self) -> Result<bool, Error> {
-        if self.files.is_complete(&self.key)? || !self.files.is_there(&self.key)? {
+        if self.is_gone || self.files.is_complete(&self.key)? {
             return Ok(true);
         }
         let Some(stage) = &self.filter.stage else { return Ok(false) };
