@@ -3,30 +3,13 @@
 use std::sync::Arc;
 
 use ports::clock::Clock;
-use ports::error::Error;
 use ports::files::{FileRoot, RunFiles};
 use ports::git::Git;
 use ports::probe::Probe;
 use ports::redact::Redactor;
-use ports::swarm::Engine;
+use ports::swarm::Engines;
 
 use crate::runtime::operations::Operations;
-
-/// Opens engines by their address.
-pub trait Engines: Send + Sync {
-    /// Returns the engine at `unix:///…` or `ssh://user@host`. It need not answer yet, and the same address gives the same
-    /// engine, so that nothing is connected twice.
-    ///
-    /// # Errors
-    /// `Terminal` with the reason `InvalidSpec` when the address cannot be one.
-    fn at(&self, address: &str) -> Result<Arc<dyn Engine>, Error>;
-}
-
-impl<Known: ports::swarm::Engines> Engines for Known {
-    fn at(&self, address: &str) -> Result<Arc<dyn Engine>, Error> {
-        self.connect(address)
-    }
-}
 
 /// What reconcilers may touch. Cheap to clone; all clones share the same.
 #[derive(Clone)]
