@@ -35,7 +35,7 @@ impl Installation {
         let https_port = free_port()?;
         certificate(directory)?;
         let configuration = format!(
-            "[runs]\nzone = \"{ZONE}\"\n\n[probe]\nca_files = [\"{}\"]\n\n[probe.connect]\n\"{ZONE}\" = \"127.0.0.1:{https_port}\"\n",
+            "[runs]\nzone = \"{ZONE}\"\nfile_urls = true\n\n[probe]\nca_files = [\"{}\"]\n\n[probe.connect]\n\"{ZONE}\" = \"127.0.0.1:{https_port}\"\n",
             directory.join("cert.pem").display()
         );
         std::fs::write(directory.join("config.toml"), configuration)?;
@@ -185,7 +185,7 @@ impl Installation {
                         {"name": "ssl_cert", "valueFrom": {"name": "wildcard", "key": "tls.crt"}},
                         {"name": "ssl_key", "valueFrom": {"name": "wildcard", "key": "tls.key"}},
                     ],
-                    "health": {"path": "/", "statuses": [404]},
+                    "health": {"path": "/ping", "statuses": [200]},
                     "volumes": "Delete",
                 },
             }),
@@ -234,7 +234,7 @@ fn certificate(directory: &Path) -> anyhow::Result<()> {
     let output = Command::new("openssl")
         .args(["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2"])
         .args(["-subj", &format!("/CN=*.{ZONE}"), "-addext", &format!("subjectAltName=DNS:*.{ZONE}")])
-        .args(["-keyout", "key.pem", "-out", "cert.pem"])
+        .args(["-addext", "basicConstraints=critical,CA:FALSE", "-keyout", "key.pem", "-out", "cert.pem"])
         .current_dir(directory)
         .stdin(Stdio::null())
         .output()
