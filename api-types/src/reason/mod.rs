@@ -74,6 +74,13 @@ pub const BAD_COMMAND: &str = "BadCommand";
 /// The event has been acted on before.
 pub const ALREADY_RUN: &str = "AlreadyRun";
 
+// Recipe.
+
+/// The repository has no branch of this name.
+pub const BRANCH_NOT_FOUND: &str = "BranchNotFound";
+/// What was fetched lacks the files of a recipe.
+pub const NO_RECIPE: &str = "NoRecipe";
+
 // TestRun: before it runs.
 
 /// The run may be tried.
@@ -352,6 +359,8 @@ pub const ALL: &[&str] = &[
     NOT_ENROLLED,
     BAD_COMMAND,
     ALREADY_RUN,
+    BRANCH_NOT_FOUND,
+    NO_RECIPE,
     ACCEPTED,
     AWAITING_APPROVAL,
     APPROVED,

@@ -9,6 +9,7 @@
 
 pub mod conformance;
 pub mod docker;
+pub mod fake;
 pub mod spec;
 
 use std::collections::BTreeMap;
