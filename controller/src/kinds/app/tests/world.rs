@@ -130,10 +130,9 @@ impl World {
         world.create(&Namespace::resource(), "", "default", json!({})).await;
         world.create(&Host::resource(), "", "here", json!({"engine": ENGINE})).await;
         let key = ObjectKey::new(&Host::resource(), "", "here");
-        let mut host = world.objects.get(&key).await.unwrap().value.clone();
+        let host = world.objects.get(&key).await.unwrap();
         let active = Condition::new("SwarmActive", ConditionStatus::True, "SwarmActive", "It is.");
-        host["status"] = json!({"conditions": [active]});
-        world.objects.update_status(&key, host).await.unwrap();
+        world.objects.update_status(&host, json!({"conditions": [active]})).await.unwrap();
         world.publish(
             "1.0.0+1",
             &[("compose.yml", COMPOSE), (".env.sample", SAMPLE), ("abra.sh", ABRA), ("conf.tmpl", "a")],
@@ -148,6 +147,7 @@ impl World {
         let operations = Operations::default();
         let limits = RunLimits::default();
         let outside = Outside {
+            jobs: Arc::new(ports::jobs::fake::FakeJobs::default()),
             engines: self.engines.clone(),
             git: self.git.clone(),
             probe: self.probe.clone(),
