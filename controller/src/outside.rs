@@ -2,9 +2,11 @@
 
 use std::sync::Arc;
 
+use ports::abra::Abra;
 use ports::clock::Clock;
 use ports::files::{FileRoot, RunFiles};
 use ports::git::Git;
+use ports::jobs::Jobs;
 use ports::probe::Probe;
 use ports::redact::Redactor;
 use ports::swarm::Engines;
@@ -18,10 +20,14 @@ pub struct Outside {
     pub engines: Arc<dyn Engines>,
     /// Git repositories.
     pub git: Arc<dyn Git>,
+    /// The program `abra`; `None` when it is not installed.
+    pub abra: Option<Arc<dyn Abra>>,
     /// What apps look like from outside.
     pub probe: Arc<dyn Probe>,
     /// Work trees and folders of apps.
     pub files: FileRoot,
+    /// Programs that outlive a restart; their owners' texts are [`JobOwner`](crate::runtime::job_keeper::JobOwner)s.
+    pub jobs: Arc<dyn Jobs>,
     /// Logs and artifacts of runs.
     pub runs: RunFiles,
     /// Knows every secret in use, and takes it out of text.

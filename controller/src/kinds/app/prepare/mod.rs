@@ -24,6 +24,7 @@ use ports::recipe::secret::{Rule, WantedSecret, version_variable, wanted};
 use ports::recipe::version::RecipeVersion;
 use ports::recipe::{labels, names};
 
+use super::deployer::abra::{Order, env_text};
 use super::deployer::decorate::{Origin, decorate, stack_hash};
 use super::deployer::{Refusal, SecretValue, Wanted};
 use super::health::Checks;
@@ -31,6 +32,7 @@ use super::images::LastError;
 use super::{secrets, version};
 use crate::outside::Outside;
 use crate::runtime::outcome::{Failure, sentence};
+use crate::trust::Tier;
 
 pub(super) use inputs::references;
 pub use inputs::{Inputs, Target};
@@ -53,6 +55,8 @@ pub struct Prepared {
     pub available_version: Option<String>,
     /// The stack, and whose it is.
     pub wanted: Wanted,
+    /// What abra would be told to deploy; why it cannot be, otherwise.
+    pub order: Result<Order, String>,
     /// How secrets are made that nobody gives, by their names in the swarm.
     pub secret_rules: BTreeMap<String, Rule>,
     /// How it shows that it serves.
@@ -237,7 +241,7 @@ fn read(
     checkout: &Path,
     secret_versions: BTreeMap<String, String>,
 ) -> Result<Prepared, Refusal> {
-    let Loaded { mut stack, sample, converge_timeout } = load_stack(inputs, chosen, checkout, secret_versions)?;
+    let Loaded { mut stack, sample, converge_timeout, order } = load_stack(inputs, chosen, checkout, secret_versions)?;
     let (wanted_secrets, wrong) = wanted(&stack, &sample);
     if !wrong.is_empty() {
         return Err(refused(reason::COMPOSE_INVALID, &wrong));
@@ -259,6 +263,7 @@ fn read(
     let (secrets, secret_rules) = share_out(inputs, &wanted_secrets);
     let short: String = chosen.commit.as_str().chars().take(8).collect();
     Ok(Prepared {
+        order,
         hash: stack_hash(&stack, &BTreeMap::new()),
         identity: Identity { version: chosen.nearest.clone(), commit: Some(chosen.commit.as_str().to_owned()), images },
         summary: match &chosen.version {
@@ -287,6 +292,7 @@ struct Loaded {
     stack: Stack,
     sample: EnvFile,
     converge_timeout: Option<Duration>,
+    order: Result<Order, String>,
 }
 
 fn load_stack(
@@ -335,7 +341,11 @@ fn load_stack(
     }
     let converge_timeout = inputs.converge_timeout.or_else(|| labels::of_stack(&stack).timeout);
     expose(&mut stack, &variables);
-    Ok(Loaded { stack, sample, converge_timeout })
+    let env = env_text(&sample, &inputs.recipe, &variables, |name| {
+        ports::recipe::abra_sh::exports(&abra_sh).contains_key(name)
+    });
+    let order = order(inputs, chosen, checkout, &env);
+    Ok(Loaded { stack, sample, converge_timeout, order })
 }
 
 /// Returns the values that are given, and the rules for those that are made, by the names of secrets in the swarm.
@@ -352,6 +362,29 @@ fn share_out(inputs: &Inputs, wanted: &[WantedSecret]) -> (BTreeMap<String, Secr
         }
     }
     (values, rules)
+}
+
+/// Returns what abra would be told to deploy, or why it cannot be: it reads the recipe's files itself, so that they must
+/// say everything, and what it deploys is not the very stack that was judged.
+fn order(inputs: &Inputs, chosen: &Chosen, checkout: &Path, env: &str) -> Result<Order, String> {
+    if inputs.tier != Tier::Trusted {
+        return Err("what untrusted people wrote is deployed exactly as it was judged".to_owned());
+    }
+    if !inputs.changes(chosen.version.as_deref()).is_empty() {
+        return Err("overlays change what the recipe's files say".to_owned());
+    }
+    if !inputs.compose_files.is_empty() {
+        return Err("composeFiles overrule what the recipe says".to_owned());
+    }
+    Ok(Order {
+        url: RemoteUrl::new(inputs.url.clone()).map_err(|error| error.message)?,
+        commit: chosen.commit.clone(),
+        version: chosen.version.clone(),
+        recipe: inputs.recipe.clone(),
+        domain: inputs.domain.clone(),
+        env: env.to_owned(),
+        folder: checkout.parent().unwrap_or(checkout).to_owned(),
+    })
 }
 
 /// Returns a text file of the recipe; nothing when there is none.

@@ -12,6 +12,7 @@ use api_types::kinds::host::Host;
 use api_types::kinds::recipe::Recipe;
 use api_types::kinds::test_run::TestRun;
 use jiff::Timestamp;
+use ports::abra::Abra;
 use ports::clock::{Clock, PausedClock};
 use ports::files::runs::RunLimits;
 use ports::files::{Faults, FileRoot, RunFiles};
@@ -76,6 +77,8 @@ pub(super) struct World {
     pub(super) probe: Arc<FakeProbe>,
     pub(super) files: FileRoot,
     pub(super) clock: Arc<dyn Clock>,
+    /// Set it, and start ccd again.
+    pub(super) abra: Option<Arc<dyn Abra>>,
     engines: Arc<FakeEngines>,
     running: Option<JoinHandle<()>>,
     recorder: Option<Recorder>,
@@ -119,6 +122,7 @@ impl World {
             probe,
             files,
             clock,
+            abra: None,
             engines,
             running: None,
             recorder: None,
@@ -130,10 +134,9 @@ impl World {
         world.create(&Namespace::resource(), "", "default", json!({})).await;
         world.create(&Host::resource(), "", "here", json!({"engine": ENGINE})).await;
         let key = ObjectKey::new(&Host::resource(), "", "here");
-        let mut host = world.objects.get(&key).await.unwrap().value.clone();
+        let host = world.objects.get(&key).await.unwrap();
         let active = Condition::new("SwarmActive", ConditionStatus::True, "SwarmActive", "It is.");
-        host["status"] = json!({"conditions": [active]});
-        world.objects.update_status(&key, host).await.unwrap();
+        world.objects.update_status(&host, json!({"conditions": [active]})).await.unwrap();
         world.publish(
             "1.0.0+1",
             &[("compose.yml", COMPOSE), (".env.sample", SAMPLE), ("abra.sh", ABRA), ("conf.tmpl", "a")],
@@ -148,6 +151,8 @@ impl World {
         let operations = Operations::default();
         let limits = RunLimits::default();
         let outside = Outside {
+            abra: self.abra.clone(),
+            jobs: Arc::new(ports::jobs::fake::FakeJobs::default()),
             engines: self.engines.clone(),
             git: self.git.clone(),
             probe: self.probe.clone(),
@@ -198,7 +203,7 @@ impl World {
         commit
     }
 
-    async fn create(&self, resource: &str, namespace: &str, name: &str, spec: Value) {
+    pub(super) async fn create(&self, resource: &str, namespace: &str, name: &str, spec: Value) {
         let mut value =
             json!({"apiVersion": App::api_version(), "kind": "X", "metadata": {"name": name}, "spec": spec});
         if !namespace.is_empty() {
