@@ -3,36 +3,22 @@
 use std::sync::Arc;
 
 use ports::clock::Clock;
-use ports::error::Error;
 use ports::files::{FileRoot, RunFiles};
 use ports::git::Git;
+use ports::host::HostFigures;
 use ports::probe::Probe;
 use ports::redact::Redactor;
-use ports::swarm::Engine;
+use ports::swarm::Engines;
 
 use crate::runtime::operations::Operations;
-
-/// Opens engines by their address.
-pub trait Engines: Send + Sync {
-    /// Returns the engine at `unix:///…` or `ssh://user@host`. It need not answer yet, and the same address gives the same
-    /// engine, so that nothing is connected twice.
-    ///
-    /// # Errors
-    /// `Terminal` with the reason `InvalidSpec` when the address cannot be one.
-    fn at(&self, address: &str) -> Result<Arc<dyn Engine>, Error>;
-}
-
-impl<Known: ports::swarm::Engines> Engines for Known {
-    fn at(&self, address: &str) -> Result<Arc<dyn Engine>, Error> {
-        self.connect(address)
-    }
-}
 
 /// What reconcilers may touch. Cheap to clone; all clones share the same.
 #[derive(Clone)]
 pub struct Outside {
     /// Docker engines.
     pub engines: Arc<dyn Engines>,
+    /// Figures of the machine that ccd runs on.
+    pub figures: Arc<dyn HostFigures>,
     /// Git repositories.
     pub git: Arc<dyn Git>,
     /// What apps look like from outside.

@@ -21,6 +21,7 @@ use apiserver::metrics::Metrics;
 use apiserver::metrics::figures::Figure;
 use apiserver::serve::Lifecycle;
 use apiserver::tls::Pki;
+use controller::kinds::host::ears;
 use controller::logs::RunLogs;
 use controller::outside::Outside;
 use controller::runtime::guards::Guards;
@@ -81,6 +82,8 @@ impl Assembly {
         let reconciling = Arc::clone(&manager);
         let stop = background.clone();
         tasks.spawn(async move { reconciling.run(stop).await });
+        let (engines, cache) = (outside.engines.clone(), manager.shared().cache.clone());
+        tasks.spawn(ears::listen(engines, cache, manager.bell(), background.clone()));
         let synced = Arc::clone(&manager);
         lifecycle.health.add("reconcilers-synced", Severity::Ready, move || {
             if synced.is_synced() { Ok(()) } else { Err("the reconcilers have not seen all objects yet".to_owned()) }
@@ -167,8 +170,9 @@ fn manager(store: &Store, metrics: &Metrics, outside: &Outside) -> Arc<Manager> 
         manager = Some(Manager::new(objects.clone(), clock, registry, None, Guards::all()));
     });
     let mut manager = manager.expect("made just above");
-    outside.operations.set_bell(manager.bell());
     controller::kinds::register(&mut manager, &objects, outside);
+    // A bell rings those that are registered.
+    outside.operations.set_bell(manager.bell());
     Arc::new(manager)
 }
 

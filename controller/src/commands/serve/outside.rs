@@ -14,6 +14,7 @@ use ports::clock::SystemClock;
 use ports::files::runs::RunLimits;
 use ports::files::{Faults, FileRoot, RunFiles};
 use ports::git::process::{GitSettings, ProcessGit};
+use ports::host::system::SystemHost;
 use ports::probe::ConnectRules;
 use ports::probe::network::NetworkProbe;
 use ports::redact::Redactor;
@@ -39,6 +40,7 @@ pub(super) fn open(paths: &DataPaths, config: &Config) -> anyhow::Result<Outside
     let probe = NetworkProbe::open(connect_rules(&config.probe)?, &config.probe.ca_files).context("prepare probes")?;
     Ok(Outside {
         engines: Arc::new(DockerEngines::default()),
+        figures: Arc::new(SystemHost),
         git: Arc::new(ProcessGit::open(git).context("prepare git")?),
         probe: Arc::new(probe),
         runs: RunFiles::new(files.clone(), redactor.clone(), clock.clone(), limits),

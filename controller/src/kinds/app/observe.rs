@@ -143,7 +143,7 @@ impl Apps {
             refresh_due,
         };
         let Source::Ready(prepared) = source else { return Ok(Observed::Present(Box::new(present))) };
-        let engine = self.outside.engines.at(&host.engine)?;
+        let engine = self.outside.engines.connect(&host.engine)?;
         let swarm = self.swarm(app, &prepared, &*engine).await;
         match swarm {
             Ok((swarm, images)) => {
@@ -228,7 +228,7 @@ impl Apps {
             return Ok(Leaving { inventory: Inventory::default(), scope, progress });
         }
         let host = place::choose(&self.cache, app)?;
-        let engine = self.outside.engines.at(&host.engine)?;
+        let engine = self.outside.engines.connect(&host.engine)?;
         self.leaving(app, &stack, scope, &*engine).await
     }
 

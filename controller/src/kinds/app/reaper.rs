@@ -103,7 +103,7 @@ impl Reaper {
         if !is_active || host.spec.suspend || host.is_being_deleted() {
             return Ok(());
         }
-        let engine = self.outside.engines.at(&host.spec.engine)?;
+        let engine = self.outside.engines.connect(&host.spec.engine)?;
         let world = World::read(&*engine).await?;
         let found = self.orphans(&world).await?;
         let before = self.seen.insert(host.metadata.name.clone(), found.clone()).unwrap_or_default();

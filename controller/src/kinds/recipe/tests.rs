@@ -289,27 +289,21 @@ mod on_a_store {
     use ports::files::{Faults, FileRoot, RunFiles};
     use ports::git::fake::{FakeFiles, FakeGit};
     use ports::git::{FileKind, RemoteUrl, TreePath};
+    use ports::host::fake::FakeHost;
     use ports::probe::fake::FakeProbe;
     use ports::redact::Redactor;
+    use ports::swarm::fake::FakeEngines;
     use prometheus_client::registry::Registry;
     use tokio_util::sync::CancellationToken;
 
     use super::*;
     use crate::kinds::recipe::Recipes;
-    use crate::outside::{Engines, Outside};
+    use crate::outside::Outside;
     use crate::runtime::guards::Guards;
     use crate::runtime::manager::Manager;
     use crate::runtime::objects::memory::{MemoryObjects, SharedMemory};
     use crate::runtime::objects::{ObjectKey, Objects, ServedResource};
     use crate::runtime::operations::Operations;
-
-    struct NoEngines;
-
-    impl Engines for NoEngines {
-        fn at(&self, _: &str) -> Result<Arc<dyn ports::swarm::Engine>, ports::error::Error> {
-            Err(ports::error::Error::terminal("NoEngine", "recipes need no engine"))
-        }
-    }
 
     struct World {
         objects: Arc<dyn Objects>,
@@ -335,7 +329,8 @@ mod on_a_store {
             let files = FileRoot::open(folder.path(), Faults::default()).unwrap();
             let operations = Operations::default();
             let outside = Outside {
-                engines: Arc::new(NoEngines),
+                engines: Arc::new(FakeEngines::default()),
+                figures: Arc::new(FakeHost::default()),
                 git: git.clone(),
                 probe: Arc::new(FakeProbe::default()),
                 runs: RunFiles::new(files.clone(), Redactor::default(), clock.clone(), RunLimits::default()),
