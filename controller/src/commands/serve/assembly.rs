@@ -21,6 +21,7 @@ use apiserver::metrics::Metrics;
 use apiserver::metrics::figures::Figure;
 use apiserver::serve::Lifecycle;
 use apiserver::tls::Pki;
+use controller::kinds::app::reaper::{Mode, Reaper};
 use controller::kinds::host::ears;
 use controller::logs::RunLogs;
 use controller::outside::Outside;
@@ -79,6 +80,11 @@ impl Assembly {
         let outside = outside::open(paths, config)?;
         let logs = Arc::new(RunLogs::new(outside.runs.clone()));
         let manager = manager(&store, &access.metrics, &outside);
+        let mode = if config.reaper.dry_run { Mode::DryRun } else { Mode::Act };
+        let shared = manager.shared();
+        let reaper = Reaper::new(shared.objects.clone(), shared.recorder.clone(), outside, mode);
+        let stop = background.clone();
+        tasks.spawn(async move { stop.run_until_cancelled(reaper.run()).await });
         let reconciling = Arc::clone(&manager);
         let stop = background.clone();
         tasks.spawn(async move { reconciling.run(stop).await });
@@ -171,7 +177,7 @@ fn manager(store: &Store, metrics: &Metrics, outside: &Outside) -> Arc<Manager> 
     });
     let mut manager = manager.expect("made just above");
     controller::kinds::register(&mut manager, &objects, outside);
-    // A bell rings those that are registered.
+    // It rings for those that are registered by now.
     outside.operations.set_bell(manager.bell());
     Arc::new(manager)
 }

@@ -30,9 +30,10 @@ pub(super) fn open(paths: &DataPaths, config: &Config) -> anyhow::Result<Outside
         artifact_bytes: config.runs.artifact_bytes_max,
         artifacts: config.runs.artifacts_max,
     };
+    let anywhere = config.runs.file_urls.then(|| PathBuf::from("/"));
     let git = GitSettings {
         protocols: config.git.protocols.clone(),
-        file_roots: config.git.file_roots.clone(),
+        file_roots: config.git.file_roots.iter().cloned().chain(anywhere).collect(),
         fetch_time_max: Duration::from_secs(config.git.fetch_seconds),
         repository_bytes_max: config.git.repository_bytes_max,
         ..GitSettings::new(absolute(paths.root().join("git"))?)

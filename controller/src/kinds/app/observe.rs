@@ -22,7 +22,7 @@ use super::labels::{APP_LABEL, UID_LABEL};
 use super::memory::Memory;
 use super::prepare::Prepared;
 use super::teardown::{Progress, Scope, recorded_volumes};
-use super::{ADOPT_ANNOTATION, Apps, images, owner_of, place, stack_name};
+use super::{ADOPT_ANNOTATION, Apps, images, place, stack_name};
 use crate::runtime::operations::OperationState;
 use crate::runtime::outcome::Failure;
 
@@ -373,7 +373,7 @@ impl Apps {
         services: &[Service],
         engine: &dyn Engine,
     ) -> Result<Claim, Failure> {
-        let owner = owner_of(app, stack);
+        let owner = self.owner_of(app, stack)?;
         let may_adopt = app.metadata.annotations.get(ADOPT_ANNOTATION).is_some_and(|value| value == "true");
         let has_deployed = app.status.deployed_hash.is_some();
         let is_foreign = |service: &&Service| service.spec.labels.get(APP_LABEL) != Some(&owner.app);

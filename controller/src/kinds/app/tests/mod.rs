@@ -1,4 +1,6 @@
 //! What is decided about an App, and whole lives of Apps on a swarm that is simulated.
 
 mod decide;
+mod flow;
 mod health;
+mod world;
