@@ -6,6 +6,7 @@ use ports::clock::Clock;
 use ports::files::{FileRoot, RunFiles};
 use ports::git::Git;
 use ports::host::HostFigures;
+use ports::jobs::Jobs;
 use ports::probe::Probe;
 use ports::redact::Redactor;
 use ports::swarm::Engines;
@@ -25,6 +26,8 @@ pub struct Outside {
     pub probe: Arc<dyn Probe>,
     /// Work trees and folders of apps.
     pub files: FileRoot,
+    /// Programs that outlive a restart; their owners' texts are [`JobOwner`](crate::runtime::job_keeper::JobOwner)s.
+    pub jobs: Arc<dyn Jobs>,
     /// Logs and artifacts of runs.
     pub runs: RunFiles,
     /// Knows every secret in use, and takes it out of text.

@@ -3,7 +3,9 @@
 pub mod crash;
 pub mod daemon;
 pub mod engine;
+pub mod fleet;
 pub mod history;
+pub mod orders;
 pub mod power;
 pub mod seed;
 pub mod server;

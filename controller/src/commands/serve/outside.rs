@@ -8,20 +8,24 @@ use anyhow::Context as _;
 use apiserver::config::Config;
 use apiserver::config::work::ProbeConfig;
 use apiserver::data_dir::DataPaths;
-use controller::outside::Outside;
-use controller::runtime::operations::Operations;
 use ports::clock::SystemClock;
 use ports::files::runs::RunLimits;
 use ports::files::{Faults, FileRoot, RunFiles};
 use ports::git::process::{GitSettings, ProcessGit};
 use ports::host::system::SystemHost;
+use ports::jobs::Jobs;
+use ports::jobs::process::ProcessJobs;
 use ports::probe::ConnectRules;
 use ports::probe::network::NetworkProbe;
 use ports::redact::Redactor;
 use ports::swarm::docker::DockerEngines;
 
+use crate::environment::Environment;
+use crate::outside::Outside;
+use crate::runtime::operations::Operations;
+
 /// Opens everything that reconcilers may touch. Nothing is asked over the network yet.
-pub(super) fn open(paths: &DataPaths, config: &Config) -> anyhow::Result<Outside> {
+pub(super) async fn open(paths: &DataPaths, config: &Config, environment: &Environment) -> anyhow::Result<Outside> {
     let folder = config.runs.folder.clone().unwrap_or_else(|| paths.root().join("files"));
     let (redactor, clock) = (Redactor::default(), Arc::new(SystemClock));
     let files = FileRoot::open(&folder, Faults::default()).context("open the files of runs")?;
@@ -46,11 +50,20 @@ pub(super) fn open(paths: &DataPaths, config: &Config) -> anyhow::Result<Outside
         probe: Arc::new(probe),
         runs: RunFiles::new(files.clone(), redactor.clone(), clock.clone(), limits),
         files,
+        jobs: open_jobs(paths, environment).await?,
         redactor,
         zone: config.runs.zone.clone(),
         operations: Operations::default(),
         clock,
     })
+}
+
+/// Opens the jobs of this data directory; their supervisors are this very program.
+async fn open_jobs(paths: &DataPaths, environment: &Environment) -> anyhow::Result<Arc<dyn Jobs>> {
+    let program = environment.program.clone().context("find this program, to start jobs with it")?;
+    let supervisor = vec![program.into_os_string(), "job-supervisor".into()];
+    let jobs = ProcessJobs::open(&paths.jobs(), supervisor).await;
+    Ok(Arc::new(jobs.map_err(|error| anyhow::anyhow!(ports::error::chain(&error))).context("open the jobs")?))
 }
 
 /// Git is told paths, and runs elsewhere.

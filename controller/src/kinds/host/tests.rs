@@ -314,6 +314,7 @@ impl Daemon {
         let outside = Outside {
             engines: engines.clone(),
             figures: machine.clone(),
+            jobs: Arc::new(ports::jobs::fake::FakeJobs::default()),
             git: Arc::new(FakeGit::default()),
             probe: Arc::new(FakeProbe::default()),
             runs: RunFiles::new(files.clone(), Redactor::default(), clock.clone(), RunLimits::default()),

@@ -77,6 +77,7 @@ pub(super) struct World {
     pub(super) files: FileRoot,
     pub(super) clock: Arc<dyn Clock>,
     engines: Arc<FakeEngines>,
+    figures: Arc::new(ports::host::fake::FakeHost::default()),
     running: Option<JoinHandle<()>>,
     recorder: Option<Recorder>,
     outside: Option<Outside>,
@@ -130,10 +131,9 @@ impl World {
         world.create(&Namespace::resource(), "", "default", json!({})).await;
         world.create(&Host::resource(), "", "here", json!({"engine": ENGINE})).await;
         let key = ObjectKey::new(&Host::resource(), "", "here");
-        let mut host = world.objects.get(&key).await.unwrap().value.clone();
+        let host = world.objects.get(&key).await.unwrap();
         let active = Condition::new("SwarmActive", ConditionStatus::True, "SwarmActive", "It is.");
-        host["status"] = json!({"conditions": [active]});
-        world.objects.update_status(&key, host).await.unwrap();
+        world.objects.update_status(&host, json!({"conditions": [active]})).await.unwrap();
         world.publish(
             "1.0.0+1",
             &[("compose.yml", COMPOSE), (".env.sample", SAMPLE), ("abra.sh", ABRA), ("conf.tmpl", "a")],
@@ -148,7 +148,9 @@ impl World {
         let operations = Operations::default();
         let limits = RunLimits::default();
         let outside = Outside {
+            jobs: Arc::new(ports::jobs::fake::FakeJobs::default()),
             engines: self.engines.clone(),
+            figures: Arc::new(ports::host::fake::FakeHost::default()),
             git: self.git.clone(),
             probe: self.probe.clone(),
             runs: RunFiles::new(self.files.clone(), Redactor::default(), self.clock.clone(), limits),
