@@ -77,7 +77,6 @@ pub(super) struct World {
     pub(super) files: FileRoot,
     pub(super) clock: Arc<dyn Clock>,
     engines: Arc<FakeEngines>,
-    figures: Arc::new(ports::host::fake::FakeHost::default()),
     running: Option<JoinHandle<()>>,
     recorder: Option<Recorder>,
     outside: Option<Outside>,
