@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use ports::abra::Abra;
 use ports::clock::Clock;
 use ports::files::{FileRoot, RunFiles};
 use ports::git::Git;
@@ -22,6 +23,8 @@ pub struct Outside {
     pub figures: Arc<dyn HostFigures>,
     /// Git repositories.
     pub git: Arc<dyn Git>,
+    /// The program `abra`; `None` when it is not installed.
+    pub abra: Option<Arc<dyn Abra>>,
     /// What apps look like from outside.
     pub probe: Arc<dyn Probe>,
     /// Work trees and folders of apps.

@@ -197,6 +197,19 @@ pub fn get(address: &str, path: &str) -> Option<String> {
     Some(answer)
 }
 
+/// Asks for one page over plain HTTP with a bearer token and returns head and body, or nothing when nobody answers.
+#[must_use]
+pub fn get_as(address: &str, path: &str, token: &str) -> Option<String> {
+    use std::io::Write as _;
+    let mut stream = std::net::TcpStream::connect(address).ok()?;
+    stream.set_read_timeout(Some(Duration::from_secs(10))).ok()?;
+    // HTTP/1.0 knows no chunks: the body is the rest.
+    write!(stream, "GET {path} HTTP/1.0\r\nHost: {address}\r\nAuthorization: Bearer {token}\r\n\r\n").ok()?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).ok()?;
+    Some(answer)
+}
+
 /// Gives way while something that announces itself to nobody happens in another process.
 #[expect(clippy::disallowed_methods, reason = "another process has no bell that rings here; callers bound the wait")]
 pub fn wait_a_moment() {

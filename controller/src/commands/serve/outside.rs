@@ -8,6 +8,8 @@ use anyhow::Context as _;
 use apiserver::config::Config;
 use apiserver::config::work::ProbeConfig;
 use apiserver::data_dir::DataPaths;
+use ports::abra::Abra;
+use ports::abra::process::ProcessAbra;
 use ports::clock::SystemClock;
 use ports::files::runs::RunLimits;
 use ports::files::{Faults, FileRoot, RunFiles};
@@ -43,7 +45,13 @@ pub(super) async fn open(paths: &DataPaths, config: &Config, environment: &Envir
         ..GitSettings::new(absolute(paths.root().join("git"))?)
     };
     let probe = NetworkProbe::open(connect_rules(&config.probe)?, &config.probe.ca_files).context("prepare probes")?;
+    let abra = environment.find_program(&config.abra.program).map(|program| {
+        let path = environment.path.iter().map(|folder| folder.display().to_string()).collect::<Vec<_>>().join(":");
+        let abra: Arc<dyn Abra> = Arc::new(ProcessAbra::new(program, &path, redactor.clone()));
+        abra
+    });
     Ok(Outside {
+        abra,
         engines: Arc::new(DockerEngines::default()),
         figures: Arc::new(SystemHost),
         git: Arc::new(ProcessGit::open(git).context("prepare git")?),

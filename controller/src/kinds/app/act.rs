@@ -113,9 +113,11 @@ impl Apps {
         let engine = self.outside.engines.connect(&host.engine)?;
         let mut wanted = prepared.wanted.clone();
         wanted.secrets.extend(self.generated(app));
+        // What cannot be deployed as it is asked for was refused before.
+        let Ok((_, deployer)) = self.deployer(app, &prepared, &host.engine) else { return Ok(()) };
         for effect in effects {
             tracing::info!(app = %self.key(app).key, ?effect, "deploying");
-            self.deployer.apply(&*engine, &wanted, effect).await?;
+            deployer.apply(&*engine, &wanted, effect).await?;
         }
         Ok(())
     }

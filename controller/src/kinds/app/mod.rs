@@ -43,12 +43,15 @@ use crate::runtime::outcome::Failure;
 use crate::runtime::reconciler::{Decision, Reconciler};
 
 use act::{Action, probe_id};
+use api_types::kinds::app::Deployer;
+use deployer::abra::{ByAbra, choose};
 use deployer::swarm::Native;
-use deployer::{Deploys, SecretValue};
+use deployer::{Deploys, Refusal, SecretValue};
 use health::Probes;
 use labels::Owner;
 use memory::Memory;
 use observe::Observed;
+use prepare::Prepared;
 
 /// On an App that may take over a stack that it did not deploy: `"true"`.
 pub const ADOPT_ANNOTATION: &str = "ci.coopcloud.tech/adopt";
@@ -72,7 +75,6 @@ pub struct Apps {
     cache: Arc<Cache>,
     recorder: Recorder,
     outside: Outside,
-    deployer: Arc<dyn Deploys>,
     /// By uid.
     memories: Memories,
     /// Names of networks by id.
@@ -88,7 +90,6 @@ impl Apps {
             cache: shared.cache.clone(),
             recorder: shared.recorder.clone(),
             outside,
-            deployer: Arc::new(Native),
             memories: Memories::default(),
             networks: Mutex::default(),
         }
@@ -107,6 +108,31 @@ impl Apps {
             memories.retain(|uid, _| known.contains(uid));
         }
         use_it(memories.entry(app.metadata.uid.clone()).or_default())
+    }
+
+    /// Returns by what an App is deployed.
+    fn deployer(
+        &self,
+        app: &Object<App>,
+        prepared: &Prepared,
+        engine: &str,
+    ) -> Result<(Deployer, Arc<dyn Deploys>), Refusal> {
+        let chosen = choose(app.spec.deployer, self.outside.abra.is_some(), &prepared.order, engine)?;
+        match (chosen, &self.outside.abra, &prepared.order) {
+            (Deployer::Abra, Some(abra), Ok(order)) => {
+                let by_abra = ByAbra {
+                    abra: abra.clone(),
+                    git: self.outside.git.clone(),
+                    operations: self.outside.operations.clone(),
+                    app: self.key(app),
+                    id: format!("app/{}/abra/{}", app.metadata.uid, prepared.hash),
+                    order: order.clone(),
+                    engine: engine.to_owned(),
+                };
+                Ok((Deployer::Abra, Arc::new(by_abra)))
+            }
+            _ => Ok((Deployer::Swarm, Arc::new(Native))),
+        }
     }
 
     fn generated(&self, app: &Object<App>) -> BTreeMap<String, SecretValue> {

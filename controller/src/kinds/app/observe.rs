@@ -15,7 +15,8 @@ use ports::swarm::{Engine, Filter, IMAGE_LABEL, Node, Service, Task, TaskState};
 use super::converge::{Budget, Goal, Judgement, Mark, SPEC_LABEL, Seen, Verdict, judge};
 use super::deployer::compare::{differences, fit};
 use super::deployer::decorate::{COMMIT_LABEL, VERSION_LABEL};
-use super::deployer::{Effect, Live, Prune, Refusal};
+use super::deployer::swarm::Native;
+use super::deployer::{Deploys as _, Effect, Live, Prune, Refusal};
 use super::health::Probes;
 use super::inventory::{Inventory, World};
 use super::labels::{APP_LABEL, UID_LABEL};
@@ -144,7 +145,10 @@ impl Apps {
         };
         let Source::Ready(prepared) = source else { return Ok(Observed::Present(Box::new(present))) };
         let engine = self.outside.engines.connect(&host.engine)?;
-        let swarm = self.swarm(app, &prepared, &*engine).await;
+        if let Ok((deployer, _)) = self.deployer(app, &prepared, &host.engine) {
+            present.deployer = deployer;
+        }
+        let swarm = self.swarm(app, &prepared, &*engine, &host).await;
         match swarm {
             Ok((swarm, images)) => {
                 present.swarm = Ok(swarm);
@@ -258,6 +262,7 @@ impl Apps {
         app: &Object<App>,
         prepared: &Prepared,
         engine: &dyn Engine,
+        host: &place::Place,
     ) -> Result<(Swarm, Images), Failure> {
         let stack = &prepared.wanted.owner.stack;
         let filter = Filter::stack(stack);
@@ -306,12 +311,13 @@ impl Apps {
             return Ok((swarm, images));
         }
         let live = live(services, engine).await?;
+        let deployer = self.deployer(app, prepared, &host.engine).map(|(_, deployer)| deployer);
         swarm.secrets_to_make = secrets_to_make(prepared, &wanted, &live);
         if !is_handed_over || is_drifted {
-            swarm.missing = self.deployer.missing(&wanted, &live);
+            swarm.missing = deployer.and_then(|deployer| deployer.missing(&wanted, &live));
         } else {
             let prune = if app.spec.prune_dropped { Prune::Services } else { Prune::Nothing };
-            swarm.surplus = self.deployer.surplus(&wanted, &live, prune);
+            swarm.surplus = Native.surplus(&wanted, &live, prune);
             if swarm.surplus.is_empty() {
                 // What has been swept stays so until something else is deployed.
                 self.with_memory(app, |memory| memory.swept = Some(prepared.hash.clone()));

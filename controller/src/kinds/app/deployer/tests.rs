@@ -138,6 +138,7 @@ fn carry_out(live: &mut Live, wanted: &Wanted, effect: &Effect) {
                 is_template: false,
             });
         }
+        Effect::DeployByAbra(_) => {}
         Effect::CreateService(spec) => live.services.push(Service {
             id: format!("id-{}", spec.name),
             version: 1,

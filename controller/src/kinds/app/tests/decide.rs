@@ -63,6 +63,7 @@ fn prepared(hash: &str) -> Prepared {
             goes_with_app: false,
             images: BTreeMap::new(),
         },
+        order: Err("nobody asks for abra here".to_owned()),
         secret_rules: BTreeMap::new(),
         checks: Checks { reach: Some(Health::default()), probes: Vec::new() },
         pull_timeout: Duration::from_mins(1),

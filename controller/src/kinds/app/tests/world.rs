@@ -12,6 +12,7 @@ use api_types::kinds::host::Host;
 use api_types::kinds::recipe::Recipe;
 use api_types::kinds::test_run::TestRun;
 use jiff::Timestamp;
+use ports::abra::Abra;
 use ports::clock::{Clock, PausedClock};
 use ports::files::runs::RunLimits;
 use ports::files::{Faults, FileRoot, RunFiles};
@@ -76,6 +77,8 @@ pub(super) struct World {
     pub(super) probe: Arc<FakeProbe>,
     pub(super) files: FileRoot,
     pub(super) clock: Arc<dyn Clock>,
+    /// Set it, and start ccd again.
+    pub(super) abra: Option<Arc<dyn Abra>>,
     engines: Arc<FakeEngines>,
     running: Option<JoinHandle<()>>,
     recorder: Option<Recorder>,
@@ -119,6 +122,7 @@ impl World {
             probe,
             files,
             clock,
+            abra: None,
             engines,
             running: None,
             recorder: None,
@@ -147,6 +151,7 @@ impl World {
         let operations = Operations::default();
         let limits = RunLimits::default();
         let outside = Outside {
+            abra: self.abra.clone(),
             jobs: Arc::new(ports::jobs::fake::FakeJobs::default()),
             engines: self.engines.clone(),
             figures: Arc::new(ports::host::fake::FakeHost::default()),
