@@ -20,7 +20,6 @@ use ports::clock::Clock;
 use ports::host::HostFigures;
 use ports::swarm::{Engines, NewNetwork};
 
-use crate::outside::Outside;
 use crate::runtime::cache::Cache;
 use crate::runtime::controller::ControllerOptions;
 use crate::runtime::manager::Manager;
@@ -66,14 +65,10 @@ pub struct Hosts {
 impl Hosts {
     /// Returns the reconciler of the Hosts that `manager` looks after.
     #[must_use]
-    pub fn new(manager: &Manager, outside: &Outside) -> Self {
-        Self {
-            cache: manager.shared().cache.clone(),
-            engines: outside.engines.clone(),
-            figures: outside.figures.clone(),
-            clock: outside.clock.clone(),
-            memories: Mutex::default(),
-        }
+    pub fn new(manager: &Manager, engines: Arc<dyn Engines>, figures: Arc<dyn HostFigures>) -> Self {
+        let shared = manager.shared();
+        let (cache, clock) = (shared.cache.clone(), shared.clock.clone());
+        Self { cache, engines, figures, clock, memories: Mutex::default() }
     }
 
     /// Returns how their controller works: it sees Apps and TestRuns, whose images must stay.

@@ -12,13 +12,8 @@ use api_types::kinds::host::{Host, HostNetwork, HostSpec, ImagePrune, SwarmSpec}
 use api_types::kinds::test_run::TestRun;
 use jiff::Timestamp;
 use ports::clock::PausedClock;
-use ports::files::runs::RunLimits;
-use ports::files::{Faults, FileRoot, RunFiles};
-use ports::git::fake::FakeGit;
 use ports::host::fake::FakeHost;
 use ports::host::{DiskFigures, MemoryFigures};
-use ports::probe::fake::FakeProbe;
-use ports::redact::Redactor;
 use ports::swarm::fake::{FakeEngine, FakeEngines};
 use ports::swarm::{Engine as _, EngineInfo, Filter, Image, Network, NewNetwork, SwarmState};
 use prometheus_client::registry::Registry;
@@ -29,12 +24,10 @@ use super::decide::{POLL, POLL_BUSY, decide};
 use super::observe::{Observed, Swarm, Trouble};
 use super::prune::{Unused, Uses, used_percent};
 use super::{Action, Hosts, ears};
-use crate::outside::Outside;
 use crate::runtime::guards::Guards;
 use crate::runtime::manager::Manager;
 use crate::runtime::objects::memory::{MemoryObjects, SharedMemory};
 use crate::runtime::objects::{ObjectKey, Objects, ServedResource};
-use crate::runtime::operations::Operations;
 use crate::runtime::reconciler::Next;
 
 const GIB: u64 = 1 << 30;
@@ -284,7 +277,6 @@ struct Daemon {
     engine: FakeEngine,
     machine: Arc<FakeHost>,
     stop: CancellationToken,
-    _folder: tempfile::TempDir,
 }
 
 impl Daemon {
@@ -309,28 +301,13 @@ impl Daemon {
             DiskFigures { total_bytes: 100 * GIB, free_bytes: 50 * GIB, ..DiskFigures::default() },
         );
         machine.set_memory(MemoryFigures { total_bytes: 8 * GIB, available_bytes: 4 * GIB });
-        let folder = tempfile::tempdir().unwrap();
-        let files = FileRoot::open(folder.path(), Faults::default()).unwrap();
-        let outside = Outside {
-            engines: engines.clone(),
-            figures: machine.clone(),
-            jobs: Arc::new(ports::jobs::fake::FakeJobs::default()),
-            git: Arc::new(FakeGit::default()),
-            probe: Arc::new(FakeProbe::default()),
-            runs: RunFiles::new(files.clone(), Redactor::default(), clock.clone(), RunLimits::default()),
-            files,
-            redactor: Redactor::default(),
-            zone: None,
-            operations: Operations::default(),
-            clock: clock.clone(),
-        };
         let mut manager = Manager::new(objects.clone(), clock, &mut Registry::default(), None, Guards::all());
-        manager.register(Hosts::new(&manager, &outside), Hosts::options());
+        manager.register(Hosts::new(&manager, engines.clone(), machine.clone()), Hosts::options());
         let stop = CancellationToken::new();
         tokio::spawn(ears::listen(engines, manager.shared().cache.clone(), manager.bell(), stop.clone()));
         let running = stop.clone();
         tokio::spawn(async move { manager.run(running).await });
-        Self { objects, engine, machine, stop, _folder: folder }
+        Self { objects, engine, machine, stop }
     }
 
     async fn apply(&self, spec: serde_json::Value) {
