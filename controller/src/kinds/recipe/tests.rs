@@ -289,6 +289,7 @@ mod on_a_store {
     use ports::files::{Faults, FileRoot, RunFiles};
     use ports::git::fake::{FakeFiles, FakeGit};
     use ports::git::{FileKind, RemoteUrl, TreePath};
+    use ports::host::fake::FakeHost;
     use ports::probe::fake::FakeProbe;
     use ports::redact::Redactor;
     use ports::swarm::fake::FakeEngines;
@@ -331,6 +332,7 @@ mod on_a_store {
                 abra: None,
                 jobs: Arc::new(ports::jobs::fake::FakeJobs::default()),
                 engines: Arc::new(FakeEngines::default()),
+                figures: Arc::new(FakeHost::default()),
                 git: git.clone(),
                 probe: Arc::new(FakeProbe::default()),
                 runs: RunFiles::new(files.clone(), Redactor::default(), clock.clone(), RunLimits::default()),
