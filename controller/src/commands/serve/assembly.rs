@@ -5,6 +5,7 @@ use std::sync::Arc;
 use crate::commands::Additions;
 use crate::environment::Environment;
 use crate::kinds::app::reaper::{Mode, Reaper};
+use crate::kinds::host::ears;
 use crate::logs::RunLogs;
 use crate::logs::apps::AppLogs;
 use crate::outside::Outside;
@@ -98,6 +99,8 @@ impl Assembly {
         let apps = AppLogs::new(manager.shared().objects.clone(), outside.engines.clone(), outside.redactor.clone());
         let logs = Arc::new(RunLogs::new(outside.runs.clone(), apps));
         tasks.spawn(JobKeeper::new(outside.jobs.clone(), &manager).run(background.clone()));
+        let (engines, cache) = (outside.engines.clone(), manager.shared().cache.clone());
+        tasks.spawn(ears::listen(engines, cache, manager.bell(), background.clone()));
         let mode = if config.reaper.dry_run { Mode::DryRun } else { Mode::Act };
         let shared = manager.shared();
         let reaper = Reaper::new(shared.objects.clone(), shared.recorder.clone(), outside, mode);
