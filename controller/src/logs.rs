@@ -24,14 +24,20 @@ const PIECE_BYTES: usize = 64 << 10;
 #[derive(Clone)]
 pub struct RunLogs {
     files: RunFiles,
-    apps: AppLogs,
+    apps: Option<AppLogs>,
 }
 
 impl RunLogs {
-    /// Returns a source of what is in `files`, and of what apps write.
+    /// Returns a source of what is in `files`.
     #[must_use]
-    pub fn new(files: RunFiles, apps: AppLogs) -> Self {
-        Self { files, apps }
+    pub fn new(files: RunFiles) -> Self {
+        Self { files, apps: None }
+    }
+
+    /// Returns the same source that has what apps write as well.
+    #[must_use]
+    pub fn with_apps(self, apps: AppLogs) -> Self {
+        Self { apps: Some(apps), ..self }
     }
 
     async fn open_log(&self, request: LogRequest) -> Result<LogStream, Status> {
@@ -65,7 +71,15 @@ impl LogSource for RunLogs {
     }
 
     fn open_app(&self, request: AppLogRequest) -> BoxFuture<'_, Result<LogStream, Status>> {
-        Box::pin(self.apps.open(request))
+        Box::pin(async move {
+            match &self.apps {
+                Some(apps) => apps.open(request).await,
+                None => {
+                    let message = format!("app {:?} has no log: this server runs no apps", request.name);
+                    Err(Status::failure(Reason::NotFound, message))
+                }
+            }
+        })
     }
 
     fn artifact(&self, request: ArtifactRequest) -> BoxFuture<'_, Result<ArtifactFile, Status>> {

@@ -11,11 +11,8 @@ use ports::clock::FakeClock;
 use ports::files::runs::RunLimits;
 use ports::files::{Faults, FileName, FileRoot, RunFiles, RunKey};
 use ports::redact::Redactor;
-use ports::swarm::fake::FakeEngines;
 
 use super::RunLogs;
-use super::apps::AppLogs;
-use crate::runtime::objects::memory::{MemoryObjects, SharedMemory};
 
 struct World {
     clock: Arc<FakeClock>,
@@ -30,9 +27,7 @@ impl World {
         let clock = Arc::new(FakeClock::at(moment(0)));
         let root = FileRoot::open(folder.path(), Faults::default()).unwrap();
         let files = RunFiles::new(root, Redactor::default(), clock.clone(), RunLimits::default());
-        let objects = SharedMemory(Arc::new(MemoryObjects::new(Vec::new(), clock.clone(), 10)));
-        let apps = AppLogs::new(Arc::new(objects), Arc::new(FakeEngines::default()), Redactor::default());
-        Self { clock, logs: RunLogs::new(files.clone(), apps), files, _folder: folder }
+        Self { clock, logs: RunLogs::new(files.clone()), files, _folder: folder }
     }
 
     fn say(&self, stage: &str, second: i64, text: &str) {

@@ -97,7 +97,7 @@ impl Assembly {
         let outside = outside::open(paths, config, environment).await?;
         let manager = manager(&store, &access.metrics, &outside, additions);
         let apps = AppLogs::new(manager.shared().objects.clone(), outside.engines.clone(), outside.redactor.clone());
-        let logs = Arc::new(RunLogs::new(outside.runs.clone(), apps));
+        let logs = Arc::new(RunLogs::new(outside.runs.clone()).with_apps(apps));
         tasks.spawn(JobKeeper::new(outside.jobs.clone(), &manager).run(background.clone()));
         let (engines, cache) = (outside.engines.clone(), manager.shared().cache.clone());
         tasks.spawn(ears::listen(engines, cache, manager.bell(), background.clone()));
