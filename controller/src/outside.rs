@@ -6,6 +6,7 @@ use ports::abra::Abra;
 use ports::clock::Clock;
 use ports::files::{FileRoot, RunFiles};
 use ports::git::Git;
+use ports::host::HostFigures;
 use ports::jobs::Jobs;
 use ports::probe::Probe;
 use ports::redact::Redactor;
@@ -18,6 +19,8 @@ use crate::runtime::operations::Operations;
 pub struct Outside {
     /// Docker engines.
     pub engines: Arc<dyn Engines>,
+    /// Figures of the machine that ccd runs on.
+    pub figures: Arc<dyn HostFigures>,
     /// Git repositories.
     pub git: Arc<dyn Git>,
     /// The program `abra`; `None` when it is not installed.

@@ -65,7 +65,7 @@ pub enum AllowOption {
     GlobalMode,
     /// Placement on nodes of its choice.
     Placement,
-    /// More than three tasks of a service.
+    /// More than three tasks of a service, and more than 24 services.
     ManyReplicas,
     /// Times of any length, and health checks more often than once a second.
     AnyTimes,

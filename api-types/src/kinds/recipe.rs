@@ -427,7 +427,7 @@ pub struct RecipeStatus {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "crate::grammar::moment")]
     pub last_scheduled: Option<String>,
-    /// `Fetched`, `Ready`.
+    /// `Fetched`, `Linted`, `Ready`.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 32), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["type"]))]
     pub conditions: Vec<Condition>,

@@ -2,6 +2,7 @@
 //! and tests.
 
 pub mod app;
+pub mod host;
 pub mod namespace;
 pub mod recipe;
 pub mod test_run;
@@ -18,5 +19,7 @@ pub fn register(manager: &mut Manager, objects: &Arc<dyn Objects>, outside: &Out
     let apps = app::Apps::new(manager, outside.clone());
     manager.register(apps, app::options());
     manager.register(namespace::Namespaces::new(objects.clone()), ControllerOptions::default());
+    manager
+        .register(host::Hosts::new(manager, outside.engines.clone(), outside.figures.clone()), host::Hosts::options());
     manager.register(recipe::Recipes::new(objects.clone(), outside.clone()), recipe::Recipes::options());
 }

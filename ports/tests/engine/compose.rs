@@ -15,6 +15,11 @@ use crate::given;
 const DOCKERS: &str = "differ-docker";
 const OURS: &str = "differ-ourown";
 
+/// Returns the digit that tells the ports of one stack from those of the other.
+fn digit(stack: &str) -> &'static str {
+    if stack == OURS { "2" } else { "1" }
+}
+
 fn fixture() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/deployed")
 }
@@ -25,6 +30,7 @@ fn docker(arguments: &[&str], stack: &str) -> String {
         .args(arguments)
         .env("DOCKER_HOST", given::engine_address())
         .env("STACK_NAME", stack)
+        .env("DIGIT", digit(stack))
         .output()
         .expect("docker runs");
     let errors = String::from_utf8_lossy(&output.stderr);
@@ -36,7 +42,9 @@ fn our_stack(name: &str) -> Stack {
     let input = LoadInput {
         stack: name.to_owned(),
         files: vec!["compose.yml".to_owned()],
-        env: BTreeMap::from([("STACK_NAME".to_owned(), name.to_owned())]),
+        env: [("STACK_NAME", name), ("DIGIT", digit(name))]
+            .map(|(key, value)| (key.to_owned(), value.to_owned()))
+            .into(),
         directory: fixture().to_string_lossy().into_owned(),
         ..LoadInput::default()
     };
@@ -87,7 +95,8 @@ async fn kept(engine: &DockerEngine, stack: &str) -> BTreeMap<String, Value> {
         for (id, name) in &names {
             text = text.replace(&format!("\"{id}\""), &format!("\"{name}\""));
         }
-        let spec: Value = serde_json::from_str(&text.replace(stack, "the-stack")).expect("docker prints JSON");
+        let text = text.replace(stack, "the-stack").replace(":262", ":261");
+        let spec: Value = serde_json::from_str(&text).expect("docker prints JSON");
         kept.insert(service.spec.name.replace(stack, "the-stack"), spec);
     }
     kept

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use crate::commands::Additions;
 use crate::environment::Environment;
 use crate::kinds::app::reaper::{Mode, Reaper};
+use crate::kinds::host::ears;
 use crate::logs::RunLogs;
 use crate::outside::Outside;
 use crate::runtime::guards::Guards;
@@ -96,6 +97,8 @@ impl Assembly {
         let logs = Arc::new(RunLogs::new(outside.runs.clone()));
         let manager = manager(&store, &access.metrics, &outside, additions);
         tasks.spawn(JobKeeper::new(outside.jobs.clone(), &manager).run(background.clone()));
+        let (engines, cache) = (outside.engines.clone(), manager.shared().cache.clone());
+        tasks.spawn(ears::listen(engines, cache, manager.bell(), background.clone()));
         let mode = if config.reaper.dry_run { Mode::DryRun } else { Mode::Act };
         let shared = manager.shared();
         let reaper = Reaper::new(shared.objects.clone(), shared.recorder.clone(), outside, mode);

@@ -14,6 +14,7 @@ use ports::clock::SystemClock;
 use ports::files::runs::RunLimits;
 use ports::files::{Faults, FileRoot, RunFiles};
 use ports::git::process::{GitSettings, ProcessGit};
+use ports::host::system::SystemHost;
 use ports::jobs::Jobs;
 use ports::jobs::process::ProcessJobs;
 use ports::probe::ConnectRules;
@@ -52,6 +53,7 @@ pub(super) async fn open(paths: &DataPaths, config: &Config, environment: &Envir
     Ok(Outside {
         abra,
         engines: Arc::new(DockerEngines::default()),
+        figures: Arc::new(SystemHost),
         git: Arc::new(ProcessGit::open(git).context("prepare git")?),
         probe: Arc::new(probe),
         runs: RunFiles::new(files.clone(), redactor.clone(), clock.clone(), limits),

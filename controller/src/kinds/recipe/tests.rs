@@ -74,12 +74,12 @@ fn seen(source_seen: Source, runs: Vec<Object<TestRun>>) -> Observed {
 
 fn failure(is_retryable: bool, reason: &str) -> FetchState {
     let failure = FetchFailure { is_retryable, reason: reason.to_owned(), message: "It failed.".to_owned() };
-    FetchState::Ended(Fetched { at: moment(10), failure: Some(failure) })
+    FetchState::Ended(Fetched { at: moment(10), failure: Some(failure), lint: None })
 }
 
 #[test]
 fn when_it_is_fetched() {
-    let well = FetchState::Ended(Fetched { at: moment(10), failure: None });
+    let well = FetchState::Ended(Fetched { at: moment(10), failure: None, lint: None });
     let cases: [(&str, Value, FetchState, bool, i64, bool); 9] = [
         ("it was never fetched", json!({}), FetchState::Absent, false, 0, true),
         ("it is being fetched", json!({}), FetchState::Running, false, 0, false),
@@ -150,7 +150,7 @@ fn a_failure_is_said_until_a_fetch_goes_well() {
     let again = Observed { fetch: FetchState::Running, ..observed.clone() };
     object.status = decide(&object, &again, moment(11)).status;
     assert_eq!(reason(&object.status, FETCHED), (ConditionStatus::False, "Unreachable"));
-    let well = FetchState::Ended(Fetched { at: moment(12), failure: None });
+    let well = FetchState::Ended(Fetched { at: moment(12), failure: None, lint: None });
     let decision = decide(&object, &Observed { fetch: well, ..observed }, moment(12));
     assert_eq!(reason(&decision.status, FETCHED), (ConditionStatus::True, "Fetched"));
     assert_eq!(decision.status.last_fetched, Some(moment(12).to_string()));
@@ -289,6 +289,7 @@ mod on_a_store {
     use ports::files::{Faults, FileRoot, RunFiles};
     use ports::git::fake::{FakeFiles, FakeGit};
     use ports::git::{FileKind, RemoteUrl, TreePath};
+    use ports::host::fake::FakeHost;
     use ports::probe::fake::FakeProbe;
     use ports::redact::Redactor;
     use ports::swarm::fake::FakeEngines;
@@ -331,6 +332,7 @@ mod on_a_store {
                 abra: None,
                 jobs: Arc::new(ports::jobs::fake::FakeJobs::default()),
                 engines: Arc::new(FakeEngines::default()),
+                figures: Arc::new(FakeHost::default()),
                 git: git.clone(),
                 probe: Arc::new(FakeProbe::default()),
                 runs: RunFiles::new(files.clone(), Redactor::default(), clock.clone(), RunLimits::default()),
@@ -407,6 +409,12 @@ mod on_a_store {
         assert_eq!(status.versions[0].commit, first.as_str());
         assert_eq!((status.head.as_deref(), status.fetch_request.as_deref()), (Some(first.as_str()), Some("now")));
         assert_eq!(world.git.fetches(&world.url), 2);
+        let linted = condition::find(&status.conditions, "Linted").unwrap();
+        assert_eq!(
+            (linted.status, linted.reason.as_str()),
+            (ConditionStatus::False, "LintFailed"),
+            "x is no compose file"
+        );
     }
 
     #[tokio::test]

@@ -1,6 +1,8 @@
 //! Rules about everything but labels.
 
-use super::{AllowedOption, Danger, HEALTH_INTERVAL_MIN, Judge, OPEN_FILES_MAX, REPLICAS_MAX, TIME_MAX, ULIMIT_MAX};
+use super::{
+    AllowedOption, Danger, HEALTH_INTERVAL_MIN, Judge, OPEN_FILES_MAX, REPLICAS_MAX, SERVICES_MAX, TIME_MAX, ULIMIT_MAX,
+};
 use crate::compose::durations;
 use crate::compose::stack::{StackObject, StackService};
 use crate::swarm::spec::{Mount, ServiceMode};
@@ -58,6 +60,14 @@ impl Judge<'_> {
 
     fn is_permitted_name(&self, name: &str) -> bool {
         self.is_own(name) || self.permissions.allowed.names.iter().any(|allowed| allowed == name)
+    }
+
+    pub(super) fn size(&mut self) {
+        let count = self.stack.services.len();
+        if count > SERVICES_MAX && !self.permits(AllowedOption::ManyReplicas) {
+            let message = format!("the stack has {count} services, more than {SERVICES_MAX}");
+            self.breach("TooMany", Danger::Usual, self.place(&["services"]), message);
+        }
     }
 
     pub(super) fn volumes(&mut self) {
@@ -318,7 +328,7 @@ impl Judge<'_> {
             let shared =
                 self.stack.networks.iter().find(|network| network.external && network.name == attachment.target);
             let Some(shared) = shared else { continue };
-            // The service's own short name is taken away by `harden`: it is nobody's wish but the deployer's.
+            // The service's own short name is taken away by `harden()`: it is nobody's wish but the deployer's.
             let is_fine = |alias: &&String| alias.as_str() == name || self.is_own(alias);
             let others: Vec<&String> = attachment.aliases.iter().filter(|alias| !is_fine(alias)).collect();
             for alias in others {

@@ -1,7 +1,7 @@
 //! Policy: what a stack may ask of the machine, judged before anything of it exists.
 //!
 //! What is judged is the [`Stack`] that is deployed, not its files: what is written in an odd way is judged by what
-//! it means. [`judge`] refuses, [`harden`] takes in; both are pure. [`RULES`] is the whole list, and the table in
+//! it means. [`judge`] refuses, [`harden()`] takes in; both are pure. [`RULES`] is the whole list, and the table in
 //! `docs/recipes.md` is made of it.
 
 mod checks;
@@ -67,7 +67,7 @@ pub enum AllowedOption {
     GlobalMode,
     /// Placement on nodes of its choice.
     Placement,
-    /// More tasks than [`REPLICAS_MAX`].
+    /// More tasks than [`REPLICAS_MAX`], and more services than [`SERVICES_MAX`].
     ManyReplicas,
     /// Times beyond [`TIME_MAX`], and health checks more often than once a second.
     AnyTimes,
@@ -100,6 +100,8 @@ impl AllowedOption {
 
 /// Most tasks of one service.
 pub const REPLICAS_MAX: u64 = 3;
+/// Most services of a stack.
+pub const SERVICES_MAX: usize = 24;
 /// Longest time, in nanoseconds, between a stop signal and the kill, and that an update may watch or wait. What is
 /// longer than [`TIME_CAP`] is cut to it; what is longer than this is refused.
 pub const TIME_MAX: i64 = 600 * super::durations::SECOND;
@@ -167,7 +169,7 @@ const fn rule(
 }
 
 /// All rules.
-pub const RULES: [Rule; 27] = [
+pub const RULES: [Rule; 28] = [
     rule(
         "HostBind",
         "mounts of host paths, `docker.sock` among them",
@@ -268,6 +270,14 @@ pub const RULES: [Rule; 27] = [
     rule(
         "Replicas",
         "more than 3 tasks of a service",
+        "they take the host's room",
+        Verdict::Refused,
+        "options: [ManyReplicas]",
+        false,
+    ),
+    rule(
+        "TooMany",
+        "more than 24 services",
         "they take the host's room",
         Verdict::Refused,
         "options: [ManyReplicas]",
@@ -380,9 +390,12 @@ pub const RULES: [Rule; 27] = [
 ];
 
 /// Judges a stack. An error refuses it; a warning does not.
+///
+/// It is judged as its files say it: before [`harden()`], and before labels of this program are put on it.
 #[must_use]
 pub fn judge(stack: &Stack, permissions: &Permissions) -> Vec<Finding> {
     let mut judge = Judge { stack, permissions, findings: Vec::new() };
+    judge.size();
     judge.volumes();
     judge.networks();
     judge.objects();

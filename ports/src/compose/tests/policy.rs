@@ -237,6 +237,38 @@ fn cases() -> Vec<Case> {
             allowed: Some(|| option(AllowedOption::ManyReplicas)),
         },
         Case {
+            says: "a crowd of services",
+            service: "user: root",
+            rest: "  b: &b {image: nginx}
+  s1: *b
+  s2: *b
+  s3: *b
+  s4: *b
+  s5: *b
+  s6: *b
+  s7: *b
+  s8: *b
+  s9: *b
+  t0: *b
+  t1: *b
+  t2: *b
+  t3: *b
+  t4: *b
+  t5: *b
+  t6: *b
+  t7: *b
+  t8: *b
+  t9: *b
+  u0: *b
+  u1: *b
+  u2: *b
+  u3: *b
+",
+            rule: "TooMany",
+            place: "compose.yml:2 services",
+            allowed: Some(|| option(AllowedOption::ManyReplicas)),
+        },
+        Case {
             says: "a stop that takes a day",
             service: "stop_grace_period: 24h",
             rest: "",

@@ -154,6 +154,7 @@ impl World {
             abra: self.abra.clone(),
             jobs: Arc::new(ports::jobs::fake::FakeJobs::default()),
             engines: self.engines.clone(),
+            figures: Arc::new(ports::host::fake::FakeHost::default()),
             git: self.git.clone(),
             probe: self.probe.clone(),
             runs: RunFiles::new(self.files.clone(), Redactor::default(), self.clock.clone(), limits),
