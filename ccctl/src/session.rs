@@ -216,9 +216,20 @@ impl Session {
 
     /// Says which columns of what was printed a narrow terminal has no room for.
     pub fn note_left_out(&self, headings: &[&str]) {
-        if !headings.is_empty() {
-            self.note(&format!("not shown on this narrow terminal: {}", headings.join(", ")));
+        if headings.is_empty() {
+            return;
         }
+        let width_max = self.environment.stdout_width.unwrap_or(usize::MAX);
+        let mut line = "not shown on this narrow terminal:".to_owned();
+        for (index, heading) in headings.iter().enumerate() {
+            let comma = if index + 1 < headings.len() { "," } else { "" };
+            if line.len() + heading.len() + comma.len() + 1 > width_max {
+                self.note(&line);
+                line = " ".to_owned();
+            }
+            line += &format!(" {heading}{comma}");
+        }
+        self.note(&line);
     }
 
     /// Prints bytes to stdout as they are.
