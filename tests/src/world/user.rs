@@ -19,7 +19,7 @@ const GATE_COUNT: u64 = 4;
 /// How many things the user does for each gadget.
 const DEEDS_PER_GADGET: u64 = 6;
 /// In every so many-th run the user is restless, for so long, with so many gadgets.
-const RESTLESS_EVERY: u64 = 16;
+const RESTLESS_EVERY: u64 = 8;
 const RESTLESS_ROUNDS: u64 = 700;
 const RESTLESS_GADGETS: u64 = 8;
 const NAMESPACE: &str = "default";
