@@ -175,6 +175,7 @@ fn inputs(job: &Job, side: Side, identity: &Identity) -> Inputs {
         given_secrets: Default::default(),
         generated_secrets: Default::default(),
         tier: job.order.tier,
+        allow: recipe.trust.allow.clone(),
         goes_with_app: true,
         health: spec.health,
         recipe_health: Some(recipe.health.clone()),
