@@ -99,9 +99,11 @@ fn cancelled_at_any_step_a_run_is_clean_within_a_minute() {
     let folder = tempfile::tempdir().expect("a folder");
     let installation = Installation::start(folder.path(), 8).expect("the installation starts");
     let before = engine::inventory();
-    installation.apply(&[recipe("cancelled", folder.path())]).expect("it is accepted");
     let steps = ["fetch", "base-deploy", "upgrade-seed", "upgrade-deploy", "backup-take", "functional-check"];
-    let runs: Vec<Value> = steps.iter().map(|step| run(step, "cancelled")).collect();
+    // Runs of one commit share a domain and take turns: each has a recipe of its own.
+    let recipes: Vec<Value> = steps.iter().map(|step| recipe(step, folder.path())).collect();
+    installation.apply(&recipes).expect("they are accepted");
+    let runs: Vec<Value> = steps.iter().map(|step| run(step, step)).collect();
     installation.apply(&runs).expect("they are accepted");
 
     let mut waiting: BTreeSet<&str> = steps.into_iter().collect();
