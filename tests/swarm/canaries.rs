@@ -141,7 +141,7 @@ fn upgrades() -> Vec<Canary> {
         Canary {
             name: "loses-data",
             head: |tree| replace(tree, "compose.yml", "entries:/data", "entries:/elsewhere"),
-            rungs: &[("install", "Pass", ""), ("upgrade", "Fail", "DataLost")],
+            rungs: &[("install", "Pass", ""), ("upgrade", "Fail", "ChecksFailed")],
             ..SOUND
         },
         Canary {
@@ -169,7 +169,7 @@ fn upgrades() -> Vec<Canary> {
         Canary {
             name: "upgrades-nothing",
             run: || json!({"baseVersion": HEAD, "source": {"version": HEAD}}),
-            rungs: &[("upgrade", "Fail", "SameVersion")],
+            rungs: &[("upgrade", "Fail", "NothingUpgraded")],
             level: 1,
             ..SOUND
         },
@@ -199,7 +199,7 @@ fn higher_rungs() -> Vec<Canary> {
             name: "restores-nothing",
             head: |tree| replace(tree, "compose.yml", "backupbot.restore.post-hook=/backup.sh restore", "no=hook"),
             level: 2,
-            rungs: &[("install", "Pass", ""), ("upgrade", "Pass", ""), ("backup-restore", "Fail", "DataLost")],
+            rungs: &[("install", "Pass", ""), ("upgrade", "Pass", ""), ("backup-restore", "Fail", "ChecksFailed")],
             ..SOUND
         },
         Canary {
