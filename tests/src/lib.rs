@@ -7,5 +7,6 @@ pub mod history;
 pub mod power;
 pub mod seed;
 pub mod server;
+pub mod small_disk;
 pub mod widgets;
 pub mod world;

@@ -19,6 +19,14 @@ use apiserver::metrics::Metrics;
 use apiserver::pods::LogSource;
 use apiserver::serve::{Lifecycle, Listeners, Server};
 use apiserver::tls::Pki;
+use controller::kinds::namespace::Namespaces;
+use controller::runtime::controller::ControllerOptions;
+use controller::runtime::guards::Guards;
+use controller::runtime::manager::Manager;
+use controller::runtime::objects::Objects;
+use controller::runtime::objects::store_objects::StoreObjects;
+use ports::clock::SystemClock;
+use prometheus_client::registry::Registry;
 use serde_json::Value;
 use store::collector::{Collector, CollectorOptions};
 use store::state::HistoryLimits;
@@ -87,6 +95,13 @@ impl TestServer {
         };
         let stop = CancellationToken::new();
         tokio::spawn(Collector::new(store.clone(), CollectorOptions::default()).run(stop.clone()));
+        let objects: Arc<dyn Objects> = Arc::new(StoreObjects::new(store.clone()));
+        let mut manager =
+            Manager::new(objects.clone(), Arc::new(SystemClock), &mut Registry::default(), None, Guards::all());
+        // Namespaces that are deleted are emptied by their reconciler; nothing else of ours runs here.
+        manager.register(Namespaces::new(objects), ControllerOptions::default());
+        let stopped = stop.clone();
+        tokio::spawn(async move { manager.run(stopped).await });
         tokio::spawn(follow::follow(authorizer, store.clone(), stop.clone()));
         let lifecycle = Lifecycle::default();
         lifecycle.health.set_started();
