@@ -100,7 +100,8 @@ impl Inner {
         let number = self.calls.entry(call).or_default();
         *number += 1;
         let place = (call, *number);
-        if let Some(error) = &self.failed {
+        // Reading goes on after a failure.
+        if let (Some(error), true) = (&self.failed, call != Call::Scan) {
             return Err(error.clone());
         }
         let Some(fault) = self.faults.remove(&place) else {

@@ -258,7 +258,7 @@ async fn sweep(guards: Guards) -> (Vec<String>, u64) {
 async fn any_call_may_fail() {
     let (wrong, calls) = sweep(Guards::all()).await;
     assert_eq!(wrong, Vec::<String>::new());
-    assert!(calls > 30, "the story is short: {calls}");
+    assert!(calls >= 30, "the story is short: {calls}");
 }
 
 #[tokio::test]
