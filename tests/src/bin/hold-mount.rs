@@ -21,5 +21,7 @@ fn main() -> anyhow::Result<()> {
     let _ = std::io::stdin().read_to_end(&mut Vec::new());
     let unmounted = Command::new("umount").arg("--lazy").arg(&mount_point).status();
     anyhow::ensure!(unmounted.is_ok_and(|status| status.success()), "the tmpfs stays mounted");
+    // A test that was killed does not remove what it made.
+    let _ = std::fs::remove_dir(mount_point);
     Ok(())
 }
