@@ -12,6 +12,7 @@ mod kill;
 mod kubectl;
 mod power_cut;
 mod routes;
+mod run_files;
 #[cfg(test)]
 mod simulation;
 #[cfg(test)]

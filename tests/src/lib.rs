@@ -3,8 +3,12 @@
 pub mod crash;
 pub mod daemon;
 pub mod engine;
+pub mod fleet;
 pub mod history;
+pub mod installation;
+pub mod orders;
 pub mod power;
+pub mod recipes;
 pub mod seed;
 pub mod server;
 pub mod small_disk;

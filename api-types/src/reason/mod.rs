@@ -74,6 +74,13 @@ pub const BAD_COMMAND: &str = "BadCommand";
 /// The event has been acted on before.
 pub const ALREADY_RUN: &str = "AlreadyRun";
 
+// Recipe.
+
+/// The repository has no branch of this name.
+pub const BRANCH_NOT_FOUND: &str = "BranchNotFound";
+/// What was fetched lacks the files of a recipe.
+pub const NO_RECIPE: &str = "NoRecipe";
+
 // TestRun: before it runs.
 
 /// The run may be tried.
@@ -310,6 +317,8 @@ pub const NETWORK_DIFFERS: &str = "NetworkDiffers";
 pub const ADDRESSES_EXHAUSTED: &str = "AddressesExhausted";
 /// Enough is free.
 pub const ABOVE_FLOOR: &str = "AboveFloor";
+/// It is another machine, and its figures cannot be seen from here.
+pub const NOT_MEASURED: &str = "NotMeasured";
 
 // Approval.
 
@@ -352,6 +361,8 @@ pub const ALL: &[&str] = &[
     NOT_ENROLLED,
     BAD_COMMAND,
     ALREADY_RUN,
+    BRANCH_NOT_FOUND,
+    NO_RECIPE,
     ACCEPTED,
     AWAITING_APPROVAL,
     APPROVED,
@@ -463,6 +474,7 @@ pub const ALL: &[&str] = &[
     NETWORK_DIFFERS,
     ADDRESSES_EXHAUSTED,
     ABOVE_FLOOR,
+    NOT_MEASURED,
     CURRENT,
     HEAD_MOVED,
     USED,

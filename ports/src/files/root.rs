@@ -92,6 +92,29 @@ impl FileRoot {
         self.remove_path(&Path::new(area.name()).join(name.as_str()))
     }
 
+    /// Returns the content of a file in a folder of an area; `None` when it is not there.
+    ///
+    /// # Errors
+    /// `Retryable` when it cannot be read; `Terminal` with `FileTooLarge` beyond `bytes_max`.
+    pub fn read_file(
+        &self,
+        area: Area,
+        folder: &FileName,
+        name: &FileName,
+        bytes_max: u64,
+    ) -> Result<Option<Vec<u8>>, Error> {
+        self.read(&Path::new(area.name()).join(folder.as_str()).join(name.as_str()), bytes_max)
+    }
+
+    /// Replaces a file in a folder of an area as a whole, readable for its owner alone. The folder is made when it is not
+    /// there.
+    ///
+    /// # Errors
+    /// `Retryable` when it cannot be written: what was there before is there still.
+    pub fn write_file(&self, area: Area, folder: &FileName, name: &FileName, content: &[u8]) -> Result<(), Error> {
+        self.write(&Path::new(area.name()).join(folder.as_str()).join(name.as_str()), content)
+    }
+
     /// Returns the names in a folder, in their order; none when it is not there.
     pub(super) fn names(&self, folder: &Path) -> Result<Vec<String>, Error> {
         let read = || -> io::Result<Vec<String>> {

@@ -7,11 +7,26 @@ use std::os::unix::net::UnixStream;
 ///
 /// # Panics
 /// When there is none: a test that needs an engine is never skipped.
-#[expect(clippy::disallowed_methods, reason = "what .ci/with-engine made is told through the environment")]
 pub(crate) fn engine_address() -> String {
-    std::env::var("CC_TEST_ENGINE").expect(
-        "CC_TEST_ENGINE is not set: run this through `.ci/with-engine cargo nextest run -p ports --test engine`",
-    )
+    given("CC_TEST_ENGINE")
+}
+
+/// Returns the name of an image that the engine and its registry have.
+pub(crate) fn image() -> String {
+    given("CC_TEST_IMAGE")
+}
+
+/// Returns `host:port` of the registry.
+pub(crate) fn registry() -> String {
+    given("CC_TEST_REGISTRY")
+}
+
+#[expect(clippy::disallowed_methods, reason = "what .ci/with-engine made is told through the environment")]
+fn given(variable: &str) -> String {
+    let value = std::env::var(variable).unwrap_or_default();
+    let command = ".ci/with-engine cargo nextest run -p ports --test engine";
+    assert!(!value.is_empty(), "{variable} is not set: run this through `{command}`");
+    value
 }
 
 #[test]

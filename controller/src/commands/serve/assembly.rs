@@ -1,8 +1,19 @@
 //! The parts of the daemon, put together in the order in which they need each other.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 
+use crate::commands::Additions;
+use crate::environment::Environment;
+use crate::kinds::app::reaper::{Mode, Reaper};
+use crate::kinds::host::ears;
+use crate::logs::RunLogs;
+use crate::logs::apps::AppLogs;
+use crate::outside::Outside;
+use crate::runtime::guards::Guards;
+use crate::runtime::job_keeper::JobKeeper;
+use crate::runtime::manager::Manager;
+use crate::runtime::objects::Objects;
+use crate::runtime::objects::store_objects::StoreObjects;
 use anyhow::Context as _;
 use apiserver::access::Access;
 use apiserver::api::Api;
@@ -22,23 +33,27 @@ use apiserver::metrics::Metrics;
 use apiserver::metrics::figures::Figure;
 use apiserver::serve::Lifecycle;
 use apiserver::tls::Pki;
-use controller::logs::RunLogs;
-use controller::runtime::guards::Guards;
-use controller::runtime::manager::Manager;
-use controller::runtime::objects::Objects;
-use controller::runtime::objects::store_objects::StoreObjects;
-use ports::files::runs::RunLimits;
-use ports::files::{Faults, FileRoot, RunFiles};
-use ports::redact::Redactor;
 use store::collector::{Collector, CollectorOptions};
 use store::store::{OpenOptions, Store};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::outside;
+
 /// Audit lines that may wait for the disk: at 1 KiB each, 16 MiB.
 const AUDIT_QUEUE_MAX: usize = 16 * 1024;
 /// Readiness is lost when the disk has less room.
 const DISK_BYTES_MIN: u64 = 64 << 20;
+
+/// What runs beside the requests, and until when.
+pub(super) struct Beside {
+    /// Fires when the daemon is asked to stop.
+    pub(super) stop: CancellationToken,
+    /// Fires when requests have ended.
+    pub(super) background: CancellationToken,
+    /// What is waited for at the end.
+    pub(super) tasks: TaskTracker,
+}
 
 /// The daemon without its sockets.
 pub(super) struct Assembly {
@@ -53,14 +68,17 @@ impl Assembly {
     pub(super) async fn build(
         paths: &DataPaths,
         config: &Config,
-        clock: &Clock,
-        background: &CancellationToken,
-        tasks: &TaskTracker,
+        environment: &Environment,
+        beside: &Beside,
+        additions: &Additions,
     ) -> anyhow::Result<Self> {
+        let (clock, Beside { stop, background, tasks }) = (&environment.clock, beside);
         let options = OpenOptions::new(paths.store(), apiserver::built_in::registry());
         // Reading 100 000 objects takes a while: not on a thread that serves.
         let store = tokio::task::spawn_blocking(move || Store::open(options)).await.context("open the store")??;
-        bootstrap::prepare(&store, &apiserver::built_in::own_definitions()).await?;
+        let mut definitions = apiserver::built_in::own_definitions();
+        definitions.extend(additions.definitions.iter().cloned());
+        bootstrap::prepare(&store, &definitions).await?;
 
         let metrics = Metrics::new();
         let authorizer = Arc::new(Authorizer::new(&config.anonymous.open_paths));
@@ -76,14 +94,21 @@ impl Assembly {
         tasks.spawn(follow::follow(authorizer, store.clone(), background.clone()));
         let collector = Collector::new(store.clone(), CollectorOptions::default());
         tasks.spawn(collector.run(background.clone()));
-        let redactor = Redactor::default();
-        let files =
-            FileRoot::open(&files_folder(paths, config), Faults::default()).context("open the files of runs")?;
-        let runs = RunFiles::new(files, redactor, Arc::new(ports::clock::SystemClock), run_limits(config));
-        let logs = Arc::new(RunLogs::new(runs));
-        let manager = manager(&store, &access.metrics);
+        let outside = outside::open(paths, config, environment).await?;
+        let manager = manager(&store, &access.metrics, &outside, additions);
+        let apps = AppLogs::new(manager.shared().objects.clone(), outside.engines.clone(), outside.redactor.clone());
+        let logs = Arc::new(RunLogs::new(outside.runs.clone()).with_apps(apps));
+        tasks.spawn(JobKeeper::new(outside.jobs.clone(), &manager).run(background.clone()));
+        let (engines, cache) = (outside.engines.clone(), manager.shared().cache.clone());
+        tasks.spawn(ears::listen(engines, cache, manager.bell(), background.clone()));
+        let mode = if config.reaper.dry_run { Mode::DryRun } else { Mode::Act };
+        let shared = manager.shared();
+        let reaper = Reaper::new(shared.objects.clone(), shared.recorder.clone(), outside, mode);
+        let reaping = background.clone();
+        tasks.spawn(async move { reaping.run_until_cancelled(reaper.run()).await });
         let reconciling = Arc::clone(&manager);
-        let stop = background.clone();
+        // Passes finish while requests are finished: both have the same ten seconds.
+        let stop = stop.clone();
         tasks.spawn(async move { reconciling.run(stop).await });
         let synced = Arc::clone(&manager);
         lifecycle.health.add("reconcilers-synced", Severity::Ready, move || {
@@ -163,7 +188,7 @@ impl Assembly {
 }
 
 /// The reconcilers. The lock on the data directory already makes this the only process, so there is no election.
-fn manager(store: &Store, metrics: &Metrics) -> Arc<Manager> {
+fn manager(store: &Store, metrics: &Metrics, outside: &Outside, additions: &Additions) -> Arc<Manager> {
     let objects: Arc<dyn Objects> = Arc::new(StoreObjects::new(store.clone()));
     let mut manager = None;
     metrics.register(|registry| {
@@ -171,20 +196,13 @@ fn manager(store: &Store, metrics: &Metrics) -> Arc<Manager> {
         manager = Some(Manager::new(objects.clone(), clock, registry, None, Guards::all()));
     });
     let mut manager = manager.expect("made just above");
-    controller::kinds::register(&mut manager, &objects);
-    Arc::new(manager)
-}
-
-fn files_folder(paths: &DataPaths, config: &Config) -> PathBuf {
-    config.runs.folder.clone().unwrap_or_else(|| paths.root().join("files"))
-}
-
-fn run_limits(config: &Config) -> RunLimits {
-    RunLimits {
-        stage_log_bytes: config.runs.stage_log_bytes_max,
-        artifact_bytes: config.runs.artifact_bytes_max,
-        artifacts: config.runs.artifacts_max,
+    crate::kinds::register(&mut manager, &objects, outside);
+    if let Some(register) = additions.register {
+        register(&mut manager, outside);
     }
+    // It rings for those that are registered by now.
+    outside.operations.set_bell(manager.bell());
+    Arc::new(manager)
 }
 
 fn audit(paths: &DataPaths, config: &Config, clock: &Clock) -> anyhow::Result<Audit> {
