@@ -62,6 +62,11 @@ fn update_config(tree: &mut Tree, to: &str) {
 const CRASH: &str = r#"["sh", "-c", "echo 'no database configured' >&2; exit 3"]"#;
 
 fn canaries() -> Vec<Canary> {
+    [installs(), upgrades(), higher_rungs()].into_iter().flatten().collect()
+}
+
+/// Those that show at once whether they can be installed.
+fn installs() -> Vec<Canary> {
     vec![
         Canary {
             name: "good",
@@ -127,6 +132,12 @@ fn canaries() -> Vec<Canary> {
             rungs: &[("install", "Fail", "Unhealthy")],
             ..SOUND
         },
+    ]
+}
+
+/// Those that are installed, and then fail to become the newest version.
+fn upgrades() -> Vec<Canary> {
+    vec![
         Canary {
             name: "loses-data",
             head: |tree| replace(tree, "compose.yml", "entries:/data", "entries:/elsewhere"),
@@ -169,6 +180,12 @@ fn canaries() -> Vec<Canary> {
             rungs: &[("install", "Pass", ""), ("upgrade", "Unverified", "BaseUnavailable")],
             ..SOUND
         },
+    ]
+}
+
+/// Those that fail only when they are backed up, used or read.
+fn higher_rungs() -> Vec<Canary> {
+    vec![
         Canary {
             name: "backs-up-nothing",
             head: |tree| {
