@@ -82,6 +82,8 @@ impl MemoryLogs {
 
 impl LogSource for MemoryLogs {
     fn open(&self, request: LogRequest) -> BoxFuture<'_, Result<LogStream, Status>> {
+        // Before the first look: what is written in between rings.
+        let (bell, runs) = (self.bell.subscribe(), self.clone());
         let all = self.count(&request.name);
         let tail = request.tail_lines.and_then(|lines| usize::try_from(lines).ok());
         let mut from = tail.map_or(0, |lines| all.saturating_sub(lines));
@@ -90,7 +92,6 @@ impl LogSource for MemoryLogs {
             from = 0;
         }
         let first = self.read(&request, from);
-        let (bell, runs) = (self.bell.subscribe(), self.clone());
         let state = (Some(first), bell, runs, request);
         let stream = futures::stream::unfold(state, |(first, mut bell, runs, request)| async move {
             let (text, mut at, mut more) = first?;
