@@ -260,6 +260,8 @@ struct Question {
     gathers: Vec<&'static str>,
     /// Whoever has signed in may ask, and sees what they may see.
     is_for_members: bool,
+    /// Roles alone decide: that a namespace is public opens nothing.
+    is_closed: bool,
 }
 
 impl Question {
@@ -273,11 +275,11 @@ impl Question {
         use crate::index::{APPROVALS, APPS, CERTIFICATES, EVENTS, HOSTS, RECIPES, REPOSITORIES, RUNS};
         let gather = |keys: &[&'static str], is_for_members| {
             let info = ask("list", state.registry.get(keys[0])?, "", "", "");
-            Some(Self { info, gathers: keys.to_vec(), is_for_members })
+            Some(Self { info, gathers: keys.to_vec(), is_for_members, is_closed: false })
         };
         let one = |key: &str, place: &Place, subresource: &str| {
             let info = ask("get", state.registry.get(key)?, &place.namespace, &place.name, subresource);
-            Some(Self { info, gathers: Vec::new(), is_for_members: false })
+            Some(Self { info, gathers: Vec::new(), is_for_members: false, is_closed: false })
         };
         match route {
             Route::Home => gather(&[RUNS, RECIPES], true),
@@ -293,7 +295,7 @@ impl Question {
             Route::Kinds => gather(&[RUNS], true).map(|question| Self { gathers: Vec::new(), ..question }),
             Route::Kind(key) => {
                 let info = ask("list", state.registry.get(key)?, "", "", "");
-                Some(Self { info, gathers: Vec::new(), is_for_members: true })
+                Some(Self { info, gathers: Vec::new(), is_for_members: true, is_closed: true })
             }
             Route::Recipe(place) | Route::Badge(place, _) => one(RECIPES, place, ""),
             Route::Run(place) | Route::Card(place) => one(RUNS, place, ""),
@@ -301,7 +303,8 @@ impl Question {
             Route::Artifact(place, _) => one(RUNS, place, "artifacts"),
             Route::Object(key, place) | Route::Do(_, key, place) => {
                 let is_right = state.registry.get(key)?.is_namespaced() != place.namespace.is_empty();
-                if is_right { one(key, place, "") } else { None }
+                // Everything that an object says, and what can be done with it, is not for strangers.
+                one(key, place, "").filter(|_| is_right).map(|question| Self { is_closed: true, ..question })
             }
             Route::Live => {
                 let (route, query) = live::page_of(query)?;
@@ -317,7 +320,11 @@ impl Question {
         // Watching a page is reading it again and again.
         let verb = if self.info.name.is_empty() { "list" } else { "get" };
         let info = RequestInfo { verb: verb.to_owned(), ..self.info.clone() };
-        let decision = decide(&api.access, user, state, &info);
+        let decision = if self.is_closed {
+            api.access.authorizer.authorize(user, &info)
+        } else {
+            decide(&api.access, user, state, &info)
+        };
         if decision.allowed {
             return decision;
         }

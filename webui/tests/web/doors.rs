@@ -90,8 +90,10 @@ async fn a_public_namespace_shows_recipes_and_runs_and_no_more() {
         "/events",
         "/approvals",
         "/kinds",
-        "/kinds/testruns.ci.coopcloud.tech/default/nextcloud-002-not",
-        "/do/rerun/testruns.ci.coopcloud.tech/default/nextcloud-001-not",
+        "/kinds/testruns.ci.coopcloud.tech/default/nextcloud-002",
+        "/kinds/recipes.ci.coopcloud.tech/default/nextcloud",
+        "/live?page=/kinds/testruns.ci.coopcloud.tech/default/nextcloud-002",
+        "/do/rerun/testruns.ci.coopcloud.tech/default/nextcloud-001",
     ] {
         assert_ne!(stranger.get(path).await.code, 200, "{path} is open");
     }
