@@ -92,9 +92,14 @@ pub(crate) struct Asked {
 }
 
 impl Asked {
-    /// Returns what sets this browser apart: its session, or nothing.
-    pub(crate) fn browser(&self) -> &str {
-        self.session.as_ref().map_or(NOBODY, |session| session.id.as_str())
+    /// Returns what sets this browser apart: its session, or whom its certificate is of, so that the tokens of one
+    /// reader's forms are of no use to another.
+    pub(crate) fn browser(&self) -> String {
+        match (&self.session, &self.peer.certificate) {
+            (Some(session), _) => format!("session {}", session.id),
+            (None, Some(certificate)) => format!("certificate {}", certificate.user.name),
+            (None, None) => NOBODY.to_owned(),
+        }
     }
 
     fn has_stale_cookie(&self) -> bool {
@@ -190,7 +195,7 @@ async fn admitted_answer(
     info: RequestInfo,
     admitted: Admitted,
 ) -> Answer {
-    let form_token = asked.web.key.form_token(asked.browser());
+    let form_token = asked.web.key.form_token(&asked.browser());
     let visitor = Visitor { user: admitted.user.clone(), session: asked.session.clone(), form_token };
     let query = asked.parts.uri.query().unwrap_or_default().to_owned();
     let visit = Visit::new(&asked.web.api, state, index, visitor, asked.parts.uri.path(), &query);

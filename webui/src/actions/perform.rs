@@ -52,7 +52,7 @@ pub(crate) async fn perform(asked: Asked, body: Body) -> Answer {
     };
     // A browser never adds this header by itself: whoever does is a program with a token of its own.
     let is_program = asked.session.is_none() && asked.parts.headers.contains_key(AUTHORIZATION);
-    if !is_program && !asked.web.key.is_form_token(asked.browser(), field(&fields, "token")) {
+    if !is_program && !asked.web.key.is_form_token(&asked.browser(), field(&fields, "token")) {
         return failed(&asked, &forged());
     }
     let user = match asked.web.api.access.authenticator.authenticate(&asked.parts, &asked.peer) {
@@ -60,7 +60,7 @@ pub(crate) async fn perform(asked: Asked, body: Body) -> Answer {
         Err(status) => return failed(&asked, &status),
     };
     let (state, index) = asked.web.look();
-    let form_token = asked.web.key.form_token(asked.browser());
+    let form_token = asked.web.key.form_token(&asked.browser());
     let visitor = Visitor { user, session: asked.session.clone(), form_token };
     let visit = Visit::new(&asked.web.api, state, index, visitor, asked.parts.uri.path(), "");
     let result = match orders(&visit, deed, &key, &place, &fields) {

@@ -97,7 +97,7 @@ pub(crate) async fn sign_out(asked: &Asked, body: Body) -> Answer {
         Ok(fields) => fields,
         Err(status) => return failed(asked, &status),
     };
-    if !asked.web.key.is_form_token(asked.browser(), field(&fields, "token")) {
+    if !asked.web.key.is_form_token(&asked.browser(), field(&fields, "token")) {
         return failed(asked, &forged());
     }
     let mut answer = redirect("/login");

@@ -100,7 +100,10 @@ fn commit(visit: &Visit, place: &Place) -> Markup {
     html! {
         @if let Some(run) = visit.index.run(&place.key()) {
             p { "Commit " code { (run.commit.as_deref().unwrap_or("–")) } " of " (object_link(RECIPES, &run.namespace, &run.recipe)) "." }
-            @let given = visit.index.approvals.values().filter(|approval| Some(&approval.spec.head_sha) == run.commit.as_ref());
+            @let sees = visit.sees(APPROVALS, &place.namespace);
+            @let given = visit.index.approvals.values().filter(|approval| {
+                sees && approval.metadata.namespace == place.namespace && Some(&approval.spec.head_sha) == run.commit.as_ref()
+            });
             @for approval in given {
                 p.muted { "Approved already: " (object_link(APPROVALS, &approval.metadata.namespace, &approval.metadata.name)) " by " bdi { (approval.spec.approved_by) } }
             }
