@@ -33,12 +33,20 @@ impl Daemon {
     /// # Errors
     /// As [`Daemon::start`].
     pub fn start_with(dir: &Path, arguments: &[&str]) -> anyhow::Result<Self> {
+        Self::start_program(&program("ccd"), dir, arguments)
+    }
+
+    /// Starts another build of `ccd serve`.
+    ///
+    /// # Errors
+    /// As [`Daemon::start`].
+    pub fn start_program(program: &Path, dir: &Path, arguments: &[&str]) -> anyhow::Result<Self> {
         let addresses = dir.join("addresses.json");
         if addresses.exists() {
             std::fs::remove_file(&addresses)?;
         }
         let log = std::fs::OpenOptions::new().create(true).append(true).open(dir.with_extension("log"))?;
-        let child = Command::new(program("ccd"))
+        let child = Command::new(program)
             .args(["serve", "--http", "127.0.0.1:0", "--https", "127.0.0.1:0", "--data-dir"])
             .arg(dir)
             .args(arguments)

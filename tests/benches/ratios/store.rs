@@ -1,4 +1,4 @@
-//! Our side: the store through its library, as the HTTP layer uses it, with admission and all.
+//! Our store's side: through its library, as the HTTP layer uses it, with admission and all.
 
 use std::path::Path;
 use std::process::Command;
@@ -93,16 +93,8 @@ impl Client for OwnClient {
                     }
                 }
             });
-            Ok(Box::new(Abort(task)) as Box<dyn Send>)
+            Ok(Box::new(load::Abort(task)) as Box<dyn Send>)
         })
-    }
-}
-
-struct Abort(tokio::task::JoinHandle<()>);
-
-impl Drop for Abort {
-    fn drop(&mut self) {
-        self.0.abort();
     }
 }
 
