@@ -132,7 +132,21 @@ fn hostile_bodies_are_refused() {
         let _ = writeln!(text, "a{level}: &a{level} [{below}]");
         text
     });
+    let maps = |count: usize| format!("[{}]", vec![r#"{"":0}"#; count].join(",")).into_bytes();
+    let owners = |count: usize| {
+        let owner = "  - {apiVersion: v1, kind: ConfigMap, name: a, uid: b}\n".repeat(count);
+        format!("apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: a\n  ownerReferences:\n{owner}").into_bytes()
+    };
     let cases: Vec<(&str, &str, Vec<u8>, u16)> = vec![
+        ("400 000 maps of one member", JSON, maps(400_000), 413),
+        ("400 000 maps of one member called YAML", YAML, maps(400_000), 400),
+        ("50 000 owners in YAML", YAML, owners(50_000), 400),
+        (
+            "a map of 280 000 members",
+            YAML,
+            (0..280_000).map(|index| format!("k{index}: 1\n")).collect::<String>().into_bytes(),
+            400,
+        ),
         ("10 MiB", JSON, vec![b' '; 10 << 20], 413),
         ("JSON lists 10 000 deep", JSON, deep("[", 10_000), 400),
         ("JSON maps 10 000 deep", JSON, deep("{\"a\":", 10_000), 400),
