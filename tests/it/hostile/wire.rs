@@ -44,6 +44,11 @@ fn hostile_heads_and_lengths_are_refused() {
         let answer = exchange(victim.daemon.http(), &request);
         let shown: String = answer.text.chars().take(300).collect();
         assert!(matches!(answer.code(), 0 | 400..=499), "{name}: {shown}");
+        if answer.code() != 0 {
+            let status = answer.document();
+            assert_eq!(status["kind"], "Status", "{name} is answered without a Status: {shown}");
+            assert_eq!(status["code"], answer.code(), "{name}: {shown}");
+        }
         assert!(answer.took < ANSWER_WITHIN, "{name} took {:?}", answer.took);
         victim.assert_well(name);
     }
