@@ -79,7 +79,10 @@ impl TestServer {
         let limits = LimitsConfig { anonymous_rate_per_second: 0, ..LimitsConfig::default() };
         let authorizer = Arc::new(Authorizer::new(&[]));
         let access = Access {
-            authenticator: Arc::new(Authenticator::new(TokenTable::open(tokens.clone()), clock.clone())),
+            authenticator: Arc::new(
+                Authenticator::new(TokenTable::open(tokens.clone()), clock.clone())
+                    .with_service_accounts(TokenTable::open(dir.path().join("account-tokens.json")), store.clone()),
+            ),
             authorizer: authorizer.clone(),
             limits: Limits::new(limits.clone()),
             audit: Audit::off(),

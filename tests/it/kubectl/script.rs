@@ -50,6 +50,9 @@ pub(super) const FILES: &[(&str, &str)] = &[
         "apiVersion: test.example.com/v1\nkind: Gadget\nmetadata: {name: applied}\nspec: {size: 8}\n",
     ),
     ("run.yaml", RUN),
+    ("names.jsonpath", "{.items[*].metadata.name}"),
+    ("names.tmpl", "{{range .items}}({{.metadata.name}}){{end}}"),
+    ("columns.txt", "NAME TIER\n.metadata.name .metadata.labels.tier\n"),
 ];
 
 const DEFINITION: &str = r#"
@@ -144,6 +147,8 @@ pub(super) const COMMANDS: &[Command] = &[
     without("describe secret key", &["password:", "7 bytes"], &["hunter2"]),
     ok("get secret key", &["Opaque", "1"]),
     ok("create serviceaccount robot", &["serviceaccount/robot created"]),
+    ok("create token robot", &["ccd_"]),
+    fails("--context bob create token robot", &["forbidden"]),
     ok("create role reader --verb=get,list --resource=secrets", &["role.rbac.authorization.k8s.io/reader created"]),
     ok(
         "create rolebinding readers --role=reader --user=bob",
@@ -209,6 +214,14 @@ pub(super) const COMMANDS: &[Command] = &[
         "--cache-dir fresh get gadget zz",
         &["Error from server (NotFound): gadgets.test.example.com \"zz\" not found"],
     ),
+    ok("--cache-dir fresh get gadgets -o jsonpath-as-json='{.items[*].metadata.name}'", &["[", "\"one\","]),
+    ok("--cache-dir fresh get gadgets -o jsonpath-file=names.jsonpath", &["one two"]),
+    ok("--cache-dir fresh get gadgets -o custom-columns-file=columns.txt", &["TIER", "front"]),
+    ok("--cache-dir fresh get gadgets -o template='{{range .items}}<{{.metadata.name}}>{{end}}'", &["<one>", "<two>"]),
+    ok("--cache-dir fresh get gadgets -o go-template-file=names.tmpl", &["(one)", "(two)"]),
+    ok("--cache-dir fresh get -f one.yaml -o name", &["gadget.test.example.com/one"]),
+    ok("--cache-dir fresh get gadgets -w --request-timeout=1s", &["NAME", "one", "two"]),
+    ok("--cache-dir fresh get gadgets --output-watch-events -w --request-timeout=1s", &["EVENT", "ADDED", "one"]),
     ok("--cache-dir fresh get gadgets --watch-only -o name --request-timeout=1s", &[]),
     ok("--cache-dir fresh describe gadget one", &["Name:", "one", "Kind:", "Gadget", "Events:"]),
     // change
@@ -278,6 +291,8 @@ pub(super) const COMMANDS: &[Command] = &[
     ),
     ok("get events", &["LAST SEEN", "Tested", "testrun/run1", "all good"]),
     ok("events", &["Tested", "all good"]),
+    ok("events --for testrun/run1", &["TestRun/run1"]),
+    ok("explain events --api-version=events.k8s.io/v1", &["regarding", "note"]),
     ok("get events.events.k8s.io e1 -o jsonpath={.note}", &["all good"]),
     reading(
         "create -f -",

@@ -62,7 +62,10 @@ impl Assembly {
         let authorizer = Arc::new(Authorizer::new(&config.anonymous.open_paths));
         follow::load(&authorizer, &store.state());
         let access = Access {
-            authenticator: Arc::new(Authenticator::new(TokenTable::open(paths.tokens()), clock.clone())),
+            authenticator: Arc::new(
+                Authenticator::new(TokenTable::open(paths.tokens()), clock.clone())
+                    .with_service_accounts(TokenTable::open(paths.account_tokens()), store.clone()),
+            ),
             authorizer: Arc::clone(&authorizer),
             limits: Limits::new(config.limits.clone()),
             audit: audit(paths, config, clock)?,
