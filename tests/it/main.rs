@@ -2,17 +2,23 @@
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "tests and what they call say by panicking what is wrong")]
 
+mod audit;
 mod cli;
 mod clients;
 mod endurance;
+mod fuzz;
 mod golden;
 mod hostile;
 mod kill;
 mod kubectl;
+mod kubectl_old;
 mod routes;
 #[cfg(test)]
 mod simulation;
 #[cfg(test)]
+mod soak;
+#[cfg(test)]
 mod throughput;
 mod tidy;
+mod tokens;
 mod tutorial;

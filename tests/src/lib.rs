@@ -2,6 +2,7 @@
 
 pub mod daemon;
 pub mod history;
+pub mod mutation;
 pub mod seed;
 pub mod server;
 pub mod widgets;
