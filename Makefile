@@ -6,7 +6,10 @@
 test: check
 	cargo build --package controller --package ccctl --bins
 	./tests/clients/setup
-	cargo nextest run --workspace --no-fail-fast --profile $${NEXTEST_PROFILE:-default}
+	cargo nextest run --workspace --no-fail-fast --profile $${NEXTEST_PROFILE:-default} \
+	  --filterset 'not (binary(engine) | binary(swarm))'
+	./.ci/with-engine cargo nextest run --package ports --package tests --no-fail-fast --profile engine \
+	  --filterset 'binary(engine) | binary(swarm)'
 	cargo test --workspace --doc --quiet
 
 # What the compiler and the linters say; warnings are errors.

@@ -23,6 +23,8 @@ pub struct LogRequest {
     pub namespace: String,
     /// Name of the TestRun.
     pub name: String,
+    /// Its UID: another run may have had the same name.
+    pub uid: String,
     /// Only this stage; `None` for the whole run.
     pub stage: Option<String>,
     /// Whether to wait for more until the run has finished.
@@ -50,6 +52,39 @@ pub trait LogSource: Send + Sync {
     /// # Errors
     /// `NotFound` when the run has no such log (any more), `BadRequest` for a stage that the run does not have.
     fn open(&self, request: LogRequest) -> BoxFuture<'_, Result<LogStream, Status>>;
+
+    /// Returns a file that a run left.
+    ///
+    /// # Errors
+    /// `NotFound` when the run has no such file (any more).
+    fn artifact(&self, request: ArtifactRequest) -> BoxFuture<'_, Result<ArtifactFile, Status>> {
+        let message = format!("run {:?} has no artifact {:?}", request.name, request.file);
+        Box::pin(async { Err(Status::failure(Reason::NotFound, message)) })
+    }
+}
+
+/// Which file of which run.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ArtifactRequest {
+    /// Namespace of the TestRun.
+    pub namespace: String,
+    /// Name of the TestRun.
+    pub name: String,
+    /// Its UID: another run may have had the same name.
+    pub uid: String,
+    /// Name of the file.
+    pub file: String,
+}
+
+/// A file that a run left.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ArtifactFile {
+    /// Its media type.
+    pub media_type: String,
+    /// SHA-256 of its content, in hexadecimal digits.
+    pub sha256: String,
+    /// Its content.
+    pub content: Bytes,
 }
 
 /// A source without any log: of a server that runs no tests.
@@ -66,11 +101,14 @@ impl LogSource for NoLogs {
 /// Returns a TestRun as a Pod.
 pub(crate) fn from_run(run: &Value) -> Value {
     let stages: Vec<&Value> = run["status"]["rungs"].as_array().into_iter().flatten().collect();
-    let mut containers = vec![json!({"name": WHOLE_RUN, "image": NO_IMAGE})];
-    containers.extend(stages.iter().map(|stage| json!({"name": container_name(stage), "image": NO_IMAGE})));
+    let others = others(run);
+    let names = std::iter::once(WHOLE_RUN.to_owned()).chain(stages.iter().map(|stage| container_name(stage)));
+    let names = names.chain(others.iter().map(|log| container_name(log)));
+    let containers: Vec<Value> = names.map(|name| json!({"name": name, "image": NO_IMAGE})).collect();
     let phase = run["status"]["phase"].as_str().unwrap_or("Pending");
     let mut statuses = vec![whole_run_status(run, phase)];
     statuses.extend(stages.iter().map(|stage| stage_status(stage)));
+    statuses.extend(others.iter().map(|log| log_status(log)));
     let mut metadata = run["metadata"].clone();
     if !metadata["annotations"].is_object() {
         metadata["annotations"] = json!({});
@@ -91,7 +129,7 @@ pub(crate) fn from_run(run: &Value) -> Value {
 /// # Errors
 /// `BadRequest` that names the stages there are.
 pub(crate) fn check_container(run: &Value, names: &ResourceNames, container: &str) -> Result<(), Status> {
-    let stages = run["status"]["rungs"].as_array().into_iter().flatten().map(container_name);
+    let stages = run["status"]["rungs"].as_array().into_iter().flatten().chain(others(run)).map(container_name);
     let all: Vec<String> = std::iter::once(WHOLE_RUN.to_owned()).chain(stages).collect();
     if all.iter().any(|name| name == container) {
         return Ok(());
@@ -105,6 +143,17 @@ pub(crate) fn check_container(run: &Value, names: &ResourceNames, container: &st
             all.join(", ")
         ),
     ))
+}
+
+/// Returns the logs that belong to no rung: of what comes before and after them.
+fn others(run: &Value) -> Vec<&Value> {
+    let stages = || run["status"]["rungs"].as_array().into_iter().flatten().map(container_name);
+    let logs = run["status"]["logs"].as_array().into_iter().flatten();
+    logs.filter(|log| {
+        let name = container_name(log);
+        !name.is_empty() && name != WHOLE_RUN && stages().all(|stage| stage != name)
+    })
+    .collect()
 }
 
 /// Containers are named by DNS labels; stages by words.
@@ -143,6 +192,13 @@ fn stage_status(stage: &Value) -> Value {
         json!({"waiting": {"reason": result}})
     };
     container_status(&container_name(stage), result == "Pass", state)
+}
+
+fn log_status(log: &Value) -> Value {
+    let is_complete = log["complete"].as_bool().unwrap_or(false);
+    let state =
+        if is_complete { terminated(true, "Completed", &Value::Null, &Value::Null) } else { json!({"running": {}}) };
+    container_status(&container_name(log), is_complete, state)
 }
 
 fn terminated(good: bool, reason: &str, started: &Value, finished: &Value) -> Value {

@@ -5,7 +5,14 @@
 //! `mod.rs` (the trait and its types), the adapter, `fake.rs` and `conformance.rs`, and a line here.
 
 pub mod clock;
+pub mod compose;
 pub mod error;
+pub mod files;
+pub mod git;
 pub mod host;
 pub mod jobs;
+pub mod probe;
+pub mod program;
+pub mod recipe;
+pub mod redact;
 pub mod swarm;

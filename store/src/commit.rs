@@ -11,6 +11,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::engine::{Batch, Engine, EngineError};
 use crate::error::CommitError;
+use crate::guards::{Guard, Guards};
 use crate::object::{Draft, Object};
 use crate::registry::{NAMESPACES, Resource};
 use crate::rows::{self, Meta};
@@ -84,6 +85,9 @@ pub(crate) struct Committer {
     pub commands: mpsc::WeakSender<Command>,
 }
 
+/// A caller and what it will be told.
+type Answer = (oneshot::Sender<Committed>, Committed);
+
 /// A group of writes on its way to the disk.
 struct Group {
     state: State,
@@ -91,7 +95,8 @@ struct Group {
     batch: Batch,
     bytes: usize,
     events: Vec<Arc<Event>>,
-    answers: Vec<(oneshot::Sender<Committed>, Committed)>,
+    answers: Vec<Answer>,
+    guards: Guards,
 }
 
 impl Committer {
@@ -143,6 +148,7 @@ impl Committer {
             bytes: 0,
             events: Vec::new(),
             answers: Vec::new(),
+            guards: self.shared.guards,
         }
     }
 
@@ -152,6 +158,12 @@ impl Committer {
             group.meta.revision = group.state.revision;
             group.meta.compacted = group.state.compacted;
             rows::put_meta(&mut group.batch, group.meta);
+            if !group.guards.has(Guard::PublishAfterSync) {
+                self.publish(group.state.clone(), &group.events);
+            }
+            if !group.guards.has(Guard::AnswerAfterSync) {
+                answer(&mut group.answers);
+            }
             if let Err(error) = self.engine.commit(std::mem::take(&mut group.batch)) {
                 let error = self.refused(&error);
                 for (reply, _) in group.answers {
@@ -166,9 +178,7 @@ impl Committer {
             self.shared.figures.writes_total.fetch_add(group.events.len() as u64, Ordering::Relaxed);
             self.publish(group.state, &group.events);
         }
-        for (reply, answer) in group.answers {
-            let _ = reply.send(answer);
-        }
+        answer(&mut group.answers);
         self.consider_rewriting();
     }
 
@@ -202,7 +212,7 @@ impl Group {
                 Expected::Absent => found.is_none(),
                 Expected::Revision(revision) => found == Some(revision),
             };
-            if !matches {
+            if !matches && self.guards.has(Guard::CheckExpectations) {
                 return Err(CommitError::Stale { index });
             }
             if let Some(namespace) = &write.namespace
@@ -256,5 +266,12 @@ impl Group {
     fn forget(&mut self, object: &Object) {
         rows::delete_record(&mut self.batch, object);
         self.meta.remove(object);
+    }
+}
+
+fn answer(answers: &mut Vec<Answer>) {
+    for (reply, answer) in answers.drain(..) {
+        // A caller that has gone away does not need its answer.
+        let _ = reply.send(answer);
     }
 }

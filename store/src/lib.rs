@@ -8,6 +8,7 @@ mod commit;
 mod engine;
 pub mod error;
 pub mod fields;
+pub mod guards;
 pub mod list;
 pub mod object;
 mod open;

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use crate::engine::{Engine, EngineError};
 use crate::error::OpenError;
+use crate::guards::Guards;
 use crate::object::{Object, RecordError};
 use crate::registry::{DEFINITIONS, Origin, Registry, Resource};
 use crate::rows::{Assembler, Meta, RowError};
@@ -24,8 +25,8 @@ type Keyed = (Arc<str>, Arc<Object>);
 ///
 /// # Errors
 /// `Damaged` with the first thing that does not add up; `Newer` for a store of a newer program.
-pub(crate) fn load(engine: &dyn Engine, built_in: Registry) -> Result<Loaded, OpenError> {
-    let mut assembler = Assembler::default();
+pub(crate) fn load(engine: &dyn Engine, built_in: Registry, guards: Guards) -> Result<Loaded, OpenError> {
+    let mut assembler = Assembler::new(guards);
     let mut objects = Vec::new();
     let mut wrong: Option<RowError> = None;
     let scan = engine.scan(&mut |key, value| match assembler.row(key, value) {
@@ -129,5 +130,5 @@ pub(crate) fn open_error(error: &EngineError) -> OpenError {
 pub(crate) fn verify(dir: &Path, built_in: Registry) -> Result<Loaded, OpenError> {
     let engine =
         crate::engine::open(dir, &crate::engine::EngineOptions::default()).map_err(|error| open_error(&error))?;
-    load(&engine, built_in)
+    load(&engine, built_in, Guards::all())
 }

@@ -6,6 +6,7 @@
 use bytes::Bytes;
 
 use crate::engine::{Batch, ROW_BYTES_MAX};
+use crate::guards::{Guard, Guards};
 use crate::object::{Object, RecordError};
 
 /// Version of the whole layout: keys, parts and the meta row. A newer store is refused.
@@ -117,9 +118,14 @@ pub(crate) struct Assembler {
     current: Option<(u64, Vec<u8>)>,
     parts: u16,
     found: Meta,
+    guards: Guards,
 }
 
 impl Assembler {
+    pub(crate) fn new(guards: Guards) -> Self {
+        Self { guards, ..Self::default() }
+    }
+
     /// Takes the next row; returns a record when the row before it completed one.
     pub(crate) fn row(&mut self, key: &[u8], value: &[u8]) -> Result<Option<Object>, RowError> {
         if key == META_KEY {
@@ -156,7 +162,8 @@ impl Assembler {
                 Err(RowError::MetaMissing)
             };
         };
-        if (self.found.records, self.found.hash) != (meta.records, meta.hash) {
+        let adds_up = (self.found.records, self.found.hash) == (meta.records, meta.hash);
+        if !adds_up && self.guards.has(Guard::RecordsHash) {
             return Err(RowError::Hash {
                 found: self.found.records,
                 found_hash: self.found.hash,
@@ -169,7 +176,7 @@ impl Assembler {
 
     fn take(&mut self) -> Result<Option<Object>, RowError> {
         let Some((revision, bytes)) = self.current.take() else { return Ok(None) };
-        let object = Object::from_record(Bytes::from(bytes), revision)
+        let object = Object::from_record(Bytes::from(bytes), revision, self.guards)
             .map_err(|source| RowError::Record { revision, source })?;
         self.found.add(&object);
         Ok(Some(object))

@@ -8,6 +8,7 @@ use arc_swap::{ArcSwap, ArcSwapOption};
 use tokio::sync::watch;
 
 use crate::error::CommitError;
+use crate::guards::Guards;
 use crate::state::{Event, State};
 
 /// Shared by the committer thread and all handles.
@@ -17,6 +18,7 @@ pub(crate) struct Shared {
     /// Why writes are refused at the moment.
     pub read_only: ArcSwapOption<CommitError>,
     pub figures: Figures,
+    pub guards: Guards,
 }
 
 /// Counters for metrics.

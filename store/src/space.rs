@@ -6,7 +6,7 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 
 use crate::commit::{Command, Committer};
 use crate::engine::{Batch, EngineError, Generation};
@@ -34,11 +34,16 @@ impl Default for SpaceLimits {
     }
 }
 
+/// How a rewriting ended; the error is a sentence.
+pub(crate) type Rewritten = Result<(), String>;
+
 /// Where a rewriting stands.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Debug, Default)]
 pub(crate) struct Progress {
     running: bool,
     groups_since_look: u32,
+    /// Those who want to know how it ends.
+    waiters: Vec<oneshot::Sender<Rewritten>>,
 }
 
 /// What a new generation holds so far.
@@ -64,11 +69,20 @@ impl Committer {
         }
     }
 
+    /// Starts a rewriting, or joins the one that is under way, and tells `waiter` how it ended.
+    pub(crate) fn rewrite(&mut self, waiter: oneshot::Sender<Rewritten>) {
+        self.progress.waiters.push(waiter);
+        if !self.progress.running {
+            let state = self.shared.state.load_full();
+            self.start_rewriting(&state);
+        }
+    }
+
     /// Starts the copying thread.
-    pub(crate) fn start_rewriting(&mut self, state: &Arc<State>) {
+    fn start_rewriting(&mut self, state: &Arc<State>) {
         let generation = match self.engine.new_generation() {
             Ok(generation) => generation,
-            Err(error) => return tracing::warn!(%error, "the files cannot be written anew, will try again"),
+            Err(error) => return self.rewriting_ended(&Err(error)),
         };
         self.progress.running = true;
         let (state, commands) = (state.clone(), self.commands.clone());
@@ -78,23 +92,30 @@ impl Committer {
             report(&commands, copied);
         });
         if let Err(error) = started {
-            self.progress.running = false;
-            tracing::warn!(%error, "the rewriting thread does not start, will try again");
+            self.rewriting_ended(&Err(EngineError::Io(format!("the copying thread does not start: {error}"))));
         }
     }
 
     fn finish_rewriting(&mut self, copied: Result<Copied, EngineError>) {
-        self.progress.running = false;
         let switched = copied.and_then(|mut copied| {
             self.catch_up(&mut copied)?;
             self.engine.switch_to(copied.generation)
         });
-        match switched {
+        self.rewriting_ended(&switched);
+    }
+
+    fn rewriting_ended(&mut self, ended: &Result<(), EngineError>) {
+        self.progress.running = false;
+        match ended {
             Ok(()) => {
                 self.shared.figures.generations_total.fetch_add(1, Ordering::Relaxed);
                 tracing::info!(disk_bytes = self.engine.disk_bytes(), "the files were written anew");
             }
-            Err(error) => tracing::warn!(%error, "the files could not be written anew, the old ones stay in use"),
+            Err(error) => tracing::warn!(%error, "the files could not be written anew, will try again"),
+        }
+        for waiter in self.progress.waiters.drain(..) {
+            // A waiter that has gone away does not need to know.
+            let _ = waiter.send(ended.clone().map_err(|error| error.to_string()));
         }
     }
 

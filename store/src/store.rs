@@ -5,13 +5,14 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
-use api_types::status::Status;
+use api_types::status::{Reason, Status};
 use arc_swap::{ArcSwap, ArcSwapOption};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::commit::{Command, Committer, Transaction, Write};
 use crate::engine::{Engine, EngineOptions};
 use crate::error::{CommitError, OpenError};
+use crate::guards::Guards;
 use crate::object::Object;
 use crate::open::{Loaded, load, open_error};
 use crate::registry::{Registry, Resource};
@@ -55,6 +56,8 @@ pub struct OpenOptions {
     pub space: SpaceLimits,
     /// Clock and identities.
     pub sources: Sources,
+    /// Which safety measures are taken: all of them, but in tests of the tests.
+    pub guards: Guards,
 }
 
 impl OpenOptions {
@@ -67,6 +70,7 @@ impl OpenOptions {
             history: HistoryLimits::default(),
             space: SpaceLimits::default(),
             sources: Sources::system(),
+            guards: Guards::all(),
         }
     }
 }
@@ -116,19 +120,20 @@ impl Store {
     /// [`OpenError`] says whether somebody else has it open, a newer program wrote it, it is damaged (nothing is
     /// changed then), or the file system refused.
     pub fn open(options: OpenOptions) -> Result<Self, OpenError> {
-        let engine =
-            crate::engine::open(&options.dir, &EngineOptions::default()).map_err(|error| open_error(&error))?;
+        let engine_options = EngineOptions { guards: options.guards, ..EngineOptions::default() };
+        let engine = crate::engine::open(&options.dir, &engine_options).map_err(|error| open_error(&error))?;
         Self::with_engine(Box::new(engine), options)
     }
 
     pub(crate) fn with_engine(engine: Box<dyn Engine>, options: OpenOptions) -> Result<Self, OpenError> {
-        let Loaded { state, meta } = load(&*engine, options.built_in)?;
+        let Loaded { state, meta } = load(&*engine, options.built_in, options.guards)?;
         tracing::info!(revision = state.revision, records = meta.records, "store is open");
         let shared = Arc::new(Shared {
             notifiers: Notifiers::new(state.revision),
             state: ArcSwap::from_pointee(state),
             read_only: ArcSwapOption::empty(),
             figures: Figures::default(),
+            guards: options.guards,
         });
         let (commands, receiver) = mpsc::channel(QUEUE_TRANSACTIONS_MAX);
         let committer = Committer {
@@ -227,13 +232,21 @@ impl Store {
         answer.await.unwrap_or(Err(CommitError::Closed))
     }
 
-    /// Starts writing the files anew, as happens by itself when they are much larger than what they hold.
+    /// Writes the files anew, as happens by itself when they are much larger than what they hold. Writes go on
+    /// meanwhile.
     ///
     /// # Errors
-    /// When the store is closed.
+    /// When the store is closed, or the disk refused; the old files stay in use then.
     pub async fn rewrite_files(&self) -> Result<(), Status> {
-        let state = self.state();
-        self.exclusive(move |committer| committer.start_rewriting(&state)).await.map_err(CommitError::into_status)
+        let (waiter, ended) = oneshot::channel();
+        self.exclusive(move |committer| committer.rewrite(waiter)).await.map_err(CommitError::into_status)?;
+        match ended.await {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(why)) => {
+                Err(Status::failure(Reason::InternalError, format!("the files could not be written anew: {why}")))
+            }
+            Err(_) => Err(CommitError::Closed.into_status()),
+        }
     }
 
     /// Runs `work` on the committer thread while no write is in flight.

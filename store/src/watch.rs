@@ -11,6 +11,7 @@ use api_types::status::{Reason, Status};
 use bytes::Bytes;
 use tokio::sync::watch;
 
+use crate::guards::Guard;
 use crate::object::Object;
 use crate::registry::Resource;
 use crate::selector::Selector;
@@ -102,7 +103,8 @@ impl Watch {
         };
         match watch.request.start {
             WatchStart::After(revision) => {
-                watch.revision = revision;
+                let is_exact = watch.shared.guards.has(Guard::ResumeExactly);
+                watch.revision = if is_exact { revision } else { revision + 1 };
                 let oldest = state.resources.get(&watch.request.resource.key).map_or(0, |found| found.compacted);
                 if revision < oldest {
                     return Err(expired(revision, oldest));

@@ -12,6 +12,7 @@ mod hostile;
 mod kill;
 mod kubectl;
 mod kubectl_old;
+mod power_cut;
 mod routes;
 #[cfg(test)]
 mod simulation;

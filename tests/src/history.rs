@@ -2,7 +2,19 @@
 
 use std::fmt::Write as _;
 
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
+
+/// How large widgets are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Sizes {
+    /// One row each.
+    Small,
+    /// Mostly one row, some a few, few of them many.
+    Mixed,
+    /// A few rows, one in ten many.
+    Large,
+}
 
 /// What a writer does in one step of one widget's life: 0 creates, then it updates, and each tenth step deletes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,16 +40,17 @@ pub fn operation(step: u64) -> Operation {
     }
 }
 
-/// Returns the spec that the widget `name` has after `step`: small, several rows, or many rows, and never the same twice.
+/// Returns the spec that the widget `name` has after `step`, never the same twice.
 #[must_use]
-pub fn spec(name: &str, step: u64) -> Value {
+pub fn spec(name: &str, step: u64, sizes: Sizes) -> Value {
     let seed = name.bytes().fold(step.wrapping_mul(0x9E37_79B9_7F4A_7C15), |hash, byte| {
         (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01B3)
     });
-    let length = match seed % 100 {
-        0 => 200_000,
-        1..10 => 9_000,
-        _ => 300,
+    let length = match (sizes, seed % 100) {
+        (Sizes::Mixed, 0) | (Sizes::Large, 0..10) => 200_000,
+        (Sizes::Mixed, 1..10) | (Sizes::Large, _) => 9_000,
+        (Sizes::Small, one_of) => 100 + 30 * usize::try_from(one_of).expect("below a hundred"),
+        (Sizes::Mixed, _) => 300,
     };
     let mut text = String::with_capacity(length + 16);
     let mut state = seed;

@@ -305,6 +305,10 @@ pub struct AppStatus {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 253))]
     pub stack: Option<String>,
+    /// Name of the Host that it runs on.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 253))]
+    pub host: Option<String>,
     /// The deployer that `Auto` chose.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub deployer: Option<Deployer>,

@@ -389,6 +389,10 @@ pub struct RecipeStatus {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 200), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["version"]))]
     pub versions: Vec<RecipeVersion>,
+    /// Tags that are no published versions, each with the reason.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 20), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"]))]
+    pub ignored_tags: Vec<IgnoredTag>,
     /// Newest published version.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 128))]
@@ -411,6 +415,10 @@ pub struct RecipeStatus {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "crate::grammar::moment")]
     pub last_fetched: Option<String>,
+    /// Text of the annotation `ci.coopcloud.tech/fetch` at the last fetch; another text asks for a fetch now.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 1024))]
+    pub fetch_request: Option<String>,
     /// When the schedule fired last.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "crate::grammar::moment")]
@@ -432,6 +440,19 @@ pub struct RecipeVersion {
     /// Whole commit hash.
     #[schemars(length(max = 64))]
     pub commit: String,
+}
+
+/// A tag that is no published version.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+#[schemars(extend("required" = ["name"]))]
+pub struct IgnoredTag {
+    /// The tag.
+    #[schemars(length(max = 255))]
+    pub name: String,
+    /// Why it is none, for people.
+    #[schemars(length(max = 1024))]
+    pub reason: String,
 }
 
 /// One run in short.

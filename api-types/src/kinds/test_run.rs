@@ -194,6 +194,10 @@ pub struct TestRunStatus {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 8), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"]))]
     pub rungs: Vec<Rung>,
+    /// What the run did so far and does now, in the order in which it began: after a restart it goes on from here.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 64), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"]))]
+    pub steps: Vec<Step>,
     /// Every check and test, in the order they ran.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 256), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["stage", "name"]))]
@@ -327,6 +331,36 @@ pub enum RungStatus {
     /// It was not checked, for whatever reason. Blocks the level.
     #[default]
     Unverified,
+}
+
+/// One step of a run: a rung takes several.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+#[schemars(extend("required" = ["name"]))]
+pub struct Step {
+    /// What is done, such as `install-deploy`.
+    #[schemars(length(max = 64))]
+    pub name: String,
+    /// When it began.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "crate::grammar::moment")]
+    pub started_at: Option<String>,
+    /// When it ended.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "crate::grammar::moment")]
+    pub finished_at: Option<String>,
+    /// How often it was begun; more than once after a hiccup of something outside.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0, max = 1000))]
+    pub attempts: Option<u32>,
+    /// What it came to, for programs; `Done` when it did what it should.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 128))]
+    pub outcome: Option<String>,
+    /// What it came to, for people.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 2048))]
+    pub message: Option<String>,
 }
 
 /// The result of one check or test.

@@ -74,6 +74,13 @@ pub const BAD_COMMAND: &str = "BadCommand";
 /// The event has been acted on before.
 pub const ALREADY_RUN: &str = "AlreadyRun";
 
+// Recipe.
+
+/// The repository has no branch of this name.
+pub const BRANCH_NOT_FOUND: &str = "BranchNotFound";
+/// What was fetched lacks the files of a recipe.
+pub const NO_RECIPE: &str = "NoRecipe";
+
 // TestRun: before it runs.
 
 /// The run may be tried.
@@ -129,6 +136,28 @@ pub const NOT_REACHED: &str = "NotReached";
 pub const SAME_VERSION: &str = "SameVersion";
 /// After the upgrade something else than the head runs.
 pub const HEAD_NOT_RUNNING: &str = "HeadNotRunning";
+/// The upgrade changed nothing: what ran before and after it is the same.
+pub const NOTHING_UPGRADED: &str = "NothingUpgraded";
+/// The version to upgrade from can no longer be deployed, through no fault of the head.
+pub const BASE_UNAVAILABLE: &str = "BaseUnavailable";
+/// The version to upgrade from is not among the published ones.
+pub const BASE_NOT_FOUND: &str = "BaseNotFound";
+/// Data could not be seeded, so that nothing can be said about its survival.
+pub const SEED_FAILED: &str = "SeedFailed";
+/// The backup holds nothing, or not what its check looks for.
+pub const EMPTY_BACKUP: &str = "EmptyBackup";
+/// A hook of the backup or the restore failed.
+pub const HOOK_FAILED: &str = "HookFailed";
+/// The backup is larger than a run may keep.
+pub const BACKUP_TOO_LARGE: &str = "BackupTooLarge";
+/// The seeded data was still there after it should have been destroyed, so that the restore proves nothing.
+pub const NOT_DESTROYED: &str = "NotDestroyed";
+/// Backups are off by declaration.
+pub const BACKUP_DECLARED_OFF: &str = "BackupDeclaredOff";
+/// A dependency of the test is not there; it says nothing about the recipe.
+pub const DEPENDENCY_FAILED: &str = "DependencyFailed";
+/// Something outside the recipe kept the rung from being checked.
+pub const INFRASTRUCTURE_FAILED: &str = "InfrastructureFailed";
 /// Seeded data did not survive.
 pub const DATA_LOST: &str = "DataLost";
 /// The linter found errors.
@@ -156,38 +185,78 @@ pub const NOTHING_TO_REPORT: &str = "NothingToReport";
 
 /// Version, environment and secrets are settled.
 pub const CONFIGURED: &str = "Configured";
-/// A secret that must be inserted by hand is not there.
+/// A secret that must be inserted by hand, or the Secret that it is taken from, is not there.
 pub const SECRET_MISSING: &str = "SecretMissing";
+/// No Host has an engine that manages a swarm.
+pub const NO_HOST: &str = "NoHost";
+/// Another App has the same domain and came first.
+pub const DOMAIN_TAKEN: &str = "DomainTaken";
+/// A stack of the same name was deployed by somebody else; an annotation lets the App take it over.
+pub const STACK_NOT_OURS: &str = "StackNotOurs";
+/// What an earlier App left under the same name is removed first.
+pub const STACK_LEFTOVERS: &str = "StackLeftovers";
+/// The recipe's files cannot be read; the message names file and line.
+pub const COMPOSE_INVALID: &str = "ComposeInvalid";
+/// The stack asks for what its trust tier does not allow; the message names file and line.
+pub const POLICY_REFUSED: &str = "PolicyRefused";
+/// The content of a config or secret changed, but not its name: the swarm cannot replace it.
+pub const CONFIG_CHANGED_WITHOUT_VERSION: &str = "ConfigChangedWithoutVersion";
 /// The stack was handed to the swarm.
 pub const DEPLOYED: &str = "Deployed";
 /// The swarm or abra refused the stack.
 pub const DEPLOY_FAILED: &str = "DeployFailed";
-/// An image cannot be pulled.
-pub const IMAGE_PULL_FAILED: &str = "ImagePullFailed";
+/// The stack is being handed to the swarm.
+pub const DEPLOYING: &str = "Deploying";
+/// Images are being pulled; wait.
+pub const PULLING: &str = "Pulling";
+/// An image was not pulled in the time that it is given.
+pub const PULL_TIMEOUT: &str = "PullTimeout";
+/// The registry has no such image, or does not give it to us.
+pub const IMAGE_NOT_FOUND: &str = "ImageNotFound";
 /// Desired replicas run the requested spec.
 pub const CONVERGED: &str = "Converged";
 /// Tasks are starting; wait.
 pub const CONVERGING: &str = "Converging";
-/// A task exits again and again.
-pub const CRASH_LOOP: &str = "CrashLoop";
-/// A path that a service mounts does not exist on the host.
-pub const BIND_MOUNT_MISSING: &str = "BindMountMissing";
-/// No node meets a service's constraints or resources.
-pub const NO_SUITABLE_NODE: &str = "NoSuitableNode";
+/// A service that was deployed is gone.
+pub const VANISHED: &str = "Vanished";
 /// The swarm went back to the previous spec.
 pub const ROLLED_BACK: &str = "RolledBack";
 /// The swarm stopped an update after a failure.
-pub const UPDATE_PAUSED: &str = "UpdatePaused";
+pub const PAUSED: &str = "Paused";
+/// A path that a service mounts does not exist on the host.
+pub const MOUNT_FAILED: &str = "MountFailed";
+/// The node refused to run a task.
+pub const REJECTED: &str = "Rejected";
+/// A task exits again and again.
+pub const CRASH_LOOP: &str = "CrashLoop";
 /// A health check of a container fails.
 pub const UNHEALTHY: &str = "Unhealthy";
-/// The health checks pass.
+/// The kernel killed a task for want of memory.
+pub const OUT_OF_MEMORY: &str = "OutOfMemory";
+/// No node meets a service's constraints, resources or ports.
+pub const UNSCHEDULABLE: &str = "Unschedulable";
+/// The swarm does not allocate what a task needs, such as an address: our trouble, not the recipe's.
+pub const ALLOCATOR_STUCK: &str = "AllocatorStuck";
+/// Tasks did not become ready in the time that they are given.
+pub const PROGRESS_DEADLINE_EXCEEDED: &str = "ProgressDeadlineExceeded";
+/// The probes are good.
 pub const HEALTHY: &str = "Healthy";
+/// A probe is not good.
+pub const PROBE_FAILED: &str = "ProbeFailed";
 /// The domain answers with an accepted status and a trusted certificate.
 pub const REACHABLE: &str = "Reachable";
+/// The domain has not given a final answer yet; wait.
+pub const PROBING: &str = "Probing";
 /// The domain answers with a status that is not accepted.
-pub const WRONG_STATUS: &str = "WrongStatus";
+pub const HTTP_STATUS: &str = "HttpStatus";
+/// The proxy shows a certificate that cannot be trusted for the domain: our trouble, not the recipe's.
+pub const TLS_INVALID: &str = "TlsInvalid";
+/// Nothing listens where the domain points to: our trouble, not the recipe's.
+pub const PROXY_DOWN: &str = "ProxyDown";
 /// The proxy does not know the domain.
-pub const NO_ROUTE: &str = "NoRoute";
+pub const ROUTER_MISSING: &str = "RouterMissing";
+/// The proxy knows the domain, but nothing behind it answers.
+pub const BACKEND_DOWN: &str = "BackendDown";
 /// Somebody changed what runs; it will be put right.
 pub const DRIFTED: &str = "Drifted";
 /// What runs is what the spec says.
@@ -290,6 +359,8 @@ pub const ALL: &[&str] = &[
     NOT_ENROLLED,
     BAD_COMMAND,
     ALREADY_RUN,
+    BRANCH_NOT_FOUND,
+    NO_RECIPE,
     ACCEPTED,
     AWAITING_APPROVAL,
     APPROVED,
@@ -315,6 +386,17 @@ pub const ALL: &[&str] = &[
     NOT_REACHED,
     SAME_VERSION,
     HEAD_NOT_RUNNING,
+    NOTHING_UPGRADED,
+    BASE_UNAVAILABLE,
+    BASE_NOT_FOUND,
+    SEED_FAILED,
+    EMPTY_BACKUP,
+    HOOK_FAILED,
+    BACKUP_TOO_LARGE,
+    NOT_DESTROYED,
+    BACKUP_DECLARED_OFF,
+    DEPENDENCY_FAILED,
+    INFRASTRUCTURE_FAILED,
     DATA_LOST,
     LINT_FAILED,
     TOOL_MISSING,
@@ -328,21 +410,41 @@ pub const ALL: &[&str] = &[
     NOTHING_TO_REPORT,
     CONFIGURED,
     SECRET_MISSING,
+    NO_HOST,
+    DOMAIN_TAKEN,
+    STACK_NOT_OURS,
+    STACK_LEFTOVERS,
+    COMPOSE_INVALID,
+    POLICY_REFUSED,
+    CONFIG_CHANGED_WITHOUT_VERSION,
     DEPLOYED,
     DEPLOY_FAILED,
-    IMAGE_PULL_FAILED,
+    DEPLOYING,
+    PULLING,
+    PULL_TIMEOUT,
+    IMAGE_NOT_FOUND,
     CONVERGED,
     CONVERGING,
-    CRASH_LOOP,
-    BIND_MOUNT_MISSING,
-    NO_SUITABLE_NODE,
+    VANISHED,
     ROLLED_BACK,
-    UPDATE_PAUSED,
+    PAUSED,
+    MOUNT_FAILED,
+    REJECTED,
+    CRASH_LOOP,
     UNHEALTHY,
+    OUT_OF_MEMORY,
+    UNSCHEDULABLE,
+    ALLOCATOR_STUCK,
+    PROGRESS_DEADLINE_EXCEEDED,
     HEALTHY,
+    PROBE_FAILED,
     REACHABLE,
-    WRONG_STATUS,
-    NO_ROUTE,
+    PROBING,
+    HTTP_STATUS,
+    TLS_INVALID,
+    PROXY_DOWN,
+    ROUTER_MISSING,
+    BACKEND_DOWN,
     DRIFTED,
     IN_SYNC,
     UPDATE_AVAILABLE,

@@ -3,6 +3,7 @@
 //! `docs/config.md` is generated from the comments in this file; a test compares them.
 
 pub mod reference;
+pub mod work;
 
 #[cfg(test)]
 mod tests;
@@ -13,6 +14,8 @@ use std::path::{Path, PathBuf};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+
+use work::{AbraConfig, GitConfig, ProbeConfig, RunsConfig};
 
 /// Everything that can be configured.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -30,6 +33,14 @@ pub struct Config {
     pub audit: AuditConfig,
     /// What the daemon writes to standard error.
     pub log: LogConfig,
+    /// Where runs answer, and what they leave.
+    pub runs: RunsConfig,
+    /// How apps are looked at from outside.
+    pub probe: ProbeConfig,
+    /// What recipes may be fetched from.
+    pub git: GitConfig,
+    /// The program `abra`.
+    pub abra: AbraConfig,
 }
 
 /// `[server]`
@@ -334,7 +345,9 @@ impl Config {
         if self.audit.file_bytes_max < 4096 {
             return wrong("audit.file_bytes_max", "must be at least 4096");
         }
-        Ok(())
+        self.runs.check()?;
+        self.probe.check()?;
+        self.git.check()
     }
 }
 

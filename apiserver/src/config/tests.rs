@@ -35,6 +35,18 @@ fn every_section_can_be_set() {
         [log]
         format = "json"
         level = "debug"
+        [runs]
+        zone = "ci.example.org"
+        artifacts_max = 8
+        [probe]
+        ca_files = ["/etc/ci/ca.pem"]
+        [probe.connect]
+        "ci.example.org" = "127.0.0.1:26443"
+        [git]
+        protocols = ["https", "http"]
+        file_roots = ["/srv/recipes"]
+        [abra]
+        program = ""
         "#,
     )
     .unwrap();
@@ -64,6 +76,11 @@ fn errors_name_the_line_or_the_field() {
         "[audit]\nfile_bytes_max = 1\n",
         "[[audit.rules]]\nlevel = \"Everything\"\n",
         "[log]\nformat = \"xml\"\n",
+        "[runs]\nzone = \"-ci.example\"\n",
+        "[runs]\nartifacts_max = 65\n",
+        "[probe.connect]\n\"ci.test\" = \"localhost\"\n",
+        "[git]\nprotocols = [\"https\", \"ext\"]\n",
+        "[git]\nfile_roots = [\"recipes\"]\n",
     ];
     let messages: Vec<String> =
         cases.iter().map(|text| format!("{text}=> failed to {}\n", parse(text).unwrap_err())).collect();

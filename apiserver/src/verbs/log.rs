@@ -19,7 +19,11 @@ pub(crate) async fn log(call: &mut Call, served: &Served) -> VerbResult {
         .store
         .get(&served.resource, &target.key())
         .ok_or_else(|| Status::not_found(served.names(), &target.name))?;
-    let container = call.query.text("container");
+    // `stage` is our own word for it.
+    let container = match call.query.text("container") {
+        "" => call.query.text("stage"),
+        container => container,
+    };
     if !container.is_empty() {
         check_container(&run.value(), served.names(), container)?;
     }
@@ -30,6 +34,7 @@ pub(crate) async fn log(call: &mut Call, served: &Served) -> VerbResult {
     let request = LogRequest {
         namespace: target.namespace,
         name: target.name,
+        uid: run.value()["metadata"]["uid"].as_str().unwrap_or_default().to_owned(),
         stage: (!container.is_empty() && container != WHOLE_RUN).then(|| container.to_owned()),
         follow: call.query.flag("follow"),
         tail_lines: count(call, "tailLines")?,

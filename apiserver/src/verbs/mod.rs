@@ -1,5 +1,6 @@
 //! One file per verb. Each takes a call that may go on and returns the answer; what is stored is the store's decision.
 
+pub(crate) mod artifact;
 pub(crate) mod create;
 pub(crate) mod delete;
 pub(crate) mod delete_collection;

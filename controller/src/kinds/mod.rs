@@ -1,15 +1,20 @@
 //! One folder for each kind that ccd reconciles: README with the state drawing, `observe`, `decide`, `act`, an example
 //! and tests.
 
+pub mod app;
 pub mod namespace;
+pub mod recipe;
+pub mod test_run;
 
 use std::sync::Arc;
 
+use crate::outside::Outside;
 use crate::runtime::controller::ControllerOptions;
 use crate::runtime::manager::Manager;
 use crate::runtime::objects::Objects;
 
 /// Adds every kind's reconciler to `manager`: one line each.
-pub fn register(manager: &mut Manager, objects: &Arc<dyn Objects>) {
+pub fn register(manager: &mut Manager, objects: &Arc<dyn Objects>, outside: &Outside) {
     manager.register(namespace::Namespaces::new(objects.clone()), ControllerOptions::default());
+    manager.register(recipe::Recipes::new(objects.clone(), outside.clone()), recipe::Recipes::options());
 }

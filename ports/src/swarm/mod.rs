@@ -7,9 +7,13 @@
 //! Every call may take up to [`CALL_TIME_MAX`], because a swarm that has lost its leader answers only after 20 s; what
 //! timed out may have happened or not: look again.
 
+pub mod conformance;
+pub mod docker;
+pub mod fake;
 pub mod spec;
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -313,7 +317,7 @@ pub struct Network {
     pub attachable: bool,
     /// Whether it has no way out.
     pub internal: bool,
-    /// Its subnets.
+    /// Its subnets; none for a moment after it was made.
     pub subnets: Vec<String>,
     /// Its labels.
     pub labels: Labels,
@@ -428,7 +432,7 @@ pub struct ExecSpec {
     pub env: Vec<String>,
     /// Given as its standard input, which is then closed; nothing when empty.
     pub input: Vec<u8>,
-    /// After this time the caller stops waiting; the program may go on in its container.
+    /// After this time the caller stops waiting; the program may go on in its container. Zero is [`CALL_TIME_MAX`].
     pub time_max: Duration,
 }
 
@@ -513,18 +517,35 @@ pub enum Removal {
     InUse(String),
 }
 
+/// Finds engines.
+pub trait Engines: Send + Sync {
+    /// Returns the engine at an address, `unix:///path` or `ssh://user@host`: the same one each time. Does not ask
+    /// whether it is there.
+    ///
+    /// # Errors
+    /// `Terminal` with `EngineAddressInvalid`.
+    fn connect(&self, address: &str) -> Result<Arc<dyn Engine>, Error>;
+
+    /// Returns how many requests were made to all of them since the start.
+    fn calls(&self) -> u64;
+}
+
 /// A Docker engine.
 ///
 /// # Errors
 /// All calls: `Retryable` with reason `EngineUnreachable` when the socket does not answer, `EngineTimeout` after
-/// [`CALL_TIME_MAX`], `NoLeader` when the swarm has none; `Blocked` with `SwarmLocked` or `SwarmInactive`; `Terminal`
-/// with `EngineRefused` when the engine says that the request is wrong.
+/// [`CALL_TIME_MAX`], `NoLeader` when the swarm has none, `EngineFailed` for what it says of itself; `Blocked` with
+/// `SwarmLocked` or `SwarmInactive`; `Terminal` with `EngineRefused` when the engine says that the request is wrong, and
+/// `EngineTooOld` before Docker 20.10.
 #[async_trait]
 pub trait Engine: Send + Sync {
     /// Returns what the engine says of itself.
     async fn info(&self) -> Result<EngineInfo, Error>;
 
     /// Makes a one-node swarm. Does nothing when there is one.
+    ///
+    /// # Errors
+    /// `Terminal` with `AdvertiseAddressNeeded` when the machine has several addresses and none was given.
     async fn init_swarm(&self, advertise_address: Option<&str>) -> Result<(), Error>;
 
     /// Returns the nodes of the swarm.
@@ -543,8 +564,8 @@ pub trait Engine: Send + Sync {
     /// Replaces a service's spec. `ForceUpdate` is kept unless the spec raises it.
     ///
     /// # Errors
-    /// `Retryable` with `OutOfSequence` when `version` is not its newest version: read it again. Else as
-    /// [`create_service`](Self::create_service).
+    /// `Retryable` with `OutOfSequence` when `version` is not its newest version, with `ServiceNotFound` when it is gone:
+    /// read it again. Else as [`create_service`](Self::create_service).
     async fn update_service(
         &self,
         id: &str,
@@ -633,6 +654,10 @@ pub trait Engine: Send + Sync {
     async fn write_archive(&self, container_id: &str, path: &str, archive: Bytes) -> Result<(), Error>;
 
     /// Returns the log of a service, whole lines as they come. Order holds within a task only.
+    ///
+    /// # Errors
+    /// `Retryable` with `ServiceNotFound` when it is gone; in the stream, with `LogIncomplete` when a node keeps its part
+    /// to itself.
     async fn service_log(
         &self,
         service: &str,

@@ -245,6 +245,9 @@ pub struct Healthcheck {
     /// After the start, while failures do not count.
     #[serde(skip_serializing_if = "is_zero_signed")]
     pub start_period: i64,
+    /// Between two checks during the start period; engines before 25 do not heed it.
+    #[serde(skip_serializing_if = "is_zero_signed")]
+    pub start_interval: i64,
     /// Failures in a row that mean unhealthy.
     #[serde(skip_serializing_if = "is_zero_signed")]
     pub retries: i64,

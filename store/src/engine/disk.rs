@@ -49,7 +49,7 @@ impl SledEngine {
     }
 
     pub(super) fn open_formats(dir: &Path, options: &EngineOptions, formats: Formats<'_>) -> Result<Self, EngineError> {
-        let layout = Arc::new(Layout::hold(dir, options.lock_wait)?);
+        let layout = Arc::new(Layout::hold(dir, options)?);
         let room = Room::new(dir, options.free_bytes_min);
         let (number, database) = match layout.settle(formats)? {
             Some(number) => (number, open_with_reserve(&layout, &room, number, options)?),
@@ -83,7 +83,7 @@ impl SledEngine {
         rustix::fs::fdatasync(&descriptor)
             .map_err(|error| EngineError::Io(format!("{why}; then the database could not be synced: {error}")))?;
         let dir = self.layout.generation_dir(used.number);
-        let database = Database::open(&dir, self.options.cache_bytes, self.options.lock_wait)
+        let database = Database::open(&dir, &self.options)
             .map_err(|error| EngineError::Io(format!("{why}; then the database could not be opened again: {error}")))?;
         let is_kept = database
             .holds(batch)
@@ -140,7 +140,7 @@ impl Engine for SledEngine {
         let number = self.next_generation.fetch_add(1, Ordering::Relaxed);
         let made = self.layout.begin(number).and_then(|dir| {
             // It is written in order and never read: the cache would be wasted.
-            Database::open(&dir, self.options.cache_bytes, self.options.lock_wait)
+            Database::open(&dir, &self.options)
         });
         let database = made.inspect_err(|_| self.layout.remove(number))?;
         Ok(Box::new(NewGeneration {
@@ -279,11 +279,11 @@ fn open_with_reserve(
     options: &EngineOptions,
 ) -> Result<Database, EngineError> {
     let dir = layout.generation_dir(number);
-    match Database::open(&dir, options.cache_bytes, options.lock_wait) {
+    match Database::open(&dir, options) {
         Err(EngineError::Full(why)) => {
             tracing::warn!(why, "the disk is full, opening the database with the reserve");
             room.release_reserve();
-            Database::open(&dir, options.cache_bytes, options.lock_wait)
+            Database::open(&dir, options)
         }
         opened => opened,
     }
@@ -291,7 +291,7 @@ fn open_with_reserve(
 
 fn make_first(layout: &Layout, options: &EngineOptions) -> Result<Database, EngineError> {
     let dir = layout.begin(1)?;
-    let database = Database::open(&dir, options.cache_bytes, options.lock_wait)?;
+    let database = Database::open(&dir, options)?;
     layout.adopt(1).map_err(AdoptError::into_error)?;
     Ok(database)
 }

@@ -20,7 +20,8 @@ use std::time::{Duration, Instant};
 
 use rustix::fs::FlockOperation;
 
-use super::{EngineError, file_error};
+use super::{EngineError, EngineOptions, file_error};
+use crate::guards::{Guard, Guards};
 
 /// The format that this program writes.
 pub(super) const FORMAT: u32 = 1;
@@ -66,6 +67,7 @@ pub(super) struct Layout {
     dir: PathBuf,
     /// Set when its engine is closed, so that those who fill a generation stop.
     closed: AtomicBool,
+    guards: Guards,
     /// Locked until it is dropped.
     _lock: File,
 }
@@ -93,8 +95,8 @@ impl Formats<'_> {
 
 impl Layout {
     /// Takes hold of `dir`, and makes it if it is missing.
-    pub(super) fn hold(dir: &Path, lock_wait: Duration) -> Result<Self, EngineError> {
-        make_directory(dir)?;
+    pub(super) fn hold(dir: &Path, options: &EngineOptions) -> Result<Self, EngineError> {
+        make_directory(dir, options.guards)?;
         let path = dir.join(LOCK);
         let mut lock = File::options()
             .read(true)
@@ -108,7 +110,7 @@ impl Layout {
             if error != rustix::io::Errno::WOULDBLOCK {
                 return Err(file_error(&format!("lock {}", path.display()), &error.into()));
             }
-            if started.elapsed() >= lock_wait {
+            if started.elapsed() >= options.lock_wait {
                 return Err(EngineError::Locked { dir: dir.to_owned(), holder: read_holder(&mut lock) });
             }
             pause();
@@ -118,7 +120,7 @@ impl Layout {
         if let Err(error) = written {
             tracing::debug!(%error, "the process id cannot be written into LOCK");
         }
-        Ok(Self { dir: dir.to_owned(), closed: AtomicBool::new(false), _lock: lock })
+        Ok(Self { dir: dir.to_owned(), closed: AtomicBool::new(false), guards: options.guards, _lock: lock })
     }
 
     /// Returns the number of the generation that counts, or `None` in a new directory, and removes what an earlier
@@ -157,8 +159,8 @@ impl Layout {
         fs::create_dir(&dir)
             .and_then(|()| File::create(dir.join(FILLING)))
             .and_then(|marker| marker.sync_all())
-            .and_then(|()| sync_directory(&dir))
-            .and_then(|()| sync_directory(&self.dir))
+            .and_then(|()| sync_directory(&dir, self.guards))
+            .and_then(|()| sync_directory(&self.dir, self.guards))
             .map_err(|error| file_error(&format!("make {}", dir.display()), &error))?;
         Ok(dir)
     }
@@ -213,7 +215,7 @@ impl Layout {
             .and_then(|mut file| file.write_all(current.to_text().as_bytes()).and_then(|()| file.sync_all()))
             .and_then(|()| fs::rename(&unfinished, &path))
             .map_err(|error| AdoptError::Unchanged(file_error(&format!("write {}", path.display()), &error)))?;
-        sync_directory(&self.dir)
+        sync_directory(&self.dir, self.guards)
             .map_err(|error| AdoptError::Unknown(EngineError::Io(format!("cannot write {}: {error}", path.display()))))
     }
 
@@ -254,7 +256,7 @@ impl Layout {
         let dir = self.generation_dir(number);
         let removed = match fs::remove_file(dir.join(FILLING)) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return,
-            removed => removed.and_then(|()| sync_directory(&dir)),
+            removed => removed.and_then(|()| sync_directory(&dir, self.guards)),
         };
         if let Err(error) = removed {
             tracing::warn!(%error, dir = %dir.display(), "the mark of a new generation stays until the next open");
@@ -284,19 +286,19 @@ impl Current {
 }
 
 /// Puts every file below `dir`, and the directories that name them, on disk.
-pub(super) fn sync_tree(dir: &Path) -> Result<(), EngineError> {
-    fn sync(dir: &Path) -> io::Result<()> {
+pub(super) fn sync_tree(dir: &Path, guards: Guards) -> Result<(), EngineError> {
+    fn sync(dir: &Path, guards: Guards) -> io::Result<()> {
         for entry in fs::read_dir(dir)? {
             let entry = entry?;
             if entry.file_type()?.is_dir() {
-                sync(&entry.path())?;
+                sync(&entry.path(), guards)?;
             } else {
                 File::open(entry.path())?.sync_all()?;
             }
         }
-        sync_directory(dir)
+        sync_directory(dir, guards)
     }
-    sync(dir).map_err(|error| file_error(&format!("sync {}", dir.display()), &error))
+    sync(dir, guards).map_err(|error| file_error(&format!("sync {}", dir.display()), &error))
 }
 
 /// Returns the bytes that the files below `dir` take on disk; what vanishes while we look counts nothing.
@@ -314,12 +316,12 @@ pub(super) fn disk_bytes(dir: &Path) -> u64 {
         .sum()
 }
 
-fn sync_directory(dir: &Path) -> io::Result<()> {
-    File::open(dir)?.sync_all()
+fn sync_directory(dir: &Path, guards: Guards) -> io::Result<()> {
+    if guards.has(Guard::SyncDirectories) { File::open(dir)?.sync_all() } else { Ok(()) }
 }
 
 /// Makes `dir` and what it lies in, each on disk before the next.
-fn make_directory(dir: &Path) -> Result<(), EngineError> {
+fn make_directory(dir: &Path, guards: Guards) -> Result<(), EngineError> {
     if dir.is_dir() {
         return Ok(());
     }
@@ -328,10 +330,10 @@ fn make_directory(dir: &Path) -> Result<(), EngineError> {
         Some(parent) => parent,
         None => Path::new("/"),
     };
-    make_directory(parent)?;
+    make_directory(parent, guards)?;
     match fs::create_dir(dir) {
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists && dir.is_dir() => Ok(()),
-        made => made.and_then(|()| sync_directory(parent)),
+        made => made.and_then(|()| sync_directory(parent, guards)),
     }
     .map_err(|error| file_error(&format!("make {}", dir.display()), &error))
 }

@@ -10,6 +10,7 @@
 //! | `disk.rs` | [`SledEngine`](disk::SledEngine): refusing in time, recovering from a full disk, changing generations |
 //! | `layout.rs` | the directory: which generation counts, what format it has, who holds the lock |
 //! | `room.rs` | how much the disk must still hold before a batch is tried |
+//! | `waker.rs` | ending calls of sled that would never end by themselves |
 //! | `memory.rs` | the fake, with faults to order |
 //! | `conformance.rs` | what both must do, as one suite |
 
@@ -23,10 +24,13 @@ mod room;
 mod sled;
 #[cfg(test)]
 mod tests;
+mod waker;
 
 use std::any::Any;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
+
+use crate::guards::Guards;
 
 /// Largest value of a row, in bytes. sled keeps much larger ones in files that it never syncs.
 pub(crate) const ROW_BYTES_MAX: usize = 4096;
@@ -141,11 +145,18 @@ pub(crate) struct EngineOptions {
     pub free_bytes_min: u64,
     /// How long to wait for a directory that somebody is just letting go of.
     pub lock_wait: Duration,
+    /// Which safety measures are taken; all but in tests of the tests.
+    pub guards: Guards,
 }
 
 impl Default for EngineOptions {
     fn default() -> Self {
-        Self { cache_bytes: 24 << 20, free_bytes_min: 16 << 20, lock_wait: Duration::from_secs(2) }
+        Self {
+            cache_bytes: 24 << 20,
+            free_bytes_min: 16 << 20,
+            lock_wait: Duration::from_secs(2),
+            guards: Guards::all(),
+        }
     }
 }
 

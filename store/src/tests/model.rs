@@ -113,9 +113,7 @@ async fn run(steps: Vec<Step>, events_max: usize) {
 async fn rewrite(bench: &Bench) {
     let before = bench.store.figures().generations_total;
     bench.store.rewrite_files().await.unwrap();
-    while bench.store.figures().generations_total == before {
-        tokio::task::yield_now().await;
-    }
+    assert_eq!(bench.store.figures().generations_total, before + 1);
 }
 
 fn check_list(bench: &Bench, model: &Model, back: u64) {

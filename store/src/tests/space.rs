@@ -14,13 +14,14 @@ async fn the_files_are_written_anew_while_writes_go_on() {
         bench.create(&format!("w{index}"), json!({"text": "x".repeat(5000)})).await.unwrap();
     }
     for round in 0..3 {
-        bench.store.rewrite_files().await.unwrap();
-        let mut size = 0;
+        let (store, mut size) = (bench.store.clone(), 0);
+        let rewriting = tokio::spawn(async move { store.rewrite_files().await });
         while bench.store.figures().generations_total <= round {
             size += 1;
             let name = format!("w{}", size % 200);
             bench.merge(&bench.widget(&name), Part::Whole, json!({"spec": {"size": size + 1}})).await.unwrap();
         }
+        rewriting.await.unwrap().unwrap();
     }
     for index in 150..200 {
         bench.delete(&bench.widget(&format!("w{index}"))).await.unwrap();

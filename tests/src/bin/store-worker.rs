@@ -1,37 +1,53 @@
 //! Writes and watches until it is killed, saying on standard output what it was told: `ack REVISION NAME STEP` for each
 //! acknowledged write and `saw REVISION` for each event.
 //!
-//! Usage: `store-worker DIR WRITERS`. Each writer owns a widget and has one write in flight.
+//! Usage: `store-worker WORK`, see `tests::crash::Work`. Each writer owns a widget and has one write in flight.
 
 use std::io::Write as _;
-use std::path::PathBuf;
 
 use anyhow::Context as _;
 use serde_json::json;
 use store::request::{Body, DeleteOptions, Part, Patch, WriteOptions};
 use store::selector::Selector;
-use store::store::Store;
+use store::store::{OpenOptions, Store};
 use store::watch::{WatchItem, WatchRequest, WatchStart};
-use tests::history::{Operation, operation, spec};
+use tests::crash::Work;
+use tests::history::{Operation, Sizes, operation, spec};
 use tests::widgets;
 
 #[tokio::main(flavor = "multi_thread", worker_threads = 2)]
 async fn main() -> anyhow::Result<()> {
-    let mut arguments = std::env::args_os().skip(1);
-    let dir = PathBuf::from(arguments.next().context("the first argument is the directory")?);
-    let writers: usize = arguments.next().and_then(|count| count.to_str()?.parse().ok()).context("then the writers")?;
-    let store = widgets::open_with(widgets::short_history(&dir)).await?;
+    let work: Work = serde_json::from_str(&std::env::args().nth(1).context("the first argument is the work")?)?;
+    let options = OpenOptions { guards: work.guards()?, ..widgets::short_history(&work.dir) };
+    let store = widgets::open_with(options).await?;
     let revision = store.state().revision;
     say(&format!("open {revision}"));
-    let mut tasks = vec![tokio::spawn(follow(store.clone(), revision))];
-    tasks.extend((0..writers).map(|number| tokio::spawn(write(store.clone(), format!("w{number}")))));
-    for task in tasks {
-        task.await??;
+    let mut tasks = tokio::task::JoinSet::new();
+    tasks.spawn(follow(store.clone(), revision));
+    for number in 0..work.writers {
+        tasks.spawn(write(store.clone(), format!("w{number}"), work.sizes));
+    }
+    if work.rewrites {
+        tasks.spawn(rewrite(store.clone()));
+    }
+    while let Some(ended) = tasks.join_next().await {
+        ended??;
     }
     Ok(())
 }
 
-async fn write(store: Store, name: String) -> anyhow::Result<()> {
+/// Writes the files anew again and again, some fifty writes apart.
+async fn rewrite(store: Store) -> anyhow::Result<()> {
+    let mut changes = store.changes();
+    loop {
+        let next = store.state().revision + 50;
+        // A disk that fails is noticed by the writers.
+        let _ = store.rewrite_files().await;
+        changes.wait_for(|revision| *revision >= next).await?;
+    }
+}
+
+async fn write(store: Store, name: String, sizes: Sizes) -> anyhow::Result<()> {
     let target = widgets::widget(&store, &name);
     let found = store.get(&target.resource, &target.key());
     let mut step = match found {
@@ -43,11 +59,11 @@ async fn write(store: Store, name: String) -> anyhow::Result<()> {
         let options = WriteOptions::by("worker");
         let written = match operation(step) {
             Operation::Create => {
-                let body = Body::from(widgets::body(&name, spec(&name, step)));
+                let body = Body::from(widgets::body(&name, spec(&name, step, sizes)));
                 store.create(&target, body, &options).await?
             }
             Operation::Update => {
-                let patch = Patch::Merge(json!({"spec": spec(&name, step)}));
+                let patch = Patch::Merge(json!({"spec": spec(&name, step, sizes)}));
                 store.patch(&target, Part::Whole, &patch, &options).await?
             }
             Operation::Delete => store.delete(&target, &DeleteOptions::default()).await?,

@@ -19,9 +19,10 @@ use apiserver::health::Severity;
 use apiserver::limits::Limits;
 use apiserver::metrics::Metrics;
 use apiserver::metrics::figures::Figure;
-use apiserver::pods::NoLogs;
 use apiserver::serve::Lifecycle;
 use apiserver::tls::Pki;
+use controller::logs::RunLogs;
+use controller::outside::Outside;
 use controller::runtime::guards::Guards;
 use controller::runtime::manager::Manager;
 use controller::runtime::objects::Objects;
@@ -30,6 +31,8 @@ use store::collector::{Collector, CollectorOptions};
 use store::store::{OpenOptions, Store};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+
+use super::outside;
 
 /// Audit lines that may wait for the disk: at 1 KiB each, 16 MiB.
 const AUDIT_QUEUE_MAX: usize = 16 * 1024;
@@ -75,7 +78,9 @@ impl Assembly {
         tasks.spawn(follow::follow(authorizer, store.clone(), background.clone()));
         let collector = Collector::new(store.clone(), CollectorOptions::default());
         tasks.spawn(collector.run(background.clone()));
-        let manager = manager(&store, &access.metrics);
+        let outside = outside::open(paths, config)?;
+        let logs = Arc::new(RunLogs::new(outside.runs.clone()));
+        let manager = manager(&store, &access.metrics, &outside);
         let reconciling = Arc::clone(&manager);
         let stop = background.clone();
         tasks.spawn(async move { reconciling.run(stop).await });
@@ -83,7 +88,7 @@ impl Assembly {
         lifecycle.health.add("reconcilers-synced", Severity::Ready, move || {
             if synced.is_synced() { Ok(()) } else { Err("the reconcilers have not seen all objects yet".to_owned()) }
         });
-        let api = Api::new(store.clone(), access.clone(), lifecycle.clone(), clock.clone(), Arc::new(NoLogs))
+        let api = Api::new(store.clone(), access.clone(), lifecycle.clone(), clock.clone(), logs)
             .with_debug_state(Arc::new(move || manager.debug_state()));
         let assembly = Self { api: Arc::new(api), lifecycle, access, store };
         assembly.add_checks(paths);
@@ -157,7 +162,7 @@ impl Assembly {
 }
 
 /// The reconcilers. The lock on the data directory already makes this the only process, so there is no election.
-fn manager(store: &Store, metrics: &Metrics) -> Arc<Manager> {
+fn manager(store: &Store, metrics: &Metrics, outside: &Outside) -> Arc<Manager> {
     let objects: Arc<dyn Objects> = Arc::new(StoreObjects::new(store.clone()));
     let mut manager = None;
     metrics.register(|registry| {
@@ -165,7 +170,8 @@ fn manager(store: &Store, metrics: &Metrics) -> Arc<Manager> {
         manager = Some(Manager::new(objects.clone(), clock, registry, None, Guards::all()));
     });
     let mut manager = manager.expect("made just above");
-    controller::kinds::register(&mut manager, &objects);
+    outside.operations.set_bell(manager.bell());
+    controller::kinds::register(&mut manager, &objects, outside);
     Arc::new(manager)
 }
 

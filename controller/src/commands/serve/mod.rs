@@ -1,6 +1,7 @@
 //! `ccd serve`: everything in one process, from the lock on the data directory to the last answered request.
 
 mod assembly;
+mod outside;
 
 use std::path::PathBuf;
 use std::sync::Arc;

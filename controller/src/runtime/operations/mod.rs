@@ -124,6 +124,13 @@ impl Operations {
         });
     }
 
+    /// Asks for a pass over an object without any operation having ended: something that it waits for may have come.
+    pub fn ring(&self, owner: &ObjectKey) {
+        if let Some(bell) = self.shared.bell.get() {
+            bell.ring(owner);
+        }
+    }
+
     fn entries(&self) -> MutexGuard<'_, HashMap<String, Entry>> {
         self.shared.entries.lock().unwrap_or_else(PoisonError::into_inner)
     }

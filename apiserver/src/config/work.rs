@@ -1,0 +1,144 @@
+//! What the daemon does besides serving: runs, probes, git.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use api_types::grammar::DOMAIN;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::ConfigError;
+
+/// `[runs]`
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct RunsConfig {
+    /// DNS zone of run domains, for Recipes without one of their own: a run answers at `<4 letters>-<6 hex>.<zone>`, so
+    /// `*.<zone>` must lead to the proxy of this machine.
+    pub zone: Option<String>,
+    /// Folder of logs, artifacts and work trees; default `DIR/files`.
+    pub folder: Option<PathBuf>,
+    /// Most bytes of the log of one stage of a run; of a longer one the middle is dropped.
+    pub stage_log_bytes_max: u64,
+    /// Most bytes of one artifact of a run.
+    pub artifact_bytes_max: u64,
+    /// Most artifacts of one run. 1 to 64.
+    pub artifacts_max: usize,
+}
+
+/// `[probe]`
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct ProbeConfig {
+    /// Files in PEM with authorities that vouch for the apps' certificates, besides those that this machine trusts.
+    pub ca_files: Vec<PathBuf>,
+    /// Where probes connect to instead of asking the DNS: for each zone, and every name in it, `"IP:PORT"` of its proxy.
+    pub connect: BTreeMap<String, String>,
+}
+
+/// `[git]`
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct GitConfig {
+    /// Protocols that recipes may be fetched with: `https`, `ssh`, `http`, `git`. The last two can be tampered with on
+    /// the way.
+    pub protocols: Vec<String>,
+    /// Folders beneath which recipes may be fetched from with `file:///` URLs. Whoever may write Recipes can read every
+    /// repository in them.
+    pub file_roots: Vec<PathBuf>,
+    /// Seconds that one fetch may take.
+    pub fetch_seconds: u64,
+    /// Most bytes of one repository.
+    pub repository_bytes_max: u64,
+}
+
+/// `[abra]`
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct AbraConfig {
+    /// The program: a name on the PATH, or a path; `""` turns it off. Apps with the deployer `Auto` take it when it is
+    /// there.
+    pub program: String,
+}
+
+const PROTOCOLS: [&str; 4] = ["https", "ssh", "http", "git"];
+
+impl Default for RunsConfig {
+    fn default() -> Self {
+        Self {
+            zone: None,
+            folder: None,
+            stage_log_bytes_max: 4 * 1024 * 1024,
+            artifact_bytes_max: 32 * 1024 * 1024,
+            artifacts_max: 64,
+        }
+    }
+}
+
+impl Default for GitConfig {
+    fn default() -> Self {
+        Self {
+            protocols: vec!["https".to_owned(), "ssh".to_owned()],
+            file_roots: Vec::new(),
+            fetch_seconds: 600,
+            repository_bytes_max: 2 * 1024 * 1024 * 1024,
+        }
+    }
+}
+
+impl Default for AbraConfig {
+    fn default() -> Self {
+        Self { program: "abra".to_owned() }
+    }
+}
+
+impl RunsConfig {
+    pub(super) fn check(&self) -> Result<(), ConfigError> {
+        if let Some(zone) = &self.zone {
+            DOMAIN.check(zone).map_err(|error| wrong("runs.zone", error.to_string()))?;
+        }
+        if self.stage_log_bytes_max < 64 * 1024 {
+            return Err(wrong("runs.stage_log_bytes_max", "must be at least 65536"));
+        }
+        if !(1..=64).contains(&self.artifacts_max) {
+            return Err(wrong("runs.artifacts_max", "must be 1 to 64"));
+        }
+        if self.artifact_bytes_max == 0 {
+            return Err(wrong("runs.artifact_bytes_max", "must be at least 1"));
+        }
+        Ok(())
+    }
+}
+
+impl ProbeConfig {
+    pub(super) fn check(&self) -> Result<(), ConfigError> {
+        for (zone, address) in &self.connect {
+            DOMAIN.check(zone).map_err(|error| wrong("probe.connect", error.to_string()))?;
+            if address.parse::<std::net::SocketAddr>().is_err() {
+                let problem = format!("{zone}: {address:?} is no address; write IP:PORT such as \"127.0.0.1:443\"");
+                return Err(wrong("probe.connect", problem));
+            }
+        }
+        Ok(())
+    }
+}
+
+impl GitConfig {
+    pub(super) fn check(&self) -> Result<(), ConfigError> {
+        if let Some(unknown) = self.protocols.iter().find(|protocol| !PROTOCOLS.contains(&protocol.as_str())) {
+            let problem = format!("{unknown:?} is none of {}", PROTOCOLS.join(", "));
+            return Err(wrong("git.protocols", problem));
+        }
+        if let Some(folder) = self.file_roots.iter().find(|folder| !folder.is_absolute()) {
+            return Err(wrong("git.file_roots", format!("{} must begin with /", folder.display())));
+        }
+        if self.fetch_seconds == 0 || self.repository_bytes_max == 0 {
+            return Err(wrong("git.fetch_seconds", "and git.repository_bytes_max must be at least 1"));
+        }
+        Ok(())
+    }
+}
+
+fn wrong(field: &'static str, problem: impl Into<String>) -> ConfigError {
+    ConfigError::Value { field, problem: problem.into() }
+}

@@ -1,0 +1,64 @@
+//! The real outside, as the configuration says.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use apiserver::config::Config;
+use apiserver::config::work::ProbeConfig;
+use apiserver::data_dir::DataPaths;
+use controller::outside::Outside;
+use controller::runtime::operations::Operations;
+use ports::clock::SystemClock;
+use ports::files::runs::RunLimits;
+use ports::files::{Faults, FileRoot, RunFiles};
+use ports::git::process::{GitSettings, ProcessGit};
+use ports::probe::ConnectRules;
+use ports::probe::network::NetworkProbe;
+use ports::redact::Redactor;
+use ports::swarm::docker::DockerEngines;
+
+/// Opens everything that reconcilers may touch. Nothing is asked over the network yet.
+pub(super) fn open(paths: &DataPaths, config: &Config) -> anyhow::Result<Outside> {
+    let folder = config.runs.folder.clone().unwrap_or_else(|| paths.root().join("files"));
+    let (redactor, clock) = (Redactor::default(), Arc::new(SystemClock));
+    let files = FileRoot::open(&folder, Faults::default()).context("open the files of runs")?;
+    let limits = RunLimits {
+        stage_log_bytes: config.runs.stage_log_bytes_max,
+        artifact_bytes: config.runs.artifact_bytes_max,
+        artifacts: config.runs.artifacts_max,
+    };
+    let git = GitSettings {
+        protocols: config.git.protocols.clone(),
+        file_roots: config.git.file_roots.clone(),
+        fetch_time_max: Duration::from_secs(config.git.fetch_seconds),
+        repository_bytes_max: config.git.repository_bytes_max,
+        ..GitSettings::new(absolute(paths.root().join("git"))?)
+    };
+    let probe = NetworkProbe::open(connect_rules(&config.probe)?, &config.probe.ca_files).context("prepare probes")?;
+    Ok(Outside {
+        engines: Arc::new(DockerEngines::default()),
+        git: Arc::new(ProcessGit::open(git).context("prepare git")?),
+        probe: Arc::new(probe),
+        runs: RunFiles::new(files.clone(), redactor.clone(), clock.clone(), limits),
+        files,
+        redactor,
+        zone: config.runs.zone.clone(),
+        operations: Operations::default(),
+        clock,
+    })
+}
+
+/// Git is told paths, and runs elsewhere.
+fn absolute(path: PathBuf) -> anyhow::Result<PathBuf> {
+    std::path::absolute(&path).with_context(|| format!("find {}", path.display()))
+}
+
+fn connect_rules(config: &ProbeConfig) -> anyhow::Result<ConnectRules> {
+    let zones = config.connect.iter().map(|(zone, address)| {
+        let address = address.parse().with_context(|| format!("read probe.connect: {zone}"))?;
+        Ok((zone.clone(), address))
+    });
+    Ok(ConnectRules { zones: zones.collect::<anyhow::Result<_>>()? })
+}

@@ -1,0 +1,392 @@
+//! What follows from what was seen of an App. Pure.
+//!
+//! Conditions are filled in from left to right, and what lies behind the first one that is not `True` is not known:
+//!
+//! ```text
+//!   Configured ─► Deployed ─► Converged ─► Reachable, Healthy        Ready sums them up; Drifted stands beside them
+//! ```
+
+use std::time::Duration;
+
+use api_types::condition::{self, Condition, ConditionStatus, ConditionType, READY};
+use api_types::kind::Object;
+use api_types::kinds::app::{App, AppStatus, ServiceState};
+use api_types::reason;
+use jiff::Timestamp;
+
+use super::act::Action;
+use super::converge::{Judgement, Reason, Verdict, worst};
+use super::deployer::{Effect, Refusal};
+use super::health::{self, Finding};
+use super::observe::{Claim, Images, Leaving, Observed, Present, Source, Swarm};
+use super::prepare::Prepared;
+use super::teardown::{self, Step};
+use crate::runtime::events::seconds;
+use crate::runtime::outcome::sentence;
+use crate::runtime::reconciler::{Decision, Next};
+
+/// How often tasks are looked at while they move: they have no events.
+const MOVING_POLL: Duration = Duration::from_millis(500);
+/// How often an app that failed is looked at: it may come round by itself.
+const FAILED_POLL: Duration = Duration::from_secs(5);
+/// How often an engine that is away is asked.
+const ENGINE_POLL: Duration = Duration::from_secs(5);
+/// How often something that a person must change outside the store is looked at.
+const REFUSED_POLL: Duration = Duration::from_mins(1);
+/// How often work that rings when it ends is looked at.
+const WORK_POLL: Duration = Duration::from_secs(10);
+/// How often an app that runs is looked at although the engine reports nothing.
+const STEADY_POLL: Duration = Duration::from_mins(2);
+/// The pause after each step of a teardown, in which the swarm does what it was asked.
+const TEARDOWN_POLL: Duration = Duration::from_millis(200);
+/// The least time between two repairs of what somebody else changes.
+const REPAIR_PAUSE: Duration = Duration::from_secs(15);
+/// Most names of what remains, as the schema has it.
+const REMAINING_MAX: usize = 512;
+/// Most characters of an error in the status.
+const ERROR_CHARACTERS_MAX: usize = 2000;
+
+/// What Ready sums up, in the order in which things happen.
+const ORDER: [ConditionType; 5] = [
+    ConditionType::Configured,
+    ConditionType::Deployed,
+    ConditionType::Converged,
+    ConditionType::Reachable,
+    ConditionType::Healthy,
+];
+
+type Decided = Decision<AppStatus, Action>;
+
+pub(super) fn decide(app: &Object<App>, observed: &Observed, now: Timestamp) -> Decided {
+    match observed {
+        Observed::Leaving(leaving) => leave(app, leaving, now),
+        Observed::Present(present) => present_app(app, present, now),
+    }
+}
+
+fn present_app(app: &Object<App>, present: &Present, now: Timestamp) -> Decided {
+    let mut status = app.status.clone();
+    status.stack = Some(present.stack.clone());
+    status.host = Some(present.host.clone());
+    status.deployer = Some(present.deployer);
+    status.remaining.clear();
+    if app.status.observed_generation != app.metadata.generation {
+        forget(&mut status, &ORDER, "The spec has changed; this is not known yet.");
+    }
+    let prepared = match &present.source {
+        Source::Absent => return Decision::act(finish(status), Action::Prepare),
+        Source::Busy => return Decision::wait(finish(status), Next::After(WORK_POLL)),
+        Source::Refused(refusal) => {
+            refuse(&mut status, ConditionType::Configured, refusal);
+            return Decision::wait(finish(status), Next::After(REFUSED_POLL));
+        }
+        Source::Ready(prepared) => prepared,
+    };
+    status.desired = Some(prepared.identity.clone());
+    status.available_version.clone_from(&prepared.available_version);
+    set(&mut status, ConditionType::Configured, ConditionStatus::True, reason::CONFIGURED, &prepared.summary);
+    match &present.swarm {
+        Ok(swarm) => on_swarm(app, status, prepared, swarm, present, now),
+        Err(failure) => {
+            // What cannot be seen is neither good nor bad.
+            for type_ in [ConditionType::Converged, ConditionType::Reachable] {
+                let text = sentence(&failure.message);
+                set(&mut status, type_, ConditionStatus::Unknown, &failure.reason, &text);
+            }
+            Decision::wait(finish(status), Next::After(failure.retry_after.unwrap_or(ENGINE_POLL)))
+        }
+    }
+}
+
+fn on_swarm(
+    app: &Object<App>,
+    mut status: AppStatus,
+    prepared: &Prepared,
+    swarm: &Swarm,
+    present: &Present,
+    now: Timestamp,
+) -> Decided {
+    let unknown = ConditionStatus::Unknown;
+    match &swarm.claim {
+        Claim::Ours => {}
+        Claim::Foreign(refusal) => {
+            refuse(&mut status, ConditionType::Deployed, refusal);
+            return Decision::wait(finish(status), Next::After(REFUSED_POLL));
+        }
+        Claim::Leftovers(leaving) => {
+            let names = teardown::remaining(&leaving.inventory, leaving.scope).join(", ");
+            let text = format!("What was left under this name goes first: {names}.");
+            set(&mut status, ConditionType::Deployed, unknown, reason::STACK_LEFTOVERS, &text);
+            let step = teardown::next(&leaving.inventory, leaving.scope, &leaving.progress, now);
+            return step_on(finish(status), step, now);
+        }
+        Claim::Ending => {
+            let text = "Tasks of an earlier deploy of this stack are still ending.";
+            set(&mut status, ConditionType::Deployed, unknown, reason::STACK_LEFTOVERS, text);
+            return Decision::wait(finish(status), Next::After(MOVING_POLL));
+        }
+    }
+    status.observed = swarm.identity.clone();
+    let same_hash = status.deployed_hash.as_deref() == Some(&prepared.hash);
+    if same_hash && condition::is_true(&status.conditions, ConditionType::Deployed.word()) {
+        return handed_over(app, status, prepared, swarm, present, now);
+    }
+    hand_over(status, prepared, swarm, &present.images, now)
+}
+
+/// The stack has not been handed over yet, or not this one.
+fn hand_over(mut status: AppStatus, prepared: &Prepared, swarm: &Swarm, images: &Images, now: Timestamp) -> Decided {
+    let deployed = ConditionType::Deployed;
+    let unknown = ConditionStatus::Unknown;
+    let later = [ConditionType::Converged, ConditionType::Reachable, ConditionType::Healthy];
+    match images {
+        Images::Settled => {}
+        Images::Missing => {
+            set(&mut status, deployed, unknown, reason::PULLING, "The images are being pulled.");
+            forget(&mut status, &later, "Known once the stack has been deployed.");
+            return Decision::act(finish(status), Action::Pull);
+        }
+        Images::Busy => {
+            set(&mut status, deployed, unknown, reason::PULLING, "The images are being pulled.");
+            return Decision::wait(finish(status), Next::After(WORK_POLL));
+        }
+        Images::Failed(refusal) => {
+            refuse(&mut status, deployed, refusal);
+            return Decision::wait(finish(status), Next::After(REFUSED_POLL));
+        }
+    }
+    if !swarm.secrets_to_make.is_empty() {
+        set(&mut status, deployed, unknown, reason::DEPLOYING, "Secrets are being generated.");
+        return Decision::act(finish(status), Action::MakeSecrets(swarm.secrets_to_make.clone()));
+    }
+    let effects = match &swarm.missing {
+        Err(refusal) => {
+            refuse(&mut status, deployed, refusal);
+            return Decision::wait(finish(status), Next::After(REFUSED_POLL));
+        }
+        Ok(effects) => effects,
+    };
+    let is_another = status.deployed_hash.as_deref() != Some(&prepared.hash) || status.deployed_at.is_none();
+    if effects.is_empty() {
+        if is_another {
+            // It runs already: taken over from somebody, or only what is around the services changed.
+            begin(&mut status, prepared, now);
+        }
+        let text = format!("The stack {} was handed to the swarm.", prepared.wanted.owner.stack);
+        set(&mut status, deployed, ConditionStatus::True, reason::DEPLOYED, &text);
+        return Decision::wait(finish(status), Next::Now);
+    }
+    let is_under_way = condition::find(&status.conditions, deployed.word())
+        .is_some_and(|found| found.reason == reason::DEPLOYING && found.message.starts_with(HANDING_OVER));
+    if is_another || !is_under_way {
+        begin(&mut status, prepared, now);
+    }
+    let text = format!("{HANDING_OVER} {} steps are left.", effects.len());
+    set(&mut status, deployed, unknown, reason::DEPLOYING, &text);
+    forget(&mut status, &later, "Known once the stack has been deployed.");
+    Decision::act(finish(status), Action::Deploy(effects.clone()))
+}
+
+/// Begins the message of a deploy that has begun, so that one that was cut off is told from one that has not.
+const HANDING_OVER: &str = "The stack is being handed to the swarm.";
+
+/// Notes that a deploy begins: what updates report from before is history.
+fn begin(status: &mut AppStatus, prepared: &Prepared, now: Timestamp) {
+    status.deployed_hash = Some(prepared.hash.clone());
+    status.deployed_at = Some(seconds(now));
+}
+
+/// The stack was handed over: what has the swarm made of it?
+fn handed_over(
+    app: &Object<App>,
+    mut status: AppStatus,
+    prepared: &Prepared,
+    swarm: &Swarm,
+    present: &Present,
+    now: Timestamp,
+) -> Decided {
+    status.services = swarm.judgements.iter().map(service_state).collect();
+    let Some(worst) = worst(&swarm.judgements) else {
+        let text = "The stack has no services.";
+        set(&mut status, ConditionType::Converged, ConditionStatus::True, reason::CONVERGED, text);
+        return probe(app, status, prepared, present, now);
+    };
+    if matches!(worst.reason, Reason::Superseded | Reason::Vanished) {
+        return repair(status, swarm, worst, now);
+    }
+    let converged = ConditionType::Converged;
+    match worst.verdict {
+        Verdict::Failed => {
+            let hint = format!("See: ccctl logs app/{}/{}", app.metadata.name, worst.service);
+            let text = format!("{} {hint}", worst.message);
+            set(&mut status, converged, ConditionStatus::False, worst.reason.word(), &text);
+            in_sync(&mut status, worst);
+            Decision::wait(finish(status), Next::After(if worst.is_final { FAILED_POLL } else { MOVING_POLL }))
+        }
+        Verdict::Progressing => {
+            set(&mut status, converged, ConditionStatus::Unknown, worst.reason.word(), &worst.message);
+            Decision::wait(finish(status), Next::After(MOVING_POLL))
+        }
+        Verdict::Converged => {
+            let text = match swarm.judgements.len() {
+                1 => "The service runs as it was asked for.".to_owned(),
+                count => format!("All {count} services run as they were asked for."),
+            };
+            set(&mut status, converged, ConditionStatus::True, reason::CONVERGED, &text);
+            in_sync(&mut status, worst);
+            if !swarm.surplus.is_empty() {
+                let action = Action::Prune(swarm.surplus.clone());
+                return Decision { status: finish(status), action: Some(action), next: Next::After(TEARDOWN_POLL) };
+            }
+            probe(app, status, prepared, present, now)
+        }
+    }
+}
+
+fn in_sync(status: &mut AppStatus, worst: &Judgement) {
+    let text = match worst.reason {
+        Reason::RolledBack => "The swarm itself went back; nobody changed it.",
+        _ => "What runs is what was deployed.",
+    };
+    set(status, ConditionType::Drifted, ConditionStatus::False, reason::IN_SYNC, text);
+}
+
+/// Somebody changed what runs: put it right.
+fn repair(mut status: AppStatus, swarm: &Swarm, worst: &Judgement, now: Timestamp) -> Decided {
+    let text = format!("{} It is being put right.", worst.message);
+    set(&mut status, ConditionType::Drifted, ConditionStatus::True, reason::DRIFTED, &text);
+    set(&mut status, ConditionType::Converged, ConditionStatus::Unknown, worst.reason.word(), &text);
+    let effects: &[Effect] = match &swarm.missing {
+        Err(refusal) => {
+            refuse(&mut status, ConditionType::Deployed, refusal);
+            return Decision::wait(finish(status), Next::After(REFUSED_POLL));
+        }
+        Ok(effects) => effects,
+    };
+    // Whoever deploys against us again and again gets no storm of restarts.
+    let age = status.deployed_at.as_ref().and_then(|at| at.parse::<Timestamp>().ok());
+    let age = age.and_then(|at| Duration::try_from(now.duration_since(at)).ok()).unwrap_or(REPAIR_PAUSE);
+    if age < REPAIR_PAUSE {
+        return Decision::wait(finish(status), Next::After(REPAIR_PAUSE.saturating_sub(age)));
+    }
+    status.deployed_at = Some(seconds(now));
+    if effects.is_empty() {
+        return Decision::wait(finish(status), Next::After(MOVING_POLL));
+    }
+    let handing_over = format!("{HANDING_OVER} {} steps are left.", effects.len());
+    set(&mut status, ConditionType::Deployed, ConditionStatus::Unknown, reason::DEPLOYING, &handing_over);
+    Decision::act(finish(status), Action::Repair(effects.to_vec(), worst.message.clone()))
+}
+
+/// It runs: does it answer?
+fn probe(app: &Object<App>, mut status: AppStatus, prepared: &Prepared, present: &Present, now: Timestamp) -> Decided {
+    if prepared.checks.is_empty() {
+        let text = "Nothing says how to reach it: no service has a route for the domain, and there are no probes.";
+        set(&mut status, ConditionType::Reachable, ConditionStatus::True, reason::REACHABLE, text);
+        set(&mut status, ConditionType::Healthy, ConditionStatus::True, reason::HEALTHY, text);
+        let status = finish(status);
+        return if present.refresh_due {
+            Decision::act(status, Action::Prepare)
+        } else {
+            Decision::wait(status, Next::After(STEADY_POLL))
+        };
+    }
+    let converged_at = condition::find(&app.status.conditions, ConditionType::Converged.word())
+        .filter(|found| found.status == ConditionStatus::True)
+        .and_then(|found| found.last_transition_time.parse::<Timestamp>().ok())
+        .unwrap_or(now);
+    let was_good = |type_: ConditionType| condition::is_true(&app.status.conditions, type_.word());
+    let verdict = health::verdict(&present.probes, converged_at, prepared.http_timeout, now, &was_good);
+    for (type_, finding) in [(ConditionType::Reachable, &verdict.reachable), (ConditionType::Healthy, &verdict.healthy)]
+    {
+        let Finding { status: word, reason, message } = finding;
+        set(&mut status, type_, *word, reason, message);
+    }
+    let status = finish(status);
+    if present.refresh_due {
+        return Decision::act(status, Action::Prepare);
+    }
+    if present.probes.is_busy {
+        return Decision::wait(status, Next::After(WORK_POLL));
+    }
+    match verdict.due_in {
+        Duration::ZERO => Decision::act(status, Action::Probe),
+        wait => Decision::wait(status, Next::After(wait)),
+    }
+}
+
+/// The App is being deleted.
+fn leave(app: &Object<App>, leaving: &Leaving, now: Timestamp) -> Decided {
+    let mut status = app.status.clone();
+    let remaining = teardown::remaining(&leaving.inventory, leaving.scope);
+    let text = match remaining.len() {
+        0 => "Nothing is left; it is looked at once more to be sure.".to_owned(),
+        count => format!("{count} things are left: {}.", shorten(&remaining.join(", "))),
+    };
+    status.remaining = remaining.into_iter().take(REMAINING_MAX).collect();
+    status.services.clear();
+    status.observed = None;
+    for type_ in ORDER.iter().skip(2) {
+        condition::remove(&mut status.conditions, type_.word());
+    }
+    condition::remove(&mut status.conditions, ConditionType::Drifted.word());
+    set(&mut status, ConditionType::Deployed, ConditionStatus::False, reason::UNDEPLOYING, &text);
+    let ready = Condition::new(READY, ConditionStatus::False, reason::UNDEPLOYING, text);
+    condition::set(&mut status.conditions, ready);
+    let step = teardown::next(&leaving.inventory, leaving.scope, &leaving.progress, now);
+    step_on(status, step, now)
+}
+
+fn step_on(status: AppStatus, step: Step, now: Timestamp) -> Decided {
+    match step {
+        Step::Done => Decision::wait(status, Next::Finalized),
+        Step::AuditAgain(at) => {
+            let wait = Duration::try_from(at.duration_since(now)).unwrap_or_default();
+            Decision::wait(status, Next::After(wait.max(TEARDOWN_POLL)))
+        }
+        Step::WaitForTasks => Decision::wait(status, Next::After(MOVING_POLL)),
+        step => Decision { status, action: Some(Action::TearDown(step)), next: Next::After(TEARDOWN_POLL) },
+    }
+}
+
+fn service_state(judgement: &Judgement) -> ServiceState {
+    let error = judgement.evidence.as_ref().map(|evidence| evidence.error.as_str()).filter(|error| !error.is_empty());
+    ServiceState {
+        name: judgement.service.clone(),
+        desired: judgement.desired.min(100_000),
+        running: judgement.running.min(100_000),
+        state: Some(judgement.state.clone()).filter(|state| !state.is_empty()),
+        last_error: error.map(shorten),
+    }
+}
+
+/// Sums the conditions up.
+fn finish(mut status: AppStatus) -> AppStatus {
+    let summary = condition::summarise(
+        &status.conditions,
+        READY,
+        &ORDER,
+        reason::SUCCEEDED,
+        "It runs as its spec says, and answers.",
+    );
+    condition::set(&mut status.conditions, summary);
+    status
+}
+
+fn set(status: &mut AppStatus, type_: ConditionType, word: ConditionStatus, reason: &str, message: &str) {
+    condition::set(&mut status.conditions, Condition::new(type_.word(), word, reason, message));
+}
+
+fn refuse(status: &mut AppStatus, type_: ConditionType, refusal: &Refusal) {
+    set(status, type_, ConditionStatus::False, refusal.reason, &refusal.message);
+}
+
+fn forget(status: &mut AppStatus, types: &[ConditionType], why: &str) {
+    for type_ in types {
+        set(status, *type_, ConditionStatus::Unknown, reason::PROGRESSING, why);
+    }
+}
+
+fn shorten(text: &str) -> String {
+    text.chars().take(ERROR_CHARACTERS_MAX).collect()
+}

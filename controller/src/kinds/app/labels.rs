@@ -1,0 +1,75 @@
+//! The labels by which we know our own in a swarm, and what belongs to which stack.
+
+use std::collections::BTreeSet;
+
+use ports::swarm::STACK_LABEL;
+use ports::swarm::spec::Labels;
+
+pub use super::converge::SPEC_LABEL;
+
+/// The App that an object belongs to, as `namespace/name`.
+pub const APP_LABEL: &str = "ci.coopcloud.tech/app";
+/// The App's uid.
+pub const UID_LABEL: &str = "ci.coopcloud.tech/uid";
+/// The stack, on secrets: they do not carry the stack's own label, because they outlive it.
+pub const OWN_STACK_LABEL: &str = "ci.coopcloud.tech/stack";
+/// On volumes and secrets that go with their App: [`DELETE`]. Without it they stay.
+pub const VOLUMES_LABEL: &str = "ci.coopcloud.tech/volumes";
+/// The value of [`VOLUMES_LABEL`].
+pub const DELETE: &str = "Delete";
+/// What all labels of ours begin with.
+pub const OWN_PREFIX: &str = "ci.coopcloud.tech/";
+
+/// Who an object in the swarm belongs to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Owner {
+    /// The App, as `namespace/name`.
+    pub app: String,
+    /// Its uid.
+    pub uid: String,
+    /// The stack.
+    pub stack: String,
+}
+
+impl Owner {
+    /// Adds our labels.
+    pub fn put_on(&self, labels: &mut Labels) {
+        labels.insert(APP_LABEL.to_owned(), self.app.clone());
+        labels.insert(UID_LABEL.to_owned(), self.uid.clone());
+    }
+}
+
+/// Returns labels without those of ours.
+#[must_use]
+pub fn without_own(labels: &Labels) -> Labels {
+    labels
+        .iter()
+        .filter(|(name, _)| !name.starts_with(OWN_PREFIX))
+        .map(|(name, value)| (name.clone(), value.clone()))
+        .collect()
+}
+
+/// Returns whether an object belongs to a stack.
+///
+/// The stack's label decides where there is one. Without it (secrets that abra made, volumes from before) the name
+/// does: it begins with the stack's and `_`, and with that of no other stack that is longer. `example_com` must never
+/// take what is `example_com_au`'s.
+#[must_use]
+pub fn belongs(stack: &str, stacks: &BTreeSet<String>, name: &str, labels: &Labels) -> bool {
+    if let Some(label) = labels.get(STACK_LABEL) {
+        return label == stack;
+    }
+    has_prefix(name, stack) && !stacks.iter().any(|other| other.len() > stack.len() && has_prefix(name, other))
+}
+
+/// Returns whether a name is that of something in a stack.
+#[must_use]
+pub fn has_prefix(name: &str, stack: &str) -> bool {
+    !stack.is_empty() && name.strip_prefix(stack).is_some_and(|rest| rest.len() > 1 && rest.starts_with('_'))
+}
+
+/// Returns whether the engine gave the name, because nobody else did: 64 hexadecimal digits.
+#[must_use]
+pub fn is_anonymous(volume: &str) -> bool {
+    volume.len() == 64 && volume.bytes().all(|byte| byte.is_ascii_hexdigit())
+}

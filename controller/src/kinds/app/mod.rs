@@ -1,0 +1,179 @@
+//! App: keeps one recipe deployed under one domain. See `README.md` beside this file.
+
+pub mod act;
+pub mod converge;
+pub mod decide;
+pub mod deployer;
+pub mod health;
+pub mod images;
+pub mod inventory;
+pub mod labels;
+mod memory;
+pub mod observe;
+pub mod place;
+pub mod prepare;
+pub mod reaper;
+pub mod secrets;
+pub mod teardown;
+pub mod version;
+
+#[cfg(test)]
+mod tests;
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use api_types::kind::{Kind as _, Object};
+use api_types::kinds::app::{App, AppStatus};
+use jiff::Timestamp;
+
+use crate::outside::Outside;
+use crate::runtime::cache::Cache;
+use crate::runtime::events::{EventKind, Recorder};
+use crate::runtime::manager::Manager;
+use crate::runtime::objects::{ObjectKey, Objects, StoredObject};
+use crate::runtime::operations::OperationState;
+use crate::runtime::outcome::Failure;
+use crate::runtime::reconciler::{Decision, Reconciler};
+
+use act::{Action, probe_id};
+use deployer::swarm::Native;
+use deployer::{Deploys, SecretValue};
+use health::Probes;
+use labels::Owner;
+use memory::Memory;
+use observe::Observed;
+
+/// On an App that may take over a stack that it did not deploy: `"true"`.
+pub const ADOPT_ANNOTATION: &str = "ci.coopcloud.tech/adopt";
+/// The finalizer: the App goes when its stack is gone, and that is proved.
+pub const FINALIZER: &str = "ci.coopcloud.tech/app";
+/// Longest name of a stack, as abra cuts it.
+const STACK_LENGTH_MAX: usize = 45;
+
+type Memories = Arc<Mutex<HashMap<String, Memory>>>;
+
+/// The reconciler.
+pub struct Apps {
+    objects: Arc<dyn Objects>,
+    cache: Arc<Cache>,
+    recorder: Recorder,
+    outside: Outside,
+    deployer: Arc<dyn Deploys>,
+    /// By uid.
+    memories: Memories,
+    /// Names of networks by id.
+    networks: Mutex<BTreeMap<String, String>>,
+}
+
+impl Apps {
+    /// Returns the reconciler of the Apps that `manager` looks after.
+    #[must_use]
+    pub fn new(manager: &Manager, outside: Outside) -> Self {
+        let shared = manager.shared();
+        Self {
+            objects: shared.objects.clone(),
+            cache: shared.cache.clone(),
+            recorder: shared.recorder.clone(),
+            outside,
+            deployer: Arc::new(Native),
+            memories: Memories::default(),
+            networks: Mutex::default(),
+        }
+    }
+
+    fn key(&self, app: &Object<App>) -> ObjectKey {
+        ObjectKey::new(&App::resource(), &app.metadata.namespace, &app.metadata.name)
+    }
+
+    fn with_memory<Output>(&self, app: &Object<App>, use_it: impl FnOnce(&mut Memory) -> Output) -> Output {
+        let mut memories = self.memories.lock().unwrap_or_else(PoisonError::into_inner);
+        if !memories.contains_key(&app.metadata.uid) {
+            // Those whose Apps are gone are of no use to anybody.
+            let known: BTreeSet<String> =
+                self.cache.list(&App::resource()).iter().map(|stored| stored.metadata.uid.clone()).collect();
+            memories.retain(|uid, _| known.contains(uid));
+        }
+        use_it(memories.entry(app.metadata.uid.clone()).or_default())
+    }
+
+    fn generated(&self, app: &Object<App>) -> BTreeMap<String, SecretValue> {
+        self.with_memory(app, |memory| memory.generated.clone())
+    }
+
+    /// Returns what is known about whether it answers, of this deploy.
+    fn probes(&self, app: &Object<App>) -> Probes {
+        let is_busy = matches!(self.outside.operations.state(&probe_id(app)), OperationState::Running(_));
+        self.with_memory(app, |memory| {
+            let mut probes =
+                if memory.probes.0 == app.status.deployed_at { memory.probes.1.clone() } else { Probes::default() };
+            probes.is_busy = is_busy;
+            probes
+        })
+    }
+
+    fn record(&self, app: &Object<App>, kind: EventKind, reason: &str, message: &str) {
+        if let Some(stored) = self.cache.get(&self.key(app)) {
+            self.recorder.record("app", &stored, kind, reason, message);
+        }
+    }
+
+    /// Returns the App that has a stack: the one that was created first among those whose domains name it.
+    fn first_of_stack(&self, stack: &str) -> Option<Arc<StoredObject>> {
+        let apps = self.cache.list(&App::resource());
+        let of_stack = apps.into_iter().filter(|stored| stack_of(stored).as_deref() == Some(stack));
+        of_stack.min_by(|left, right| order(left).cmp(&order(right)))
+    }
+
+    /// Returns the stacks of all Apps.
+    fn known_stacks(&self) -> BTreeSet<String> {
+        self.cache.list(&App::resource()).iter().filter_map(|stored| stack_of(stored)).collect()
+    }
+}
+
+impl Reconciler for Apps {
+    type Kind = App;
+    type Observed = Observed;
+    type Action = Action;
+
+    const FINALIZER: Option<&'static str> = Some(FINALIZER);
+
+    async fn observe(&self, app: &Object<App>) -> Result<Observed, Failure> {
+        self.look(app).await
+    }
+
+    fn decide(app: &Object<App>, observed: &Observed, now: Timestamp) -> Decision<AppStatus, Action> {
+        decide::decide(app, observed, now)
+    }
+
+    async fn act(&self, app: &Object<App>, action: Action) -> Result<(), Failure> {
+        self.carry_out(app, action).await
+    }
+
+    fn references(app: &Object<App>) -> Vec<ObjectKey> {
+        prepare::references(app)
+    }
+}
+
+/// Returns the name of the stack of a domain, as abra makes it: dots become underscores, and it is cut.
+#[must_use]
+pub fn stack_name(domain: &str) -> String {
+    domain.replace('.', "_").chars().take(STACK_LENGTH_MAX).collect()
+}
+
+fn stack_of(stored: &StoredObject) -> Option<String> {
+    stored.value["spec"]["domain"].as_str().map(stack_name)
+}
+
+fn order(stored: &StoredObject) -> (String, &str) {
+    (stored.metadata.creation_timestamp.clone().unwrap_or_default(), &stored.key.key)
+}
+
+/// Returns who owns what an App deploys.
+fn owner_of(app: &Object<App>, stack: &str) -> Owner {
+    Owner {
+        app: format!("{}/{}", app.metadata.namespace, app.metadata.name),
+        uid: app.metadata.uid.clone(),
+        stack: stack.to_owned(),
+    }
+}

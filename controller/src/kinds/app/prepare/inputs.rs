@@ -1,0 +1,315 @@
+//! What a preparation rests on: everything that, when it changes, makes another stack.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use api_types::kind::{Kind as _, Object};
+use api_types::kinds::app::{App, AppSecret, AutoUpdate, SecretCharset, UpdateWindow, VolumePolicy};
+use api_types::kinds::check::{Health, Probe};
+use api_types::kinds::overlay::{Overlay, OverlayType, ServiceOverlay, UpdateOrder};
+use api_types::kinds::recipe::{Recipe, RecipeSpec};
+use api_types::kinds::reference::SecretKeyReference;
+use api_types::kinds::test_run::TestRun;
+use api_types::reason;
+use api_types::units::DurationText;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use ports::compose::stack::{ServiceChange, Stack};
+use ports::compose::{self};
+use ports::recipe::secret::{Charset, Rule};
+use serde::Deserialize as _;
+
+use super::super::deployer::decorate::hash;
+use super::super::deployer::{Refusal, SecretValue};
+use super::super::labels::Owner;
+use super::super::{Apps, owner_of};
+use crate::runtime::objects::ObjectKey;
+use crate::runtime::outcome::Failure;
+use crate::trust::{Tier, tier};
+
+/// The resource of Secrets.
+const SECRETS: &str = "secrets";
+/// What pulling may take when no Recipe says so.
+const PULL_TIMEOUT: Duration = Duration::from_mins(15);
+/// What answering may take when no Recipe says so.
+const HTTP_TIMEOUT: Duration = Duration::from_mins(5);
+
+/// Which state of a recipe.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Target {
+    /// A published version; the latest when it is not named.
+    Version(Option<String>),
+    /// A commit.
+    Commit(String),
+    /// Whatever a branch or tag stands for.
+    Named(String),
+}
+
+/// What a preparation rests on.
+#[derive(Clone, Debug)]
+pub struct Inputs {
+    /// Whose stack it is.
+    pub owner: Owner,
+    /// Where the recipe is fetched from.
+    pub url: String,
+    /// The recipe's name.
+    pub recipe: String,
+    /// Which state of it.
+    pub target: Target,
+    /// Which newer versions are taken.
+    pub auto: AutoUpdate,
+    /// And when.
+    pub window: Option<UpdateWindow>,
+    /// The version that was chosen before. No part of the key: it follows from the rest.
+    pub current_version: Option<String>,
+    /// Whether anything was deployed before, so that an old state is better than none. No part of the key.
+    pub has_deployed: bool,
+    /// Where the app answers.
+    pub domain: String,
+    /// Environment besides `.env.sample`.
+    pub env: BTreeMap<String, String>,
+    /// Compose files; empty for what `COMPOSE_FILE` says.
+    pub compose_files: Vec<String>,
+    /// Changes to them.
+    pub overlays: Vec<Overlay>,
+    /// Values that Secrets give, by the secret's name in the compose file.
+    pub given_secrets: BTreeMap<String, SecretValue>,
+    /// Rules that the App sets itself, likewise.
+    pub generated_secrets: BTreeMap<String, Rule>,
+    /// By which rules the stack is judged.
+    pub tier: Tier,
+    /// Whether volumes, secrets and files go with the App.
+    pub goes_with_app: bool,
+    /// What the App says of its health.
+    pub health: Option<Health>,
+    /// What its Recipe says.
+    pub recipe_health: Option<Health>,
+    /// Further signs.
+    pub probes: Vec<Probe>,
+    /// How long it may take to pull.
+    pub pull_timeout: Duration,
+    /// To converge; what the recipe's label says, or what is reckoned, when `None`.
+    pub converge_timeout: Option<Duration>,
+    /// To answer.
+    pub http_timeout: Duration,
+}
+
+impl Inputs {
+    /// Returns what changes exactly when another stack may come of it.
+    #[must_use]
+    pub fn key(&self) -> String {
+        let secrets: Vec<(&String, String)> =
+            self.given_secrets.iter().map(|(key, value)| (key, hash(&value.0))).collect();
+        let what = (&self.owner, &self.url, &self.target, &self.auto, &self.window, &self.domain, &self.env);
+        let how =
+            (&self.compose_files, &self.overlays, secrets, &self.generated_secrets, self.tier, self.goes_with_app);
+        let checks = (&self.health, &self.recipe_health, &self.probes);
+        let times = (self.pull_timeout, self.converge_timeout, self.http_timeout);
+        hash(format!("{what:?}{how:?}{checks:?}{times:?}").as_bytes())
+    }
+
+    /// Returns the id of the operation that prepares.
+    #[must_use]
+    pub fn operation_id(&self, uid: &str) -> String {
+        format!("app/{uid}/prepare/{}", self.key())
+    }
+
+    /// Returns whether another state may be chosen later although nothing here changes.
+    #[must_use]
+    pub fn may_step(&self) -> bool {
+        match &self.target {
+            Target::Version(None) | Target::Named(_) => true,
+            Target::Version(Some(_)) => self.auto != AutoUpdate::None,
+            Target::Commit(_) => false,
+        }
+    }
+
+    /// Returns the changes to services that overlays make, for a version.
+    #[must_use]
+    pub fn changes(&self, version: Option<&str>) -> BTreeMap<String, ServiceChange> {
+        let mut changes: BTreeMap<String, ServiceChange> = BTreeMap::new();
+        let applies = |overlay: &&Overlay| match overlay.type_ {
+            OverlayType::Environment => true,
+            OverlayType::BaseRepair => overlay.base_versions.iter().any(|named| Some(named.as_str()) == version),
+        };
+        for overlay in self.overlays.iter().filter(applies) {
+            for (service, overlay) in &overlay.services {
+                change(changes.entry(service.clone()).or_default(), overlay);
+            }
+        }
+        changes
+    }
+
+    /// Judges a stack by the rules of its tier.
+    pub(super) fn judge(&self, stack: &Stack) -> Result<(), Refusal> {
+        let _ = stack;
+        match self.tier {
+            Tier::Trusted => Ok(()),
+            Tier::Untrusted => Err(Refusal {
+                reason: reason::POLICY_REFUSED,
+                message: "Stacks of forks are refused as long as there are no rules to judge them by.".to_owned(),
+            }),
+        }
+    }
+}
+
+fn change(change: &mut ServiceChange, overlay: &ServiceOverlay) {
+    let nanoseconds = |text: &Option<DurationText>| {
+        text.as_ref().map(|text| i64::try_from(text.span().as_nanos()).unwrap_or(i64::MAX))
+    };
+    change.image = overlay.image.clone().or_else(|| change.image.take());
+    change.env.extend(overlay.env.clone());
+    change.health_start_period = nanoseconds(&overlay.health_start_period).or(change.health_start_period);
+    change.health_interval = nanoseconds(&overlay.health_interval).or(change.health_interval);
+    change.health_timeout = nanoseconds(&overlay.health_timeout).or(change.health_timeout);
+    change.health_retries = overlay.health_retries.or(change.health_retries);
+    change.stop_grace_period = nanoseconds(&overlay.stop_grace_period).or(change.stop_grace_period);
+    change.update_order = overlay
+        .update_order
+        .map(|order| match order {
+            UpdateOrder::StartFirst => compose::UpdateOrder::StartFirst,
+            UpdateOrder::StopFirst => compose::UpdateOrder::StopFirst,
+        })
+        .or(change.update_order);
+}
+
+/// Returns what an App names: its Recipe, its Secrets, the run that owns it.
+pub fn references(app: &Object<App>) -> Vec<ObjectKey> {
+    let namespace = &app.metadata.namespace;
+    let mut keys = Vec::new();
+    if let Some(recipe) = &app.spec.recipe.recipe_ref {
+        keys.push(ObjectKey::new(&Recipe::resource(), namespace, recipe));
+    }
+    for reference in app.spec.secrets.iter().filter_map(|secret| secret.value_from.as_ref()) {
+        keys.push(ObjectKey::new(SECRETS, namespace, &reference.name));
+    }
+    keys
+}
+
+impl Apps {
+    /// Returns what a preparation of an App rests on.
+    ///
+    /// # Errors
+    /// `Blocked` when an object that it names is missing.
+    pub(in super::super) fn inputs(&self, app: &Object<App>, stack: &str) -> Result<Inputs, Failure> {
+        let recipe = self.recipe(app)?;
+        let spec = &app.spec;
+        let url = recipe.as_ref().map(|recipe| recipe.source.url.clone()).or_else(|| spec.recipe.url.clone());
+        let url = url.unwrap_or_default();
+        let mut env = recipe.as_ref().map(|recipe| recipe.env.clone()).unwrap_or_default();
+        env.extend(spec.env.clone());
+        let target = match (&spec.version, &spec.commit, &spec.reference) {
+            (_, Some(commit), _) => Target::Commit(commit.clone()),
+            (_, _, Some(reference)) => Target::Named(reference.clone()),
+            (version, None, None) => Target::Version(version.clone()),
+        };
+        let policy = spec.update_policy.clone().unwrap_or_default();
+        let timeouts = recipe.as_ref().map(|recipe| &recipe.timeouts);
+        Ok(Inputs {
+            owner: owner_of(app, stack),
+            recipe: recipe_name(&url),
+            url,
+            target,
+            auto: policy.auto,
+            window: policy.window,
+            current_version: app.status.desired.as_ref().and_then(|desired| desired.version.clone()),
+            has_deployed: app.status.deployed_hash.is_some(),
+            domain: spec.domain.clone(),
+            env,
+            compose_files: spec.compose_files.clone(),
+            overlays: spec.overlays.clone(),
+            given_secrets: self.given_secrets(app)?,
+            generated_secrets: spec.secrets.iter().filter_map(rule).collect(),
+            tier: self.tier(app, recipe.as_ref()),
+            goes_with_app: spec.volumes == VolumePolicy::Delete,
+            health: spec.health.clone(),
+            recipe_health: recipe.as_ref().map(|recipe| recipe.health.clone()),
+            probes: spec.probes.clone(),
+            pull_timeout: timeouts.map_or(PULL_TIMEOUT, |timeouts| timeouts.pull.span()),
+            converge_timeout: timeouts.map(|timeouts| timeouts.converge.span()),
+            http_timeout: timeouts.map_or(HTTP_TIMEOUT, |timeouts| timeouts.http.span()),
+        })
+    }
+
+    fn recipe(&self, app: &Object<App>) -> Result<Option<RecipeSpec>, Failure> {
+        let Some(name) = &app.spec.recipe.recipe_ref else { return Ok(None) };
+        let key = ObjectKey::new(&Recipe::resource(), &app.metadata.namespace, name);
+        let stored = self.cache.get(&key).filter(|stored| !stored.is_being_deleted());
+        let recipe = stored.and_then(|stored| Object::<Recipe>::deserialize(&stored.value).ok());
+        match recipe {
+            Some(recipe) => Ok(Some(recipe.spec)),
+            None => {
+                let message =
+                    format!("there is no Recipe {name} in this namespace: apply it, or correct spec.recipe.recipeRef");
+                Err(Failure::blocked(reason::DEPENDENCY_NOT_READY, message, vec![key]))
+            }
+        }
+    }
+
+    /// Returns by which rules the stack of an App is judged: those of the run that owns it. One whose run is gone is going
+    /// as well, and is trusted with nothing meanwhile.
+    fn tier(&self, app: &Object<App>, recipe: Option<&RecipeSpec>) -> Tier {
+        let Some(owner) = app.metadata.owner_references.iter().find(|owner| owner.kind == TestRun::KIND) else {
+            return Tier::Trusted;
+        };
+        let key = ObjectKey::new(&TestRun::resource(), &app.metadata.namespace, &owner.name);
+        let stored = self.cache.get(&key).filter(|stored| stored.metadata.uid == owner.uid);
+        let run = stored.and_then(|stored| Object::<TestRun>::deserialize(&stored.value).ok());
+        match (run, recipe) {
+            (Some(run), Some(recipe)) => tier(&run.spec, recipe),
+            _ => Tier::Untrusted,
+        }
+    }
+
+    fn given_secrets(&self, app: &Object<App>) -> Result<BTreeMap<String, SecretValue>, Failure> {
+        let mut values = BTreeMap::new();
+        for secret in &app.spec.secrets {
+            let Some(reference) = &secret.value_from else { continue };
+            let key = ObjectKey::new(SECRETS, &app.metadata.namespace, &reference.name);
+            let stored = self.cache.get(&key);
+            let data = stored.as_ref().and_then(|stored| stored.value["data"].as_object());
+            let value = data.and_then(|data| pick(data, reference));
+            match value {
+                Some(value) => values.insert(secret.name.clone(), SecretValue(value)),
+                None => {
+                    let wanted = match &reference.key {
+                        Some(key) => format!("the key {key} of the Secret {}", reference.name),
+                        None => format!("the Secret {}, with a single key", reference.name),
+                    };
+                    let message = format!(
+                        "the secret {} of the recipe is taken from {wanted}, which is not there: create it",
+                        secret.name
+                    );
+                    return Err(Failure::blocked(reason::SECRET_MISSING, message, vec![key]));
+                }
+            };
+        }
+        Ok(values)
+    }
+}
+
+fn pick(data: &serde_json::Map<String, serde_json::Value>, reference: &SecretKeyReference) -> Option<Vec<u8>> {
+    let value = match &reference.key {
+        Some(key) => data.get(key)?,
+        None if data.len() == 1 => data.values().next()?,
+        None => return None,
+    };
+    STANDARD.decode(value.as_str()?).ok()
+}
+
+fn rule(secret: &AppSecret) -> Option<(String, Rule)> {
+    let generate = secret.generate.as_ref()?;
+    let charset = match generate.charset {
+        SecretCharset::Default => Charset::Plain,
+        SecretCharset::SafeSpecial => Charset::PlainAndSafeSpecial,
+        SecretCharset::Special => Charset::PlainAndSpecial,
+        SecretCharset::Hex => Charset::Hex,
+    };
+    Some((secret.name.clone(), Rule::Password { length: generate.length, charset }))
+}
+
+/// Returns the name of a recipe: the last part of its address.
+fn recipe_name(url: &str) -> String {
+    let last = url.trim_end_matches('/').rsplit(['/', ':']).next().unwrap_or(url);
+    last.strip_suffix(".git").unwrap_or(last).to_owned()
+}

@@ -1,0 +1,391 @@
+//! From a recipe's repository to a stack that may be deployed: choose the version, fetch, read, judge, label.
+//!
+//! ```text
+//!   Inputs (spec, Recipe, Secrets, trust) ─► fetch ─► commit ─► checkout ─► .env, abra.sh, compose ─► Stack ─► policy ─► Prepared
+//! ```
+
+mod inputs;
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::Path;
+use std::time::Duration;
+
+use api_types::kinds::check::Health;
+use api_types::kinds::identity::{Identity, ServiceImage};
+use api_types::reason;
+use ports::compose::stack::{Finding, Stack};
+use ports::compose::{CheckoutFiles, LoadError, LoadInput, RecipeFiles, load};
+use ports::error::{Error, ErrorKind};
+use ports::files::Area;
+use ports::git::{CommitId, Fetch, RefName, RemoteUrl, Revision};
+use ports::recipe::app::{AppEnvironment, compose_files, expose};
+use ports::recipe::env::EnvFile;
+use ports::recipe::secret::{Rule, version_variable, wanted};
+use ports::recipe::version::RecipeVersion;
+use ports::recipe::{labels, names};
+
+use super::deployer::decorate::{Origin, decorate, stack_hash};
+use super::deployer::{Refusal, SecretValue, Wanted};
+use super::health::Checks;
+use super::images::LastError;
+use super::{secrets, version};
+use crate::outside::Outside;
+use crate::runtime::outcome::{Failure, sentence};
+
+pub(super) use inputs::references;
+pub use inputs::{Inputs, Target};
+
+/// Most bytes of a text file of a recipe.
+const TEXT_BYTES_MAX: usize = 1 << 20;
+/// Findings that a message names; the rest is counted.
+const FINDINGS_SHOWN: usize = 5;
+
+/// What should run, ready to be handed over.
+#[derive(Debug)]
+pub struct Prepared {
+    /// The hash of the stack.
+    pub hash: String,
+    /// What exactly it is.
+    pub identity: Identity,
+    /// The same in a sentence.
+    pub summary: String,
+    /// A newer version that is not taken.
+    pub available_version: Option<String>,
+    /// The stack, and whose it is.
+    pub wanted: Wanted,
+    /// How secrets are made that nobody gives, by their names in the swarm.
+    pub secret_rules: BTreeMap<String, Rule>,
+    /// How it shows that it serves.
+    pub checks: Checks,
+    /// How long it may take to pull.
+    pub pull_timeout: Duration,
+    /// How long it may take to converge, if anybody says so.
+    pub converge_timeout: Option<Duration>,
+    /// How long it may take to answer after that.
+    pub http_timeout: Duration,
+    /// Why the last try to pull came to nothing.
+    pub(super) last_pull_error: LastError,
+}
+
+/// What a preparation came to: a stack, or what a person must change.
+pub(super) type Outcome = Result<std::sync::Arc<Prepared>, Refusal>;
+
+/// Prepares a stack.
+///
+/// # Errors
+/// What may pass: the forge is away, the disk is full.
+pub(super) async fn prepare(inputs: &Inputs, outside: &Outside) -> Result<Outcome, Failure> {
+    let url = match RemoteUrl::new(inputs.url.clone()) {
+        Ok(url) => url,
+        Err(error) => return Ok(Err(refusal(reason::INVALID_SPEC, &error.to_string()))),
+    };
+    let chosen = match choose(inputs, outside, &url).await {
+        Ok(chosen) => chosen,
+        Err(Trouble::Refused(refusal)) => return Ok(Err(refusal)),
+        Err(Trouble::Failed(failure)) => return Err(failure),
+    };
+    let folder = outside.files.path(Area::Apps, &secrets::folder(&inputs.owner.stack)?);
+    let checkout = folder.join("recipe");
+    tokio::fs::create_dir_all(&folder)
+        .await
+        .map_err(|error| Failure::retryable("FileFailed", format!("the folder of the app cannot be made: {error}")))?;
+    outside.git.checkout(&url, &chosen.commit, &checkout).await?;
+    let (inputs, files) = (inputs.clone(), outside.files.clone());
+    let work = move || {
+        let mut versions = BTreeMap::new();
+        for (key, value) in &inputs.given_secrets {
+            versions.insert(version_variable(key), secrets::version_of(&files, &inputs.owner.stack, &value.0)?);
+        }
+        Ok(read(&inputs, &chosen, &checkout, versions).map(std::sync::Arc::new))
+    };
+    let prepared: Result<Outcome, Failure> = super::act::blocking(work).await?;
+    if let Ok(Ok(prepared)) = &prepared {
+        for (name, value) in &prepared.wanted.secrets {
+            outside.redactor.insert(&format!("app/{}/{name}", prepared.wanted.owner.uid), &value.0);
+        }
+    }
+    prepared
+}
+
+/// What was chosen.
+#[derive(Clone, Debug)]
+struct Chosen {
+    commit: CommitId,
+    /// The published version that the commit is.
+    version: Option<String>,
+    /// The published version that is nearest before it.
+    nearest: Option<String>,
+    available: Option<String>,
+}
+
+enum Trouble {
+    Refused(Refusal),
+    Failed(Failure),
+}
+
+impl From<Error> for Trouble {
+    /// What is wrong with a repository is for a person; what may pass is tried again.
+    fn from(error: Error) -> Self {
+        match error.kind {
+            ErrorKind::Retryable | ErrorKind::Bug => Self::Failed(error.into()),
+            ErrorKind::Blocked | ErrorKind::Terminal => {
+                Self::Refused(refusal(reason::FETCH_FAILED, &ports::error::chain(&error)))
+            }
+        }
+    }
+}
+
+async fn choose(inputs: &Inputs, outside: &Outside, url: &RemoteUrl) -> Result<Chosen, Trouble> {
+    let git = &*outside.git;
+    let revision = fixed_revision(&inputs.target)?;
+    let mut commit = match &revision {
+        // What a name stands for may change; a commit does not.
+        Some(revision @ (Revision::Commit(_) | Revision::Tag(_))) => git.resolve(url, revision).await.unwrap_or(None),
+        _ => None,
+    };
+    let is_settled = commit.is_some() && !inputs.may_step();
+    if !is_settled {
+        let mut fetch = Fetch::all(url.clone());
+        if let Some(Revision::Commit(id)) = &revision {
+            fetch.commits.push(id.clone());
+        }
+        if let Err(error) = git.fetch(&fetch).await {
+            // A forge that is away does not keep us from what is here.
+            let may_pass = error.kind == ErrorKind::Retryable;
+            let is_here = git.tags(url).await.is_ok();
+            if !(may_pass && is_here && inputs.has_deployed) {
+                return Err(error.into());
+            }
+            tracing::info!(url = url.as_str(), error = %error, "the forge is away; the mirror serves");
+        }
+    }
+    let tags = git.tags(url).await?;
+    let mut published: BTreeMap<String, (RecipeVersion, CommitId)> = BTreeMap::new();
+    for tag in tags.iter().filter(|tag| tag.is_annotated) {
+        if let Some(version) = RecipeVersion::parse(tag.name.as_str()) {
+            published.insert(tag.name.as_str().to_owned(), (version, tag.commit.clone()));
+        }
+    }
+    let mut available = None;
+    if let Target::Version(named) = &inputs.target {
+        let versions: Vec<RecipeVersion> = published.values().map(|(version, _)| version.clone()).collect();
+        let named = named.as_deref().and_then(RecipeVersion::parse);
+        let current = inputs.current_version.as_deref().and_then(RecipeVersion::parse);
+        let wish = version::Wish {
+            named: named.as_ref(),
+            current: current.as_ref(),
+            auto: inputs.auto,
+            is_open: version::is_open(inputs.window.as_ref(), outside.clock.now()),
+        };
+        let choice = version::choose(&versions, &wish);
+        available = choice.available.map(|version| version.to_string());
+        if let Some(version) = &choice.version {
+            commit = published.get(&version.to_string()).map(|(_, commit)| commit.clone());
+        }
+        if commit.is_none() {
+            return Err(Trouble::Refused(no_version(inputs, choice.version.as_ref(), &tags)));
+        }
+    } else if let Some(revision) = &revision {
+        commit = git.resolve(url, revision).await?;
+    }
+    let Some(commit) = commit else {
+        let text = format!("the repository {} has no {}", url.as_str(), inputs.target);
+        return Err(Trouble::Refused(refusal(reason::COMMIT_NOT_FOUND, &text)));
+    };
+    let newest =
+        published.iter().filter(|(_, (_, tagged))| *tagged == commit).max_by(|one, other| one.1.0.cmp(&other.1.0));
+    let version = newest.map(|(name, _)| name.clone());
+    let nearest = match &version {
+        Some(version) => Some(version.clone()),
+        None => git.nearest_tag(url, &commit).await?.map(|tag| tag.name.as_str().to_owned()),
+    };
+    // A commit that is named as such is not a release, whatever tags it has.
+    let version = version.filter(|_| matches!(inputs.target, Target::Version(_) | Target::Named(_)));
+    Ok(Chosen { commit, version, nearest, available })
+}
+
+fn fixed_revision(target: &Target) -> Result<Option<Revision>, Trouble> {
+    Ok(match target {
+        Target::Version(None) => None,
+        Target::Version(Some(version)) => Some(Revision::Tag(RefName::new(version.clone())?)),
+        Target::Commit(commit) => Some(Revision::Commit(CommitId::new(commit.clone())?)),
+        Target::Named(name) => Some(Revision::Named(RefName::new(name.clone())?)),
+    })
+}
+
+fn no_version(inputs: &Inputs, version: Option<&RecipeVersion>, tags: &[ports::git::Tag]) -> Refusal {
+    let Some(version) = version else {
+        let text = format!(
+            "the recipe {} has published no version: set commit or ref of the App, or push an annotated tag such as 1.0.0+1.2.3",
+            inputs.url
+        );
+        return refusal(reason::COMMIT_NOT_FOUND, &text);
+    };
+    let is_plain = tags.iter().any(|tag| tag.name.as_str() == version.to_string());
+    let text = if is_plain {
+        format!("the tag {version} is not annotated, so that it is no version: tag it with `git tag -a`")
+    } else {
+        format!("the recipe {} has no version {version}", inputs.url)
+    };
+    refusal(reason::COMMIT_NOT_FOUND, &text)
+}
+
+/// Reads a checkout. Blocks.
+fn read(
+    inputs: &Inputs,
+    chosen: &Chosen,
+    checkout: &Path,
+    secret_versions: BTreeMap<String, String>,
+) -> Result<Prepared, Refusal> {
+    let files = CheckoutFiles::open(checkout)
+        .map_err(|error| refusal(reason::COMPOSE_INVALID, &format!("the checkout cannot be read: {error}")))?;
+    let sample = EnvFile::parse(".env.sample", &text(&files, ".env.sample")?)
+        .map_err(|findings| refused(reason::COMPOSE_INVALID, &findings))?;
+    let abra_sh = text(&files, "abra.sh")?;
+    let version = chosen.version.clone().unwrap_or_else(|| chosen.commit.as_str().chars().take(8).collect());
+    let environment = AppEnvironment {
+        recipe: &inputs.recipe,
+        version: &version,
+        domain: &inputs.domain,
+        sample: sample.values(),
+        env: inputs.env.clone(),
+        abra_sh: &abra_sh,
+    };
+    let mut variables = environment.variables();
+    // The stack's name is the App's to choose: everything that is found again is found by it.
+    variables.insert("STACK_NAME".to_owned(), inputs.owner.stack.clone());
+    variables.extend(secret_versions);
+    let compose = if inputs.compose_files.is_empty() {
+        compose_files(&variables).map_err(|name| {
+            refusal(reason::COMPOSE_INVALID, &format!("COMPOSE_FILE names {name}, which lies outside of the recipe"))
+        })?
+    } else {
+        inputs.compose_files.clone()
+    };
+    let input = LoadInput {
+        stack: inputs.owner.stack.clone(),
+        files: compose,
+        env: variables.clone(),
+        directory: checkout.to_string_lossy().into_owned(),
+        changes: inputs.changes(chosen.version.as_deref()),
+    };
+    let mut stack =
+        load(&input, &files).map_err(|LoadError { findings }| refused(reason::COMPOSE_INVALID, &findings))?;
+    let too_long = names::check_lengths(&stack);
+    if !too_long.is_empty() {
+        return Err(refused(reason::NAME_TOO_LONG, &too_long));
+    }
+    let (wanted_secrets, wrong) = wanted(&stack, &sample);
+    if !wrong.is_empty() {
+        return Err(refused(reason::COMPOSE_INVALID, &wrong));
+    }
+    let converge_timeout = inputs.converge_timeout.or_else(|| labels::of_stack(&stack).timeout);
+    expose(&mut stack, &variables);
+    inputs.judge(&stack)?;
+    let identity = labels::Identity {
+        recipe: inputs.recipe.clone(),
+        version: chosen.version.clone(),
+        chaos_commit: chosen.version.is_none().then(|| chosen.commit.as_str().to_owned()),
+    };
+    labels::write(&mut stack, &identity);
+    let images = images(&stack);
+    let origin = Origin {
+        version: chosen.nearest.clone().unwrap_or_default(),
+        commit: chosen.commit.as_str().to_owned(),
+        goes_with_app: inputs.goes_with_app,
+    };
+    decorate(&mut stack, &inputs.owner, &origin);
+    let mut secret_rules = BTreeMap::new();
+    let mut values = BTreeMap::new();
+    for secret in &wanted_secrets {
+        if let Some(value) = inputs.given_secrets.get(&secret.key) {
+            values.insert(secret.name.clone(), SecretValue(value.0.clone()));
+        } else {
+            let rule = inputs.generated_secrets.get(&secret.key).copied().unwrap_or(secret.rule);
+            if rule != Rule::ByHand {
+                secret_rules.insert(secret.name.clone(), rule);
+            }
+        }
+    }
+    let short: String = chosen.commit.as_str().chars().take(8).collect();
+    Ok(Prepared {
+        hash: stack_hash(&stack, &BTreeMap::new()),
+        identity: Identity { version: chosen.nearest.clone(), commit: Some(chosen.commit.as_str().to_owned()), images },
+        summary: match &chosen.version {
+            Some(version) => format!("Version {version} (commit {short}) should run."),
+            None => format!("Commit {short} should run."),
+        },
+        available_version: chosen.available.clone(),
+        checks: checks(inputs, &stack),
+        wanted: Wanted {
+            owner: inputs.owner.clone(),
+            stack,
+            secrets: values,
+            goes_with_app: inputs.goes_with_app,
+            images: BTreeMap::new(),
+        },
+        secret_rules,
+        pull_timeout: inputs.pull_timeout,
+        converge_timeout,
+        http_timeout: inputs.http_timeout,
+        last_pull_error: LastError::default(),
+    })
+}
+
+/// Returns a text file of the recipe; nothing when there is none.
+fn text(files: &dyn RecipeFiles, path: &str) -> Result<String, Refusal> {
+    match files.read(path, TEXT_BYTES_MAX) {
+        Ok(bytes) => Ok(String::from_utf8_lossy(&bytes).into_owned()),
+        Err(ports::compose::ReadError::Missing) => Ok(String::new()),
+        Err(error) => Err(refusal(reason::COMPOSE_INVALID, &format!("{path}: {error}"))),
+    }
+}
+
+/// What is asked of a running app: what the App says, else what its Recipe says if there is a route for the domain.
+fn checks(inputs: &Inputs, stack: &Stack) -> Checks {
+    let has_route = stack.services.iter().any(|service| {
+        let labels = service.spec.labels.iter();
+        labels.clone().any(|(name, value)| {
+            name.starts_with("traefik.") && value.contains("Host") && value.contains(&inputs.domain)
+        })
+    });
+    let by_default = || has_route.then(|| inputs.recipe_health.clone().unwrap_or_else(Health::default));
+    Checks { reach: inputs.health.clone().or_else(by_default), probes: inputs.probes.clone() }
+}
+
+fn images(stack: &Stack) -> Vec<ServiceImage> {
+    let images = stack.services.iter().map(|service| {
+        let written = &service.image_as_written;
+        ServiceImage {
+            service: service.short_name.clone(),
+            image: written.clone(),
+            digest: written.split_once('@').map(|(_, digest)| digest.to_owned()),
+        }
+    });
+    images.take(128).collect()
+}
+
+fn refusal(reason: &'static str, text: &str) -> Refusal {
+    Refusal { reason, message: sentence(text) }
+}
+
+/// Returns a refusal that names what was found, with file and line.
+pub(super) fn refused(reason: &'static str, findings: &[Finding]) -> Refusal {
+    let shown: Vec<String> =
+        findings.iter().take(FINDINGS_SHOWN).map(|finding| sentence(&finding.to_string())).collect();
+    let more = findings.len().saturating_sub(FINDINGS_SHOWN);
+    let more = if more == 0 { String::new() } else { format!(" And {more} more.") };
+    Refusal { reason, message: format!("{}{more}", shown.join(" ")) }
+}
+
+impl fmt::Display for Target {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Version(Some(version)) => write!(formatter, "version {version}"),
+            Self::Version(None) => formatter.write_str("version"),
+            Self::Commit(commit) => write!(formatter, "commit {commit}"),
+            Self::Named(name) => write!(formatter, "branch or tag {name}"),
+        }
+    }
+}

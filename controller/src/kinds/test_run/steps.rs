@@ -1,0 +1,227 @@
+//! The steps of a run in their order, each with the rung that it counts to. Pure.
+//!
+//! What a run has done is what `status.steps` says, and what comes next follows from it and from the rungs alone: a
+//! restart, however sudden, finds the unfinished step and begins it again.
+
+use api_types::kinds::test_run::{RungName, Step as StepStatus, TestRunStatus};
+
+/// One step.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Step {
+    /// The recipe at the commit, with all tags.
+    Fetch,
+    /// The head's compose files, read and judged before anything is created.
+    HeadRender,
+    /// The base's compose files, read and judged.
+    BaseRender,
+    /// The apps that this one needs beside it.
+    Dependencies,
+    /// The images of the version to upgrade from.
+    BasePull,
+    /// The version to upgrade from.
+    BaseDeploy,
+    /// A base that could not be deployed goes, so that the head is installed on clean ground.
+    BaseClear,
+    /// The images of the head, when it is installed from nothing.
+    HeadPull,
+    /// The head, installed from nothing.
+    HeadDeploy,
+    /// The checks of the install rung.
+    InstallCheck,
+    /// The images of the head, before the upgrade.
+    UpgradePull,
+    /// Data that must survive the upgrade.
+    UpgradeSeed,
+    /// The head, in the place of the base.
+    UpgradeDeploy,
+    /// The checks of the upgrade rung.
+    UpgradeCheck,
+    /// The stack comes to rest.
+    BackupSettle,
+    /// Data that must survive backup, destruction and restore.
+    BackupSeed,
+    /// The backup.
+    BackupTake,
+    /// The seeded data is destroyed.
+    BackupDestroy,
+    /// The seeded data is really gone.
+    BackupDestroyed,
+    /// The restore.
+    BackupRestore,
+    /// The checks of the backup rung.
+    BackupCheck,
+    /// The stack comes to rest.
+    FunctionalSettle,
+    /// The recipe's own tests.
+    FunctionalCheck,
+    /// The linter.
+    Lint,
+    /// Everything that was going on is ended early.
+    Stop,
+    /// What a person needs to understand a failure.
+    Evidence,
+    /// The failed app stays for a look.
+    Hold,
+    /// Everything goes, and is proven gone.
+    Teardown,
+    /// The results as files.
+    Results,
+}
+
+/// The steps in their order.
+pub const ORDER: [Step; 29] = {
+    use Step::*;
+    [
+        Fetch,
+        HeadRender,
+        BaseRender,
+        Dependencies,
+        BasePull,
+        BaseDeploy,
+        BaseClear,
+        HeadPull,
+        HeadDeploy,
+        InstallCheck,
+        UpgradePull,
+        UpgradeSeed,
+        UpgradeDeploy,
+        UpgradeCheck,
+        BackupSettle,
+        BackupSeed,
+        BackupTake,
+        BackupDestroy,
+        BackupDestroyed,
+        BackupRestore,
+        BackupCheck,
+        FunctionalSettle,
+        FunctionalCheck,
+        Lint,
+        Stop,
+        Evidence,
+        Hold,
+        Teardown,
+        Results,
+    ]
+};
+
+/// The outcome of a step that did what it should.
+pub const DONE: &str = "Done";
+
+impl Step {
+    /// Returns its name in `status.steps`.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Fetch => "fetch",
+            Self::HeadRender => "head-render",
+            Self::BaseRender => "base-render",
+            Self::Dependencies => "dependencies",
+            Self::BasePull => "base-pull",
+            Self::BaseDeploy => "base-deploy",
+            Self::BaseClear => "base-clear",
+            Self::HeadPull => "head-pull",
+            Self::HeadDeploy => "head-deploy",
+            Self::InstallCheck => "install-check",
+            Self::UpgradePull => "upgrade-pull",
+            Self::UpgradeSeed => "upgrade-seed",
+            Self::UpgradeDeploy => "upgrade-deploy",
+            Self::UpgradeCheck => "upgrade-check",
+            Self::BackupSettle => "backup-settle",
+            Self::BackupSeed => "backup-seed",
+            Self::BackupTake => "backup-take",
+            Self::BackupDestroy => "backup-destroy",
+            Self::BackupDestroyed => "backup-destroyed",
+            Self::BackupRestore => "backup-restore",
+            Self::BackupCheck => "backup-check",
+            Self::FunctionalSettle => "functional-settle",
+            Self::FunctionalCheck => "functional-check",
+            Self::Lint => "lint",
+            Self::Stop => "stop",
+            Self::Evidence => "evidence",
+            Self::Hold => "hold",
+            Self::Teardown => "teardown",
+            Self::Results => "results",
+        }
+    }
+
+    /// Returns the step of that name.
+    #[must_use]
+    pub fn parse(name: &str) -> Option<Self> {
+        ORDER.into_iter().find(|step| step.name() == name)
+    }
+
+    /// Returns the rung that it counts to; `None` for what belongs to the whole run.
+    #[must_use]
+    pub fn rung(self) -> Option<RungName> {
+        match self {
+            Self::BasePull
+            | Self::BaseDeploy
+            | Self::BaseClear
+            | Self::HeadPull
+            | Self::HeadDeploy
+            | Self::InstallCheck => Some(RungName::Install),
+            Self::UpgradePull | Self::UpgradeSeed | Self::UpgradeDeploy | Self::UpgradeCheck => Some(RungName::Upgrade),
+            Self::BackupSettle
+            | Self::BackupSeed
+            | Self::BackupTake
+            | Self::BackupDestroy
+            | Self::BackupDestroyed
+            | Self::BackupRestore
+            | Self::BackupCheck => Some(RungName::BackupRestore),
+            Self::FunctionalSettle | Self::FunctionalCheck => Some(RungName::Functional),
+            Self::Lint => Some(RungName::Lint),
+            Self::Fetch
+            | Self::HeadRender
+            | Self::BaseRender
+            | Self::Dependencies
+            | Self::Stop
+            | Self::Evidence
+            | Self::Hold
+            | Self::Teardown
+            | Self::Results => None,
+        }
+    }
+
+    /// Returns the log that its lines go to.
+    #[must_use]
+    pub fn log(self) -> &'static str {
+        match self {
+            Self::Fetch | Self::HeadRender | Self::BaseRender | Self::Dependencies => "prepare",
+            Self::Stop | Self::Evidence | Self::Hold | Self::Teardown | Self::Results => "cleanup",
+            other => other.rung().map_or("prepare", super::ladder::word),
+        }
+    }
+
+    /// Returns whether it belongs to the end of a run, which nothing can cut short.
+    #[must_use]
+    pub fn is_ending(self) -> bool {
+        self >= Self::Stop
+    }
+}
+
+/// Returns what is recorded of a step.
+#[must_use]
+pub fn find(status: &TestRunStatus, step: Step) -> Option<&StepStatus> {
+    status.steps.iter().find(|recorded| recorded.name == step.name())
+}
+
+/// Returns how a step ended; `None` when it has not.
+#[must_use]
+pub fn outcome(status: &TestRunStatus, step: Step) -> Option<&str> {
+    find(status, step)
+        .filter(|recorded| recorded.finished_at.is_some())
+        .map(|recorded| recorded.outcome.as_deref().unwrap_or(DONE))
+}
+
+/// Returns whether a step ended well.
+#[must_use]
+pub fn is_done(status: &TestRunStatus, step: Step) -> bool {
+    outcome(status, step) == Some(DONE)
+}
+
+/// Returns the step that has begun and not ended.
+#[must_use]
+pub fn current(status: &TestRunStatus) -> Option<(Step, &StepStatus)> {
+    let recorded = status.steps.iter().rev().find(|recorded| recorded.finished_at.is_none())?;
+    Some((Step::parse(&recorded.name)?, recorded))
+}

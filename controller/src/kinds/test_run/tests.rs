@@ -1,0 +1,496 @@
+//! Whole runs in simulated time: what they come to, and that no kill changes it.
+
+mod stage;
+
+use api_types::kind::Kind as _;
+use api_types::kinds::approval::Approval;
+use api_types::kinds::recipe::Recipe;
+use api_types::kinds::test_run::{Phase, RungName, RungStatus, TestRun, TestRunStatus};
+use api_types::reason;
+use serde_json::json;
+
+use super::steps::Step;
+use stage::{BASE, HEAD, Reply, Script, Stage, object, recipe};
+
+use RungStatus::{Fail, Pass, Skip, Unverified};
+
+fn rungs(status: &TestRunStatus) -> [RungStatus; 5] {
+    let found: Vec<RungStatus> = status.rungs.iter().map(|rung| rung.status).collect();
+    found.try_into().unwrap()
+}
+
+fn reason_of(status: &TestRunStatus, rung: RungName) -> String {
+    status.rungs.iter().find(|found| found.name == rung).and_then(|found| found.reason.clone()).unwrap_or_default()
+}
+
+async fn played(change: impl FnOnce(&mut Script)) -> (Stage, TestRunStatus) {
+    let stage = Stage::new(2).await;
+    stage.script(change);
+    stage.run_named("run", "wordpress", HEAD).await;
+    let (status, _) = stage.finish(None).await;
+    (stage, status)
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_good_recipe_reaches_level_five_with_one_deploy() {
+    let (stage, status) = played(|_| ()).await;
+    assert_eq!(status.phase, Some(Phase::Succeeded), "{status:#?}");
+    assert_eq!((status.level, rungs(&status)), (Some(5), [Pass; 5]));
+    assert_eq!(*stage.outside.stacks_max.lock().unwrap(), 1);
+    assert_eq!(status.base.unwrap().commit.as_deref(), Some(BASE));
+    assert_eq!(status.head.unwrap().commit.as_deref(), Some(HEAD));
+    assert_eq!(status.cleanup.unwrap().removed, ["service/x"]);
+    for condition in ["Accepted", "Approved", "Scheduled", "Fetched", "Tested", "CleanedUp", "Succeeded"] {
+        assert!(api_types::condition::is_true(&status.conditions, condition), "{condition}");
+    }
+    for step in [Step::UpgradeSeed, Step::BackupTake, Step::BackupDestroy, Step::BackupRestore, Step::Lint] {
+        assert_eq!(stage.ordered_step(step), 1, "{}", step.name());
+    }
+    assert!(status.steps.iter().all(|step| step.finished_at.is_some()), "{:#?}", status.steps);
+}
+
+#[tokio::test(start_paused = true)]
+async fn each_failure_is_red_at_its_own_rung() {
+    type Case = (&'static str, Box<dyn FnOnce(&mut Script)>, Phase, [RungStatus; 5], (RungName, &'static str));
+    fn reply(name: &'static str, reply: Reply) -> Box<dyn FnOnce(&mut Script)> {
+        Box::new(move |script| {
+            script.replies.insert(name, reply);
+        })
+    }
+    fn app(commit: &'static str, reason: &'static str) -> Box<dyn FnOnce(&mut Script)> {
+        Box::new(move |script| {
+            script.apps.insert(commit, reason);
+        })
+    }
+    use RungName::{BackupRestore, Functional, Install, Lint, Upgrade};
+    let failed = Phase::Failed;
+    let cases: Vec<Case> = vec![
+        (
+            "an install test",
+            reply("login", Reply::Result(Fail)),
+            failed,
+            [Fail, Pass, Pass, Pass, Pass],
+            (Install, "ChecksFailed"),
+        ),
+        (
+            "the policy",
+            reply("head-render", Reply::Bad("PolicyViolation")),
+            failed,
+            [Fail, Unverified, Unverified, Unverified, Pass],
+            (Install, "PolicyViolation"),
+        ),
+        (
+            "the head crashes in the upgrade",
+            app(HEAD, "CrashLoop"),
+            failed,
+            [Pass, Fail, Unverified, Unverified, Pass],
+            (Upgrade, "CrashLoop"),
+        ),
+        (
+            "the swarm rolls back",
+            app(HEAD, "RolledBack"),
+            failed,
+            [Pass, Fail, Unverified, Unverified, Pass],
+            (Upgrade, "RolledBack"),
+        ),
+        (
+            "the head's image is missing",
+            reply("upgrade-pull", Reply::Bad("ImageNotFound")),
+            failed,
+            [Pass, Fail, Unverified, Unverified, Pass],
+            (Upgrade, "ImageNotFound"),
+        ),
+        (
+            "data is lost in the upgrade",
+            reply("survives", Reply::Result(Fail)),
+            failed,
+            [Pass, Fail, Pass, Pass, Pass],
+            (Upgrade, "ChecksFailed"),
+        ),
+        (
+            "the backup is empty",
+            reply("backup-take", Reply::Bad("EmptyBackup")),
+            failed,
+            [Pass, Pass, Fail, Pass, Pass],
+            (BackupRestore, "EmptyBackup"),
+        ),
+        (
+            "the restore brings nothing back",
+            reply("kept", Reply::Result(Fail)),
+            failed,
+            [Pass, Pass, Fail, Pass, Pass],
+            (BackupRestore, "ChecksFailed"),
+        ),
+        (
+            "nothing was destroyed",
+            reply("backup-destroyed", Reply::Bad("NotDestroyed")),
+            failed,
+            [Pass, Pass, Unverified, Pass, Pass],
+            (BackupRestore, "NotDestroyed"),
+        ),
+        (
+            "a functional test",
+            reply("works", Reply::Result(Fail)),
+            failed,
+            [Pass, Pass, Pass, Fail, Pass],
+            (Functional, "ChecksFailed"),
+        ),
+        (
+            "the linter",
+            reply("lint", Reply::Bad("LintFailed")),
+            failed,
+            [Pass, Pass, Pass, Pass, Fail],
+            (Lint, "LintFailed"),
+        ),
+        (
+            "a test that could not run",
+            reply("works", Reply::Result(Unverified)),
+            Phase::Error,
+            [Pass, Pass, Pass, Unverified, Pass],
+            (Functional, "InfrastructureFailed"),
+        ),
+        (
+            "the engine is gone",
+            reply("backup-take", Reply::Broke("EngineUnreachable", 99)),
+            Phase::Error,
+            [Pass, Pass, Unverified, Pass, Pass],
+            (BackupRestore, "EngineUnreachable"),
+        ),
+        (
+            "no addresses",
+            app(HEAD, "AllocatorStuck"),
+            Phase::Error,
+            [Pass, Unverified, Unverified, Unverified, Pass],
+            (Upgrade, "AllocatorStuck"),
+        ),
+        (
+            "the base crashes",
+            app(BASE, "CrashLoop"),
+            Phase::Error,
+            [Pass, Unverified, Pass, Pass, Pass],
+            (Upgrade, "BaseUnavailable"),
+        ),
+        (
+            "the base's image vanished",
+            reply("base-pull", Reply::Bad("ImageNotFound")),
+            Phase::Error,
+            [Pass, Unverified, Pass, Pass, Pass],
+            (Upgrade, "BaseUnavailable"),
+        ),
+        (
+            "something else runs",
+            Box::new(|script| {
+                script.runs_instead.insert(HEAD, BASE);
+            }),
+            failed,
+            [Pass, Fail, Unverified, Unverified, Pass],
+            (Upgrade, "HeadNotRunning"),
+        ),
+        (
+            "nothing is published",
+            Box::new(|script| script.published.clear()),
+            Phase::Succeeded,
+            [Pass, Skip, Pass, Pass, Pass],
+            (Upgrade, "NoOlderVersion"),
+        ),
+    ];
+    for (name, change, phase, expected, (rung, reason)) in cases {
+        let (_, status) = played(change).await;
+        assert_eq!(rungs(&status), expected, "{name}: {:#?}", status.rungs);
+        assert_eq!(reason_of(&status, rung), reason, "{name}");
+        assert_eq!(status.phase, Some(phase), "{name}");
+        assert!(status.finished_at.is_some() && status.level.is_some(), "{name}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn hiccups_are_tried_again() {
+    let (stage, status) = played(|script| {
+        script.replies.insert("fetch", Reply::Broke("Unreachable", 2));
+        script.replies.insert("works", Reply::Broke("EngineUnreachable", 3));
+    })
+    .await;
+    assert_eq!(status.phase, Some(Phase::Succeeded), "{status:#?}");
+    assert_eq!((stage.ordered("fetch"), stage.ordered("works")), (3, 4));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_commit_that_does_not_exist_ends_the_run_at_once() {
+    let (stage, status) = played(|script| {
+        script.replies.insert("fetch", Reply::Bad(reason::COMMIT_NOT_FOUND));
+    })
+    .await;
+    assert_eq!(status.phase, Some(Phase::Error));
+    let succeeded = api_types::condition::find(&status.conditions, "Succeeded").unwrap();
+    assert_eq!(succeeded.reason, reason::COMMIT_NOT_FOUND);
+    assert_eq!((rungs(&status), *stage.outside.stacks_max.lock().unwrap()), ([Unverified; 5], 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_run_that_takes_too_long_ends_as_error() {
+    let stage = Stage::new(2).await;
+    stage.script(|script| {
+        script.replies.insert("backup-take", Reply::Hangs);
+    });
+    let short = json!({"pull": "1m", "converge": "1m", "http": "1m", "run": "3m"});
+    stage.change(&Recipe::resource(), "wordpress", |recipe| recipe["spec"]["timeouts"] = short.clone()).await;
+    stage.run_named("run", "wordpress", HEAD).await;
+    let (status, _) = stage.finish(None).await;
+    assert_eq!(status.phase, Some(Phase::Error), "{status:#?}");
+    assert_eq!(rungs(&status)[..2], [Pass, Pass]);
+    assert_eq!(reason_of(&status, RungName::BackupRestore), reason::TIMED_OUT);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_left_behind_keeps_the_run_from_ending() {
+    let (stage, status) = played(|script| script.leftovers = 5).await;
+    assert_eq!(status.phase, Some(Phase::Succeeded));
+    assert_eq!(stage.outside.script.lock().unwrap().leftovers, 0);
+    assert!(status.cleanup.unwrap().remaining.is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_kill_at_any_call_changes_no_verdict() {
+    type Change = fn(&mut Script);
+    // Every call of a good run, and a sample of those of two that fail.
+    let cases: [(&str, u64, Change); 3] = [
+        ("good", 1, |_| ()),
+        ("the base crashes", 7, |script| {
+            script.apps.insert(BASE, "CrashLoop");
+        }),
+        ("a functional test fails", 11, |script| {
+            script.replies.insert("works", Reply::Result(Fail));
+        }),
+    ];
+    for (name, stride, change) in cases {
+        let (_, expected) = played(change).await;
+        let mut kill_at = 0;
+        loop {
+            let stage = Stage::new(2).await;
+            stage.script(change);
+            stage.run_named("run", "wordpress", HEAD).await;
+            let (status, calls) = stage.finish(Some(kill_at)).await;
+            assert_eq!(rungs(&status), rungs(&expected), "{name}, killed at {kill_at}: {:#?}", status.steps);
+            assert_eq!((status.phase, status.level), (expected.phase, expected.level), "{name}, killed at {kill_at}");
+            assert_eq!(*stage.outside.stacks_max.lock().unwrap(), 1, "{name}, killed at {kill_at}");
+            let names: Vec<_> = status.tests.iter().map(|test| (test.stage, test.name.clone())).collect();
+            let expected_names: Vec<_> = expected.tests.iter().map(|test| (test.stage, test.name.clone())).collect();
+            assert_eq!(names, expected_names, "{name}, killed at {kill_at}");
+            if calls <= kill_at {
+                break;
+            }
+            kill_at += stride;
+        }
+        assert!(kill_at > 100, "{name}: only {kill_at} calls");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_cancel_at_any_moment_ends_within_a_minute_and_leaves_nothing() {
+    let mut moment = 0;
+    loop {
+        let stage = Stage::new(2).await;
+        stage.run_named("run", "wordpress", HEAD).await;
+        let began = tokio::time::Instant::now();
+        let after = std::time::Duration::from_millis(moment * 1300);
+        stage.play(None, |stage| began.elapsed() >= after || stage.is_finished("run")).await;
+        if stage.is_finished("run") {
+            break;
+        }
+        stage.change(&TestRun::resource(), "run", |run| run["spec"]["cancel"] = json!(true)).await;
+        let asked = tokio::time::Instant::now();
+        let (status, _) = stage.finish(None).await;
+        assert!(asked.elapsed() < std::time::Duration::from_secs(60), "{moment}: {:?}", asked.elapsed());
+        // In its last steps a run has its verdict already.
+        let ends: Vec<Phase> = vec![Phase::Cancelled, Phase::Succeeded];
+        assert!(ends.contains(&status.phase.unwrap()), "{moment}: {status:#?}");
+        if status.phase == Some(Phase::Succeeded) {
+            assert_eq!(rungs(&status), [Pass; 5], "{moment}");
+        }
+        moment += 1;
+    }
+    assert!(moment > 10, "the run was over after {moment} looks");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_deleted_run_takes_everything_with_it() {
+    for seconds in [0, 3, 8, 20, 60] {
+        let stage = Stage::new(2).await;
+        stage.run_named("run", "wordpress", HEAD).await;
+        let began = tokio::time::Instant::now();
+        stage.play(None, |_| began.elapsed().as_secs() >= seconds).await;
+        let key = crate::runtime::objects::ObjectKey::new(&TestRun::resource(), "default", "run");
+        stage.objects.delete(&key, None).await.unwrap();
+        stage.play(None, |stage| stage.status("run").is_none()).await;
+        assert!(stage.outside.stacks.lock().unwrap().is_empty(), "after {seconds} s");
+        assert!(seconds == 0 || stage.ordered_step(Step::Results) > 0, "after {seconds} s the files are removed");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_failed_app_is_held_for_a_look_and_a_cancel_ends_the_hold() {
+    let stage = Stage::new(2).await;
+    stage.script(|script| {
+        script.replies.insert("works", Reply::Result(Fail));
+    });
+    stage.run_named("run", "wordpress", HEAD).await;
+    stage.change(&TestRun::resource(), "run", |run| run["spec"]["holdOnFailure"] = json!("30m")).await;
+    let held = |stage: &Stage| stage.status("run").is_some_and(|status| status.held_until.is_some());
+    stage.play(None, held).await;
+    let began = tokio::time::Instant::now();
+    stage.play(None, |_| began.elapsed().as_secs() > 300).await;
+    assert_eq!(stage.outside.stacks.lock().unwrap().len(), 1, "it is still there after five minutes");
+    stage.change(&TestRun::resource(), "run", |run| run["spec"]["cancel"] = json!(true)).await;
+    let (status, _) = stage.finish(None).await;
+    assert_eq!((status.phase, status.held_until), (Some(Phase::Failed), None), "the verdict stands");
+}
+
+#[tokio::test(start_paused = true)]
+async fn four_runs_of_two_recipes_with_room_for_two_take_turns() {
+    let stage = Stage::new(2).await;
+    stage.put(&Recipe::resource(), recipe("keycloak")).await;
+    for (name, recipe, commit) in
+        [("w1", "wordpress", HEAD), ("w2", "wordpress", BASE), ("k1", "keycloak", HEAD), ("k2", "keycloak", BASE)]
+    {
+        stage.run_named(name, recipe, commit).await;
+    }
+    let names = ["w1", "w2", "k1", "k2"];
+    stage.play(None, |stage| names.iter().all(|name| stage.is_finished(name))).await;
+    assert_eq!(*stage.outside.stacks_max.lock().unwrap(), 2);
+    let started = |name: &str| stage.status(name).unwrap().started_at.unwrap();
+    assert!(started("w1") < started("w2") && started("k1") < started("k2"));
+    assert!(started("k1") < started("w2") && started("w1") < started("k2"), "recipes take turns");
+}
+
+#[tokio::test(start_paused = true)]
+async fn runs_of_the_same_commit_take_turns() {
+    let stage = Stage::new(2).await;
+    stage.run_named("a", "wordpress", HEAD).await;
+    stage.run_named("b", "wordpress", HEAD).await;
+    let waits = |stage: &Stage| stage.status("b").is_some_and(|status| status.queue.is_some());
+    stage.play(None, waits).await;
+    let queue = stage.status("b").unwrap().queue.unwrap();
+    assert!(queue.position == 1 && queue.reason.contains("default/a"), "{queue:?}");
+    stage.play(None, |stage| stage.is_finished("a") && stage.is_finished("b")).await;
+    assert_eq!(*stage.outside.stacks_max.lock().unwrap(), 1);
+}
+
+fn fork(name: &str) -> serde_json::Value {
+    let pull_request = json!({"number": 7, "headSHA": HEAD, "author": "mallory", "fork": true});
+    object::<TestRun>(name, json!({"recipeRef": "wordpress", "source": {"commit": HEAD, "pullRequest": pull_request}}))
+}
+
+fn approval() -> serde_json::Value {
+    object::<Approval>(
+        "a",
+        json!({"repositoryRef": "repository", "pullRequest": 7, "headSHA": HEAD, "approvedBy": "alice"}),
+    )
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_fork_waits_for_its_approval_and_stops_when_it_is_taken_back() {
+    let stage = Stage::new(2).await;
+    stage.put(&TestRun::resource(), fork("run")).await;
+    let began = tokio::time::Instant::now();
+    stage.play(None, |_| began.elapsed().as_secs() > 120).await;
+    let status = stage.status("run").unwrap();
+    assert_eq!(status.phase, Some(Phase::Pending));
+    assert!(stage.outside.orders.lock().unwrap().is_empty(), "nothing was fetched");
+    stage.put(&Approval::resource(), approval()).await;
+    stage.play(None, |stage| stage.ordered_step(Step::BasePull) > 0).await;
+    let key = crate::runtime::objects::ObjectKey::new(&Approval::resource(), "default", "a");
+    stage.objects.delete(&key, None).await.unwrap();
+    let (status, _) = stage.finish(None).await;
+    assert_eq!(status.phase, Some(Phase::Cancelled), "{status:#?}");
+    assert_eq!(stage.ordered_step(Step::UpgradePull), 0, "the head was never deployed");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_recipe_without_functional_tests_does_not_pass_for_want_of_failures() {
+    let stage = Stage::new(2).await;
+    stage.change(&Recipe::resource(), "wordpress", |recipe| recipe["spec"]["tests"] = json!([])).await;
+    stage.run_named("run", "wordpress", HEAD).await;
+    let (status, _) = stage.finish(None).await;
+    assert_eq!(rungs(&status), [Pass, Pass, Pass, Unverified, Pass]);
+    assert_eq!((status.phase, status.level), (Some(Phase::Failed), Some(3)));
+    assert_eq!(reason_of(&status, RungName::Functional), reason::NO_CHECKS);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_quick_lane_runs_upgrade_and_functional_tests_alone() {
+    let stage = Stage::new(2).await;
+    let spec = json!({"recipeRef": "wordpress", "source": {"commit": HEAD}, "lane": "Quick"});
+    stage.put(&TestRun::resource(), object::<TestRun>("run", spec)).await;
+    let (status, _) = stage.finish(None).await;
+    assert_eq!(rungs(&status), [Pass, Pass, Unverified, Pass, Unverified]);
+    assert_eq!((status.phase, status.level), (Some(Phase::Succeeded), Some(2)));
+    assert_eq!(stage.ordered_step(Step::BackupTake) + stage.ordered_step(Step::Lint), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn only_the_linter_needs_no_stack() {
+    let stage = Stage::new(2).await;
+    let spec = json!({"recipeRef": "wordpress", "source": {"commit": HEAD}, "stages": ["lint"]});
+    stage.put(&TestRun::resource(), object::<TestRun>("run", spec)).await;
+    let (status, _) = stage.finish(None).await;
+    assert_eq!((status.phase, status.level), (Some(Phase::Succeeded), Some(0)));
+    assert_eq!(*stage.outside.stacks_max.lock().unwrap(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn tests_that_need_a_dependency_are_unverified_without_it() {
+    let stage = Stage::new(2).await;
+    stage
+        .change(&Recipe::resource(), "wordpress", |recipe| {
+            recipe["spec"]["dependencies"] = json!([{"name": "sso", "recipeRef": "missing"}]);
+            recipe["spec"]["tests"][3]["requires"] = json!(["sso"]);
+        })
+        .await;
+    stage.run_named("run", "wordpress", HEAD).await;
+    let (status, _) = stage.finish(None).await;
+    assert_eq!(rungs(&status), [Pass, Pass, Pass, Unverified, Pass], "{:#?}", status.rungs);
+    assert_eq!(status.phase, Some(Phase::Error));
+}
+
+#[tokio::test(start_paused = true)]
+async fn dependencies_are_deployed_beside_the_app_and_go_with_it() {
+    let stage = Stage::new(2).await;
+    stage.put(&Recipe::resource(), recipe("keycloak")).await;
+    stage
+        .change(&Recipe::resource(), "wordpress", |recipe| {
+            recipe["spec"]["dependencies"] =
+                json!([{"name": "sso", "recipeRef": "keycloak", "env": {"OIDC": "${url}/realms/x"}}]);
+            recipe["spec"]["tests"][3]["requires"] = json!(["sso"]);
+        })
+        .await;
+    stage.run_named("run", "wordpress", HEAD).await;
+    let (status, _) = stage.finish(None).await;
+    assert_eq!((status.phase, status.level), (Some(Phase::Succeeded), Some(5)), "{status:#?}");
+    assert_eq!(*stage.outside.stacks_max.lock().unwrap(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_finished_run_goes_when_its_time_is_over() {
+    let stage = Stage::new(2).await;
+    stage.run_named("run", "wordpress", HEAD).await;
+    stage.change(&TestRun::resource(), "run", |run| run["spec"]["ttlAfterFinished"] = json!("10m")).await;
+    stage.finish(None).await;
+    let ended = tokio::time::Instant::now();
+    stage.play(None, |stage| stage.status("run").is_none()).await;
+    assert!(ended.elapsed().as_secs() >= 590, "{:?}", ended.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_run_without_recipe_or_host_waits_and_says_for_what() {
+    let stage = Stage::new(0).await;
+    stage.run_named("run", "missing", HEAD).await;
+    stage.run_named("full", "wordpress", HEAD).await;
+    let began = tokio::time::Instant::now();
+    stage.play(None, |_| began.elapsed().as_secs() > 30).await;
+    let message = |name: &str, condition: &str| {
+        let status = stage.status(name).unwrap();
+        api_types::condition::find(&status.conditions, condition).unwrap().message.clone()
+    };
+    assert!(message("run", "Accepted").contains("Recipe missing does not exist"));
+    assert!(message("full", "Scheduled").contains("capacity.runs is 0"));
+}

@@ -1,0 +1,3 @@
+//! Tests of the loader, and the comparison with Docker's own.
+
+mod oracle;

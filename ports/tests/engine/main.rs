@@ -1,0 +1,4 @@
+//! The engine port on a real Docker engine, which `.ci/with-engine` makes.
+
+mod conformance;
+mod given;
