@@ -82,16 +82,17 @@ pub(crate) fn decode_json(bytes: &[u8]) -> Result<Body, DecodeError> {
 /// # Errors
 /// What is wrong, with line and column.
 pub(crate) fn decode_yaml(bytes: &[u8]) -> Result<Body, DecodeError> {
-    if bytes.iter().find(|byte| !byte.is_ascii_whitespace()) == Some(&b'{') {
-        match decode_json(bytes) {
+    let malformed = |why: String| DecodeError::Malformed(why);
+    let text = std::str::from_utf8(bytes).map_err(|error| malformed(error.to_string()))?;
+    let text = first_document(text.strip_prefix('\u{feff}').unwrap_or(text));
+    if text.trim_start().starts_with(['{', '[']) {
+        match decode_json(text.as_bytes()) {
             // YAML's flow style begins in the same way.
             Err(DecodeError::Malformed(_)) => {}
             read => return read,
         }
     }
-    let malformed = |why: String| DecodeError::Malformed(why);
-    let text = std::str::from_utf8(bytes).map_err(|error| malformed(error.to_string()))?;
-    let documents = api_types::manifest::documents_within(first_document(text), YAML_NODES_MAX)
+    let documents = api_types::manifest::documents_within(text, YAML_NODES_MAX)
         .map_err(|error| malformed(error.to_string()))?;
     let value = documents.into_iter().next().map(|document| document.object).unwrap_or_default();
     if is_too_large(&value) { Err(DecodeError::TooLarge) } else { Ok(Body::from(value)) }

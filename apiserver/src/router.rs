@@ -11,12 +11,9 @@
 //! BASE/PLURAL/NAME/status|scale                GET · PUT · PATCH
 //! BASE/namespaces/NAME/finalize                PUT
 //! BASE/pods|testruns/NAME/log                  GET
-<<<<<<< HEAD
 //! BASE/serviceaccounts/NAME/token              POST
 //! BASE/tokens[/NAME]                           GET · POST · DELETE, of our own group
-=======
 //! BASE/testruns/NAME/artifacts/FILE            GET
->>>>>>> main
 //! BASE/…reviews                                POST
 //!     where BASE is /api/v1 or /apis/GROUP/VERSION, with /watch for the old spelling of ?watch=true,
 //!     and with /namespaces/NS for one namespace
@@ -47,13 +44,8 @@ use crate::query::Query;
 use crate::request::RequestInfo;
 use crate::reviews::{self, Review};
 use crate::served::{Served, View};
-<<<<<<< HEAD
-use crate::verbs::{VerbResult, create, delete, delete_collection, get, list, log, patch, update, watch};
-use crate::{documents, pods, scale, tokens};
-=======
 use crate::verbs::{VerbResult, artifact, create, delete, delete_collection, get, list, log, patch, update, watch};
-use crate::{documents, pods, scale};
->>>>>>> main
+use crate::{documents, pods, scale, tokens};
 
 /// Returns the router of the API. It answers every path, so that other routes can be merged into it.
 pub fn router(api: Arc<Api>) -> Router {
@@ -311,11 +303,8 @@ async fn subresource(call: &mut Call, served: &Served, reads: bool) -> VerbResul
         "scale" => declared.scale.is_some() && served.view != View::Pod,
         "finalize" => &*served.resource.key == NAMESPACES,
         "log" => &*served.resource.key == pods::RUNS,
-<<<<<<< HEAD
         "token" => &*served.resource.key == SERVICE_ACCOUNTS,
-=======
         artifact::SUBRESOURCE => &*served.resource.key == pods::RUNS && served.view != View::Pod,
->>>>>>> main
         _ => false,
     };
     let name = call.info.subresource.clone();
@@ -337,11 +326,8 @@ async fn subresource(call: &mut Call, served: &Served, reads: bool) -> VerbResul
         ("scale", &Method::PATCH) => scale::patch(call, served).await,
         ("finalize", &Method::PUT) => update::update(call, served, Part::Finalize).await,
         ("log", _) if reads => log::log(call, served).await,
-<<<<<<< HEAD
         ("token", &Method::POST) => tokens::request::create(call, served).await,
-=======
         (artifact::SUBRESOURCE, _) if reads => artifact::artifact(call, served).await,
->>>>>>> main
         _ => Err(unsupported(served, &method)),
     }
 }

@@ -7,4 +7,5 @@ pub mod logs;
 pub mod outside;
 pub mod runtime;
 pub mod schedule;
+pub mod secrets_in_use;
 pub mod trust;

@@ -139,7 +139,8 @@ fn hostile_bodies_are_refused() {
     };
     let cases: Vec<(&str, &str, Vec<u8>, u16)> = vec![
         ("400 000 maps of one member", JSON, maps(400_000), 413),
-        ("400 000 maps of one member called YAML", YAML, maps(400_000), 400),
+        ("400 000 maps of one member called YAML", YAML, maps(400_000), 413),
+        ("400 000 maps of one member behind another document", YAML, [b"{}".to_vec(), maps(400_000)].concat(), 400),
         ("50 000 owners in YAML", YAML, owners(50_000), 400),
         (
             "a map of 280 000 members",

@@ -73,6 +73,12 @@ pub fn documents_within(text: &str, nodes_max: usize) -> Result<Vec<Document>, M
     }
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     if text.trim_start().starts_with(['{', '[']) {
+        // JSON is read without a budget: what it can hold is counted beforehand.
+        let values_max = text.bytes().filter(|byte| matches!(byte, b'{' | b'[' | b',')).count();
+        if nodes_max < NODES_MAX && values_max > nodes_max {
+            let message = format!("there are more than {nodes_max} values");
+            return Err(ManifestError { line: 0, column: 0, message });
+        }
         // YAML's flow style begins in the same way; what is wrong with it is then said by its own parser.
         if let Ok(documents) = unique::documents(text, DOCUMENTS_MAX) {
             return Ok(documents);

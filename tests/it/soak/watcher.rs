@@ -176,7 +176,8 @@ impl Seen {
             *is_synced |= ends;
             assert!(self.revision.is_none_or(|before| before <= revision) || ends, "watcher {}: {line}", self.number);
             self.revision = Some(revision);
-            return Line::Fine;
+            let has_last = self.objects.contains_key(&format!("default/{LAST}"));
+            return if *is_synced && has_last { Line::TheLast } else { Line::Fine };
         }
         self.events += 1;
         let (key, value) = (key(object), comparable(object, self.view));

@@ -27,6 +27,8 @@ use controller::runtime::guards::Guards;
 use controller::runtime::manager::Manager;
 use controller::runtime::objects::Objects;
 use controller::runtime::objects::store_objects::StoreObjects;
+use controller::secrets_in_use;
+use ports::redact::Redactor;
 use store::collector::{Collector, CollectorOptions};
 use store::store::{OpenOptions, Store};
 use tokio_util::sync::CancellationToken;
@@ -61,6 +63,9 @@ impl Assembly {
         let store = tokio::task::spawn_blocking(move || Store::open(options)).await.context("open the store")??;
         bootstrap::prepare(&store, &apiserver::built_in::own_definitions()).await?;
 
+        let outside = outside::open(paths, config)?;
+        secrets_in_use::load(&outside.redactor, &store.state());
+        tasks.spawn(secrets_in_use::follow(outside.redactor.clone(), store.clone(), background.clone()));
         let metrics = Metrics::new();
         let authorizer = Arc::new(Authorizer::new(&config.anonymous.open_paths));
         follow::load(&authorizer, &store.state());
@@ -71,14 +76,13 @@ impl Assembly {
             ),
             authorizer: Arc::clone(&authorizer),
             limits: Limits::new(config.limits.clone()),
-            audit: audit(paths, config, clock)?,
+            audit: audit(paths, config, clock, &outside.redactor)?,
             metrics,
         };
         let lifecycle = Lifecycle::default();
         tasks.spawn(follow::follow(authorizer, store.clone(), background.clone()));
         let collector = Collector::new(store.clone(), CollectorOptions::default());
         tasks.spawn(collector.run(background.clone()));
-        let outside = outside::open(paths, config)?;
         let logs = Arc::new(RunLogs::new(outside.runs.clone()));
         let manager = manager(&store, &access.metrics, &outside);
         let reconciling = Arc::clone(&manager);
@@ -175,7 +179,7 @@ fn manager(store: &Store, metrics: &Metrics, outside: &Outside) -> Arc<Manager> 
     Arc::new(manager)
 }
 
-fn audit(paths: &DataPaths, config: &Config, clock: &Clock) -> anyhow::Result<Audit> {
+fn audit(paths: &DataPaths, config: &Config, clock: &Clock, redactor: &Redactor) -> anyhow::Result<Audit> {
     if !config.audit.enabled {
         return Ok(Audit::off());
     }
@@ -186,5 +190,7 @@ fn audit(paths: &DataPaths, config: &Config, clock: &Clock) -> anyhow::Result<Au
         queue_max: AUDIT_QUEUE_MAX,
     };
     let writer = AuditWriter::open(settings, clock.clone())?;
-    Ok(Audit::new(Policy::new(config.audit.rules.clone()), writer, clock.clone(), None))
+    let redactor = redactor.clone();
+    let mask: apiserver::audit::Redactor = Arc::new(move |line| redactor.text(&line));
+    Ok(Audit::new(Policy::new(config.audit.rules.clone()), writer, clock.clone(), Some(mask)))
 }
