@@ -92,8 +92,8 @@ pub(crate) fn decode_yaml(bytes: &[u8]) -> Result<Body, DecodeError> {
             read => return read,
         }
     }
-    let documents = api_types::manifest::documents_within(text, YAML_NODES_MAX)
-        .map_err(|error| malformed(error.to_string()))?;
+    let documents =
+        api_types::manifest::documents_within(text, YAML_NODES_MAX).map_err(|error| malformed(error.to_string()))?;
     let value = documents.into_iter().next().map(|document| document.object).unwrap_or_default();
     if is_too_large(&value) { Err(DecodeError::TooLarge) } else { Ok(Body::from(value)) }
 }

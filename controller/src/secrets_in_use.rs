@@ -9,6 +9,9 @@ use tokio_util::sync::CancellationToken;
 
 const SECRETS: &str = "secrets";
 const PREFIX: &str = "secret/";
+/// Shorter values are not looked for, in bytes: Secrets also hold things like `default` and `admin`, without which no
+/// log can be read.
+const VALUE_BYTES_MIN: usize = 8;
 
 /// Makes the redactor know the Secrets of `state`, and forget those that are gone. Returns the revision that was read.
 pub fn load(redactor: &Redactor, state: &State) -> u64 {
@@ -17,7 +20,7 @@ pub fn load(redactor: &Redactor, state: &State) -> u64 {
         let data = value["data"].as_object().cloned().unwrap_or_default();
         data.into_iter().filter_map(move |(key, text)| {
             let bytes = STANDARD.decode(text.as_str().unwrap_or_default()).ok()?;
-            Some((format!("{PREFIX}{uid}/{key}"), bytes))
+            (bytes.len() >= VALUE_BYTES_MIN).then(|| (format!("{PREFIX}{uid}/{key}"), bytes))
         })
     });
     redactor.replace_all(PREFIX, values);
@@ -59,14 +62,14 @@ mod tests {
         apiserver::bootstrap::prepare(&store, &[]).await.unwrap();
         let target = Target::new(store.registry().get(SECRETS).unwrap(), "default", "s");
         let secret = json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "s"},
-            "stringData": {"password": "hunter2-canary", "short": "abc"}});
+            "stringData": {"password": "hunter2-canary", "user": "admin"}});
         store.create(&target, Body::from(secret), &WriteOptions::by("test")).await.unwrap();
         let redactor = Redactor::default();
         load(&redactor, &store.state());
-        let line = "pasted hunter2-canary and aHVudGVyMi1jYW5hcnk= and abc";
+        let line = "pasted hunter2-canary and aHVudGVyMi1jYW5hcnk= and admin";
         let masked = redactor.text(line);
         assert!(!masked.contains("hunter2") && !masked.contains("aHVudGVyMi1jYW5hcnk"), "{masked}");
-        assert!(masked.ends_with("and abc"), "what is too short is no secret: {masked}");
+        assert!(masked.ends_with("and admin"), "what is too short is no secret: {masked}");
         store.delete(&target, &DeleteOptions::default()).await.unwrap();
         load(&redactor, &store.state());
         assert_eq!(redactor.text(line), line);

@@ -1,7 +1,7 @@
 //! Nonsense for every parser of outside bytes: it comes back, soon, and without a panic.
 //!
-//! Each target gets what it takes, mutated, for a second and a half (`CC_FUZZ_MILLIS`); `CC_SEED` repeats a run. An
-//! input that broke something is printed, and kept in `tests/fixtures/fuzz/TARGET/` once it is mended: those files are
+//! Each target gets the same 2 000 mutations of what it takes in every run, or fewer when a second and a half is over;
+//! with `CC_FUZZ_MILLIS` it gets new ones for as long as that, and `CC_SEED` repeats them. An input that broke something is printed, and kept in `tests/fixtures/fuzz/TARGET/` once it is mended: those files are
 //! played first, as they are.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -23,10 +23,15 @@ use tests::widgets;
 /// Longest that one input may keep a parser busy; the inputs are small, the machine may be slow.
 const INPUT_WITHIN: Duration = Duration::from_secs(20);
 
+/// How many inputs `make test` tries, and for how long at most.
+const INPUTS: u64 = 2000;
+const MILLIS: u64 = 1500;
+
 /// Feeds one target for its time.
 fn fuzz(name: &str, seeds: &[&[u8]], run: &dyn Fn(&[u8])) {
-    let seed = tests::seed::from_environment("CC_SEED");
-    let millis = tests::seed::number_from_environment("CC_FUZZ_MILLIS").unwrap_or(1500);
+    let millis = tests::seed::number_from_environment("CC_FUZZ_MILLIS");
+    let seed = if millis.is_some() { tests::seed::from_environment("CC_SEED") } else { 1 };
+    let (count_max, millis) = millis.map_or((INPUTS, MILLIS), |millis| (u64::MAX, millis));
     println!("{name}: replay with CC_SEED={seed}");
     let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("fixtures/fuzz").join(name);
     let mut corpus: Vec<Vec<u8>> = seeds.iter().map(|seed| seed.to_vec()).collect();
@@ -37,7 +42,7 @@ fn fuzz(name: &str, seeds: &[&[u8]], run: &dyn Fn(&[u8])) {
     let mut mutator = Mutator::new(seed);
     let begun = Instant::now();
     let mut count = 0_u64;
-    while begun.elapsed() < Duration::from_millis(millis) {
+    while count < count_max && begun.elapsed() < Duration::from_millis(millis) {
         feed(name, &mutator.next_input(&corpus), run);
         count += 1;
     }

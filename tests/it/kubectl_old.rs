@@ -13,7 +13,7 @@ fn program() -> PathBuf {
     path
 }
 
-const RECIPE: &str = "apiVersion: ci.coopcloud.tech/v1alpha1\nkind: Recipe\nmetadata: {name: old}\nspec:\n  source: {url: \"https://git.example/old.git\"}\n";
+const FORGE: &str = "apiVersion: ci.coopcloud.tech/v1alpha1\nkind: Forge\nmetadata: {name: old}\nspec:\n  url: \"https://git.example\"\n";
 const MAP: &str = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: map}\ndata: {a: \"1\"}\n";
 
 /// One command, what it prints, and whether it must fail.
@@ -33,10 +33,10 @@ const fn refused(line: &'static str, says: &'static str) -> Step {
 
 const STEPS: &[Step] = &[
     well("version", "Server Version"),
-    well("api-resources", "recipes"),
+    well("api-resources", "forges"),
     well("api-versions", "ci.coopcloud.tech/v1alpha1"),
-    well("create -f recipe.yaml", "recipe.ci.coopcloud.tech/old created"),
-    refused("create -f recipe.yaml", "already exists"),
+    well("create -f forge.yaml", "forge.ci.coopcloud.tech/old created"),
+    refused("create -f forge.yaml", "already exists"),
     refused("create -f bogus.yaml", "unknown field \"bogus\""),
     refused("create -f number.yaml", "invalid type"),
     well("create configmap other --from-literal=k=v", "configmap/other created"),
@@ -46,28 +46,28 @@ const STEPS: &[Step] = &[
     well("apply -f map2.yaml", "configmap/map configured"),
     well("apply -f map2.yaml", "configmap/map unchanged"),
     well("apply -f map.yaml --dry-run=server", "configmap/map configured (server dry run)"),
-    well("apply -f recipe.yaml", "recipe.ci.coopcloud.tech/old configured"),
-    well("apply -f recipe.yaml --dry-run=server", "(server dry run)"),
+    well("apply -f forge.yaml", "forge.ci.coopcloud.tech/old configured"),
+    well("apply -f forge.yaml --dry-run=server", "(server dry run)"),
     well("diff -f map2.yaml", ""),
-    well("get recipes", "old"),
-    well("get recipe old -o yaml", "git.example/old.git"),
+    well("get forges", "old"),
+    well("get forge old -o yaml", "git.example"),
     well("get configmap map -o jsonpath={.data.b}", "2"),
     well("get all", ""),
-    well("describe recipe old", "Name:"),
-    well("label recipe old colour=red", "labeled"),
-    well("annotate recipe old a=b", "annotated"),
-    well("get recipes -l colour=red -o name", "recipe.ci.coopcloud.tech/old"),
-    well("patch recipe old --type=merge -p {\"spec\":{\"suspend\":true}}", "patched"),
+    well("describe forge old", "Name:"),
+    well("label forge old colour=red", "labeled"),
+    well("annotate forge old a=b", "annotated"),
+    well("get forges -l colour=red -o name", "forge.ci.coopcloud.tech/old"),
+    well("patch forge old --type=merge -p {\"spec\":{\"suspend\":true}}", "patched"),
     well("patch configmap map -p {\"data\":{\"c\":\"3\"}}", "patched"),
-    well("explain recipe", "KIND:     Recipe"),
-    well("explain recipe.spec.source", "url"),
-    well("explain recipe --recursive", "source"),
-    well("explain recipe.metadata.labels", "FIELD:    labels"),
+    well("explain forge", "KIND:     Forge"),
+    well("explain forge.spec.url", "FIELD:    url"),
+    well("explain forge --recursive", "url"),
+    well("explain forge.metadata.labels", "FIELD:    labels"),
     well("explain events --api-version=events.k8s.io/v1", "regarding"),
     well("explain configmap.data", "FIELD:    data"),
-    well("auth can-i create recipes", "yes"),
-    well("delete recipe old", "deleted"),
-    refused("get recipe old", "NotFound"),
+    well("auth can-i create forges", "yes"),
+    well("delete forge old", "deleted"),
+    refused("get forge old", "NotFound"),
     well("delete -f map.yaml", "configmap \"map\" deleted"),
 ];
 
@@ -76,9 +76,9 @@ fn debians_own_kubectl_creates_applies_explains_and_reads() {
     let dir = tempfile::tempdir().unwrap();
     let daemon = Daemon::start(&dir.path().join("data")).unwrap();
     let write = |name: &str, text: String| std::fs::write(dir.path().join(name), text).unwrap();
-    write("recipe.yaml", RECIPE.to_owned());
-    write("bogus.yaml", RECIPE.replace("name: old", "name: bogus") + "  bogus: 1\n");
-    write("number.yaml", RECIPE.replace("name: old", "name: number").replace("\"https://git.example/old.git\"", "5"));
+    write("forge.yaml", FORGE.to_owned());
+    write("bogus.yaml", FORGE.replace("name: old", "name: bogus") + "  bogus: 1\n");
+    write("number.yaml", FORGE.replace("name: old", "name: number").replace("\"https://git.example\"", "5"));
     write("map.yaml", MAP.to_owned());
     write("map2.yaml", MAP.replace("a: \"1\"", "b: \"2\""));
     let mut failures = String::new();

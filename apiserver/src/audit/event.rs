@@ -46,7 +46,7 @@ impl Draft {
             ("", "secrets", _)
                 | ("authentication.k8s.io", "tokenreviews", _)
                 | ("", "serviceaccounts", "token")
-                | (api_types::meta::GROUP, "tokens", _)
+                | (crate::tokens::GROUP, crate::tokens::PLURAL, _)
         )
     }
 

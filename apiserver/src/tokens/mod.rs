@@ -1,4 +1,4 @@
-//! Named tokens through the API: `tokens.ci.coopcloud.tech`, what `ccd token` does on the server's machine.
+//! Named tokens through the API: `tokens.authentication.ci.coopcloud.tech`, what `ccd token` does on the server's machine.
 //!
 //! They are no objects of the store: the file of tokens is read without it, hashes never travel, and no backup carries
 //! a credential. Whoever makes a token for somebody can be them, so that the right to impersonate is asked for.
@@ -29,7 +29,7 @@ use crate::verbs::delete::read_options;
 use store::request::DryRun;
 
 /// Where tokens are, in discovery and in rules.
-pub(crate) const GROUP: &str = api_types::meta::GROUP;
+pub(crate) const GROUP: &str = "authentication.ci.coopcloud.tech";
 pub(crate) const VERSION: &str = "v1alpha1";
 pub(crate) const PLURAL: &str = "tokens";
 pub(crate) const KIND: &str = "Token";

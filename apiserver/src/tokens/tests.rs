@@ -32,7 +32,11 @@ fn what_is_no_token_is_refused() {
         (asked(json!({"expiresAt": "tomorrow"})), 400, "cannot be read"),
         (asked(json!({"grops": []})), 400, "unknown field"),
         (asked(json!({"token": "chosen by the client"})), 400, "unknown field"),
-        (json!({"kind": "Secret", "apiVersion": "v1"}), 400, "the body must be ci.coopcloud.tech/v1alpha1 Token"),
+        (
+            json!({"kind": "Secret", "apiVersion": "v1"}),
+            400,
+            "the body must be authentication.ci.coopcloud.tech/v1alpha1 Token",
+        ),
         (json!([]), 400, "cannot be read"),
         (Value::Null, 400, "cannot be read"),
     ];
@@ -48,6 +52,6 @@ fn a_token_that_is_shown_holds_neither_its_secret_nor_its_hash() {
     let (record, text) = TokenRecord::generate("ci", "jane", &["devs".to_owned()], now(), None);
     let shown = object(&record).to_string();
     assert!(!shown.contains(&text) && !shown.contains(&record.sha256), "{shown}");
-    let secret = text.rsplit('_').next().unwrap();
+    let secret = text.splitn(3, '_').nth(2).unwrap();
     assert!(!shown.contains(secret), "{shown}");
 }

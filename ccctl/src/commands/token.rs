@@ -53,7 +53,7 @@ pub enum TokenAction {
 }
 
 /// Where named tokens are; other groups may have tokens of another sort.
-const TOKENS: &str = "tokens.ci.coopcloud.tech";
+const TOKENS: &str = "tokens.authentication.ci.coopcloud.tech";
 
 /// Runs the command.
 ///
