@@ -8,6 +8,7 @@ test: check
 	./tests/clients/setup
 	cargo nextest run --workspace --no-fail-fast --profile $${NEXTEST_PROFILE:-default} \
 	  --filterset 'not (binary(engine) | binary(swarm))'
+	./deploy/recipes/images --fetch traefik
 	./.ci/with-engine cargo nextest run --package ports --package tests --no-fail-fast --profile engine \
 	  --filterset 'binary(engine) | binary(swarm)'
 	cargo test --workspace --doc --quiet

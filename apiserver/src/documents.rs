@@ -9,6 +9,7 @@ use crate::admin::{BACKUP_CONTENT_TYPE, backup_body};
 use crate::answer::{Answer, page_not_found, raw, text};
 use crate::api::{Call, method_not_allowed};
 use crate::discovery::documents::{Document, Documents};
+use crate::metrics::TextForm;
 use crate::negotiation::aggregated_discovery;
 use crate::verbs::VerbResult;
 
@@ -94,8 +95,17 @@ fn openapi_v2(call: &Call, documents: &Documents) -> Answer {
     documents.openapi_v2.answer(call.headers(), JSON)
 }
 
+/// Prometheus asks for OpenMetrics; whoever does not (curl, older scrapers) gets the text format that everybody reads.
 fn metrics(call: &Call) -> Answer {
-    raw(200, "application/openmetrics-text; version=1.0.0; charset=utf-8", call.api.access.metrics.render().into())
+    let accept = call.headers().get(http::header::ACCEPT).and_then(|accept| accept.to_str().ok()).unwrap_or_default();
+    let (form, content_type) = if accept.contains("application/openmetrics-text") {
+        (TextForm::OpenMetrics, "application/openmetrics-text; version=1.0.0; charset=utf-8")
+    } else {
+        (TextForm::Prometheus, "text/plain; version=0.0.4; charset=utf-8")
+    };
+    let mut answer = raw(200, content_type, call.api.access.metrics.render(form).into());
+    answer.headers_mut().insert(VARY, HeaderValue::from_static("Accept"));
+    answer
 }
 
 /// Clients parse `gitVersion` as a semantic version and compare it with their own: it names the Kubernetes release

@@ -204,6 +204,9 @@ pub enum Command {
     Config(commands::config::ConfigArguments),
     /// Print a completion script for a shell
     Completion(commands::completion::CompletionArguments),
+    /// Names for the word that is being typed; asked for by completion scripts
+    #[command(name = "__complete", hide = true)]
+    Complete(commands::completion::candidates::CompleteArguments),
     /// Write manual pages
     Man(commands::man::ManArguments),
     /// Print the version of ccctl and of the server

@@ -43,8 +43,7 @@ fn exit_codes() -> String {
     let _ = writeln!(text, "| {} | Done |", Outcome::Success.exit_code());
     let mut rows: Vec<(u8, String)> =
         ErrorKind::ALL.into_iter().map(|(kind, meaning)| (kind.exit_code(), meaning.to_owned())).collect();
-    let failed = "`run --wait` and `rerun --wait`: the test run ended without success";
-    rows.push((Outcome::RunFailed.exit_code(), failed.to_owned()));
+    rows.extend(Outcome::OF_RUNS.map(|(outcome, meaning)| (outcome.exit_code(), meaning.to_owned())));
     rows.sort();
     for (code, meaning) in rows {
         let _ = writeln!(text, "| {code} | {meaning} |");

@@ -11,11 +11,22 @@ pub enum Outcome {
     Success,
     /// It answered "no": `diff` found differences, `auth can-i` is not allowed, `doctor` found a fault.
     Negative,
-    /// The test run that was followed did not succeed.
+    /// The test run that was followed ended with a rung that failed.
     RunFailed,
+    /// The test run that was followed could not be judged, for reasons that are not the recipe's.
+    RunUnjudged,
+    /// The test run that was followed was cancelled.
+    RunCancelled,
 }
 
 impl Outcome {
+    /// How a test run that was followed may end without success, with what it means; feeds the documentation.
+    pub const OF_RUNS: [(Self, &'static str); 3] = [
+        (Self::RunFailed, "`run --wait` and `rerun --wait`: the run ended as Failed: a rung failed"),
+        (Self::RunUnjudged, "`run --wait` and `rerun --wait`: the run ended as Error: it could not be judged"),
+        (Self::RunCancelled, "`run --wait` and `rerun --wait`: the run was cancelled"),
+    ];
+
     /// Returns `Success` for yes and the negative answer for no.
     #[must_use]
     pub fn from_yes(yes: bool) -> Self {
@@ -29,6 +40,8 @@ impl Outcome {
             Self::Success => 0,
             Self::Negative => 1,
             Self::RunFailed => 6,
+            Self::RunUnjudged => 7,
+            Self::RunCancelled => 8,
         }
     }
 }

@@ -13,6 +13,7 @@ use crate::config::{Connection, KubeConfig};
 use crate::discovery::{Discovery, ResourceType};
 use crate::environment::Environment;
 use crate::error::{CommandError, Result};
+use crate::output::table::Table;
 
 /// What a command works with.
 pub struct Session {
@@ -197,6 +198,38 @@ impl Session {
             return Ok(());
         }
         self.print_bytes(text.as_bytes())
+    }
+
+    /// Prints rows of a table, and says which columns a narrow terminal has no room for.
+    ///
+    /// # Errors
+    /// Stdout is gone or full.
+    pub fn print_table(&self, table: &mut Table, rows: &[Vec<String>]) -> Result<()> {
+        let known = table.left_out().len();
+        self.print(&table.render(rows))?;
+        let left_out = table.left_out();
+        if left_out.len() > known {
+            self.note_left_out(&left_out);
+        }
+        Ok(())
+    }
+
+    /// Says which columns of what was printed a narrow terminal has no room for.
+    pub fn note_left_out(&self, headings: &[&str]) {
+        if headings.is_empty() {
+            return;
+        }
+        let width_max = self.environment.stdout_width.unwrap_or(usize::MAX);
+        let mut line = "not shown on this narrow terminal:".to_owned();
+        for (index, heading) in headings.iter().enumerate() {
+            let comma = if index + 1 < headings.len() { "," } else { "" };
+            if line.len() + heading.len() + comma.len() + 1 > width_max {
+                self.note(&line);
+                line = " ".to_owned();
+            }
+            line += &format!(" {heading}{comma}");
+        }
+        self.note(&line);
     }
 
     /// Prints bytes to stdout as they are.

@@ -12,6 +12,8 @@ pub(crate) struct Environment {
     pub(crate) clock: Clock,
     /// Directories in which programs are looked for.
     pub(crate) path: Vec<PathBuf>,
+    /// This very program, as it was when it was started.
+    pub(crate) program: Option<PathBuf>,
     /// Where systemd wants to be told that we are ready.
     pub(crate) notify_socket: Option<OsString>,
     /// Where the Docker engine listens, when the variable says so.
@@ -30,6 +32,7 @@ impl Environment {
         Self {
             clock: Clock::new(jiff::Timestamp::now),
             path: std::env::split_paths(&path).collect(),
+            program: std::env::current_exe().ok(),
             notify_socket: std::env::var_os("NOTIFY_SOCKET"),
             docker_host: std::env::var("DOCKER_HOST").ok().filter(|host| !host.is_empty()),
             hostname: hostname(Path::new("/proc/sys/kernel/hostname")),

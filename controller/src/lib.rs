@@ -1,7 +1,10 @@
-//! What should happen: the reconcile loop and one reconciler for each kind.
+//! What should happen: the reconcile loop, one reconciler for each kind, and the daemon around them.
 //!
-//! [`runtime`] knows no kind; [`kinds`] holds one folder each; [`outside`] is what they may touch.
+//! [`runtime`] knows no kind; [`kinds`] holds one folder each; [`outside`] is what they may touch; [`commands`] is what
+//! `ccd` does.
 
+pub mod commands;
+pub mod environment;
 pub mod kinds;
 pub mod logs;
 pub mod outside;

@@ -2,43 +2,35 @@
 
 use std::sync::Arc;
 
+use ports::abra::Abra;
 use ports::clock::Clock;
-use ports::error::Error;
 use ports::files::{FileRoot, RunFiles};
 use ports::git::Git;
+use ports::host::HostFigures;
+use ports::jobs::Jobs;
 use ports::probe::Probe;
 use ports::redact::Redactor;
-use ports::swarm::Engine;
+use ports::swarm::Engines;
 
 use crate::runtime::operations::Operations;
-
-/// Opens engines by their address.
-pub trait Engines: Send + Sync {
-    /// Returns the engine at `unix:///…` or `ssh://user@host`. It need not answer yet, and the same address gives the same
-    /// engine, so that nothing is connected twice.
-    ///
-    /// # Errors
-    /// `Terminal` with the reason `InvalidSpec` when the address cannot be one.
-    fn at(&self, address: &str) -> Result<Arc<dyn Engine>, Error>;
-}
-
-impl<Known: ports::swarm::Engines> Engines for Known {
-    fn at(&self, address: &str) -> Result<Arc<dyn Engine>, Error> {
-        self.connect(address)
-    }
-}
 
 /// What reconcilers may touch. Cheap to clone; all clones share the same.
 #[derive(Clone)]
 pub struct Outside {
     /// Docker engines.
     pub engines: Arc<dyn Engines>,
+    /// Figures of the machine that ccd runs on.
+    pub figures: Arc<dyn HostFigures>,
     /// Git repositories.
     pub git: Arc<dyn Git>,
+    /// The program `abra`; `None` when it is not installed.
+    pub abra: Option<Arc<dyn Abra>>,
     /// What apps look like from outside.
     pub probe: Arc<dyn Probe>,
     /// Work trees and folders of apps.
     pub files: FileRoot,
+    /// Programs that outlive a restart; their owners' texts are [`JobOwner`](crate::runtime::job_keeper::JobOwner)s.
+    pub jobs: Arc<dyn Jobs>,
     /// Logs and artifacts of runs.
     pub runs: RunFiles,
     /// Knows every secret in use, and takes it out of text.

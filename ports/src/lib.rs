@@ -4,6 +4,7 @@
 //! conformance suite that runs against both. Ports know nothing of our objects. To add one: a folder with
 //! `mod.rs` (the trait and its types), the adapter, `fake.rs` and `conformance.rs`, and a line here.
 
+pub mod abra;
 pub mod clock;
 pub mod compose;
 pub mod error;

@@ -14,6 +14,7 @@ mod kubectl;
 mod kubectl_old;
 mod power_cut;
 mod routes;
+mod run_files;
 #[cfg(test)]
 mod simulation;
 #[cfg(test)]

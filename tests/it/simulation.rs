@@ -13,10 +13,6 @@ const LIFETIMES: u64 = 15_000;
 /// Runs in which a missing guard must be noticed.
 const MUTATION_RUNS: u64 = 40;
 
-fn scenario(seed: u64, guards: Guards) -> Scenario {
-    Scenario { seed, gadgets: 10 + seed % 30, faults_per_mille: 10 + seed % 30, guards }
-}
-
 /// Plays seeds from `first` on, on two threads, until `enough` says so.
 fn play_all(first: u64, enough: impl Fn(&Summary) -> bool + Sync) -> Result<(u64, Summary), (u64, String)> {
     let next = AtomicU64::new(first);
@@ -28,7 +24,7 @@ fn play_all(first: u64, enough: impl Fn(&Summary) -> bool + Sync) -> Result<(u64
             scope.spawn(|| {
                 while !done.load(Ordering::Relaxed) {
                     let seed = next.fetch_add(1, Ordering::Relaxed);
-                    match run(scenario(seed, Guards::all())) {
+                    match run(Scenario::of_seed(seed, Guards::all())) {
                         Ok(summary) => {
                             let mut total = total.lock().unwrap();
                             total.lifetimes += summary.lifetimes;
@@ -73,7 +69,8 @@ fn simulation_holds_every_invariant_under_faults_kills_and_restarts() {
     be_quiet_about_panics();
     let began = Instant::now();
     if let Some(seed) = setting("CC_SEED") {
-        let summary = run(scenario(seed, Guards::all())).unwrap_or_else(|wrong| panic!("seed {seed}: {wrong}"));
+        let summary =
+            run(Scenario::of_seed(seed, Guards::all())).unwrap_or_else(|wrong| panic!("seed {seed}: {wrong}"));
         println!("seed {seed}: {summary:?} in {:?}", began.elapsed());
         return;
     }
@@ -91,7 +88,7 @@ fn simulation_holds_every_invariant_under_faults_kills_and_restarts() {
 fn simulation_is_the_same_for_the_same_seed() {
     be_quiet_about_panics();
     for seed in 1..4 {
-        let play = || format!("{:?}", run(scenario(seed, Guards::all())));
+        let play = || format!("{:?}", run(Scenario::of_seed(seed, Guards::all())));
         assert_eq!(play(), play(), "seed {seed}");
     }
 }
@@ -102,7 +99,7 @@ fn simulation_notices_every_missing_guard() {
     let mut unnoticed = Vec::new();
     for (guard, guards) in mutations() {
         let began = Instant::now();
-        match (0..MUTATION_RUNS).find_map(|seed| Some((seed, run(scenario(seed, guards)).err()?))) {
+        match (0..MUTATION_RUNS).find_map(|seed| Some((seed, run(Scenario::of_seed(seed, guards)).err()?))) {
             Some((seed, wrong)) => {
                 let first_line: String = wrong.chars().take(160).collect();
                 println!("without {guard:?}: seed {seed}, {first_line} ({:?})", began.elapsed());

@@ -33,14 +33,16 @@ impl Daemon {
     /// # Errors
     /// As [`Daemon::start`].
     pub fn start_with(dir: &Path, arguments: &[&str]) -> anyhow::Result<Self> {
-        Self::start_program(&program("ccd"), dir, arguments)
+        let mut daemon = Self::spawn(&program("ccd"), dir, arguments)?;
+        daemon.wait_until_ready()?;
+        Ok(daemon)
     }
 
-    /// Starts another build of `ccd serve`.
+    /// Starts a `ccd serve` that may be another program than ours, and waits for nothing.
     ///
     /// # Errors
-    /// As [`Daemon::start`].
-    pub fn start_program(program: &Path, dir: &Path, arguments: &[&str]) -> anyhow::Result<Self> {
+    /// What the system says.
+    pub fn spawn(program: &Path, dir: &Path, arguments: &[&str]) -> anyhow::Result<Self> {
         let addresses = dir.join("addresses.json");
         if addresses.exists() {
             std::fs::remove_file(&addresses)?;
@@ -54,16 +56,24 @@ impl Daemon {
             .stdout(log.try_clone()?)
             .stderr(log)
             .spawn()?;
-        let mut daemon = Self { child, dir: dir.to_path_buf(), addresses: Value::Null };
+        Ok(Self { child, dir: dir.to_path_buf(), addresses: Value::Null })
+    }
+
+    /// Waits until it answers.
+    ///
+    /// # Errors
+    /// When it ends or does not answer in time; the error carries what it printed.
+    pub fn wait_until_ready(&mut self) -> anyhow::Result<()> {
+        let addresses = self.dir.join("addresses.json");
         let started = Instant::now();
-        while !daemon.is_ready(&addresses) {
-            if let Some(status) = daemon.child.try_wait()? {
-                anyhow::bail!("ccd ended with {status}:\n{}", daemon.log());
+        while !self.is_ready(&addresses) {
+            if let Some(status) = self.child.try_wait()? {
+                anyhow::bail!("ccd ended with {status}:\n{}", self.log());
             }
-            anyhow::ensure!(started.elapsed() < READY_WITHIN, "ccd is not ready:\n{}", daemon.log());
+            anyhow::ensure!(started.elapsed() < READY_WITHIN, "ccd is not ready:\n{}", self.log());
             wait_a_moment();
         }
-        Ok(daemon)
+        Ok(())
     }
 
     /// Returns what it has printed since it was first started in this directory.
@@ -182,6 +192,19 @@ pub fn get(address: &str, path: &str) -> Option<String> {
     let mut stream = std::net::TcpStream::connect(address).ok()?;
     stream.set_read_timeout(Some(Duration::from_secs(5))).ok()?;
     write!(stream, "GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n").ok()?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).ok()?;
+    Some(answer)
+}
+
+/// Asks for one page over plain HTTP with a bearer token and returns head and body, or nothing when nobody answers.
+#[must_use]
+pub fn get_as(address: &str, path: &str, token: &str) -> Option<String> {
+    use std::io::Write as _;
+    let mut stream = std::net::TcpStream::connect(address).ok()?;
+    stream.set_read_timeout(Some(Duration::from_secs(10))).ok()?;
+    // HTTP/1.0 knows no chunks: the body is the rest.
+    write!(stream, "GET {path} HTTP/1.0\r\nHost: {address}\r\nAuthorization: Bearer {token}\r\n\r\n").ok()?;
     let mut answer = String::new();
     stream.read_to_string(&mut answer).ok()?;
     Some(answer)

@@ -3,9 +3,13 @@
 pub mod crash;
 pub mod daemon;
 pub mod engine;
+pub mod fleet;
 pub mod history;
+pub mod installation;
 pub mod mutation;
+pub mod orders;
 pub mod power;
+pub mod recipes;
 pub mod seed;
 pub mod server;
 pub mod widgets;

@@ -78,6 +78,15 @@ pub fn body(name: &str, spec: Value) -> Value {
     json!({"apiVersion": "test.example.com/v1", "kind": "Widget", "metadata": {"name": name}, "spec": spec})
 }
 
+/// Returns the whole definition of widgets, for servers that are started with definitions.
+#[must_use]
+pub fn definition_object() -> Value {
+    let mut object = definition();
+    object["apiVersion"] = json!("apiextensions.k8s.io/v1");
+    object["kind"] = json!("CustomResourceDefinition");
+    object
+}
+
 fn definition() -> Value {
     json!({
         "metadata": {"name": WIDGETS},

@@ -1,3 +1,5 @@
 //! The whole program on a real Docker engine, which `.ci/with-engine` makes.
 
+#[cfg(test)]
+mod abra;
 mod engine;

@@ -9,6 +9,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use crate::condition::{Condition, READY};
 use crate::definition::PrinterColumn;
 use crate::kind::Kind;
+use crate::kinds::allow::Allow;
 use crate::kinds::app::Deployer;
 use crate::kinds::check::{Action, ContainerAction, ExecAction, Expectation, Health, HttpCheck, Probe, TcpCheck};
 use crate::kinds::is_false;
@@ -319,6 +320,9 @@ pub struct Trust {
     /// Whether tests that lie in the recipe's own repository are run, in containers.
     #[serde(skip_serializing_if = "is_false")]
     pub repo_tests: bool,
+    /// What stacks of untrusted authors may do besides what everybody may.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub allow: Option<Allow>,
 }
 
 /// What happens to pull requests from forks.
@@ -423,7 +427,7 @@ pub struct RecipeStatus {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "crate::grammar::moment")]
     pub last_scheduled: Option<String>,
-    /// `Fetched`, `Ready`.
+    /// `Fetched`, `Linted`, `Ready`.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 32), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["type"]))]
     pub conditions: Vec<Condition>,

@@ -317,6 +317,8 @@ pub const NETWORK_DIFFERS: &str = "NetworkDiffers";
 pub const ADDRESSES_EXHAUSTED: &str = "AddressesExhausted";
 /// Enough is free.
 pub const ABOVE_FLOOR: &str = "AboveFloor";
+/// It is another machine, and its figures cannot be seen from here.
+pub const NOT_MEASURED: &str = "NotMeasured";
 
 // Approval.
 
@@ -472,6 +474,7 @@ pub const ALL: &[&str] = &[
     NETWORK_DIFFERS,
     ADDRESSES_EXHAUSTED,
     ABOVE_FLOOR,
+    NOT_MEASURED,
     CURRENT,
     HEAD_MOVED,
     USED,

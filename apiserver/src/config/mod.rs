@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use work::{AbraConfig, GitConfig, ProbeConfig, RunsConfig};
+use work::{AbraConfig, GitConfig, ProbeConfig, ReaperConfig, RunsConfig};
 
 /// Everything that can be configured.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -41,6 +41,8 @@ pub struct Config {
     pub git: GitConfig,
     /// The program `abra`.
     pub abra: AbraConfig,
+    /// Stacks whose App is gone.
+    pub reaper: ReaperConfig,
 }
 
 /// `[server]`

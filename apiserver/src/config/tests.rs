@@ -38,6 +38,7 @@ fn every_section_can_be_set() {
         [runs]
         zone = "ci.example.org"
         artifacts_max = 8
+        file_urls = true
         [probe]
         ca_files = ["/etc/ci/ca.pem"]
         [probe.connect]

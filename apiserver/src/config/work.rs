@@ -18,6 +18,9 @@ pub struct RunsConfig {
     pub zone: Option<String>,
     /// Folder of logs, artifacts and work trees; default `DIR/files`.
     pub folder: Option<PathBuf>,
+    /// Lets recipes be fetched from `file:///` URLs anywhere on this machine: for tests and demonstrations. To allow some
+    /// folders only, leave it off and name them in `git.file_roots`.
+    pub file_urls: bool,
     /// Most bytes of the log of one stage of a run; of a longer one the middle is dropped.
     pub stage_log_bytes_max: u64,
     /// Most bytes of one artifact of a run.
@@ -61,6 +64,14 @@ pub struct AbraConfig {
     pub program: String,
 }
 
+/// `[reaper]`
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct ReaperConfig {
+    /// Whether stacks whose App is gone are only reported, as events of their Host, and not taken down.
+    pub dry_run: bool,
+}
+
 const PROTOCOLS: [&str; 4] = ["https", "ssh", "http", "git"];
 
 impl Default for RunsConfig {
@@ -68,6 +79,7 @@ impl Default for RunsConfig {
         Self {
             zone: None,
             folder: None,
+            file_urls: false,
             stage_log_bytes_max: 4 * 1024 * 1024,
             artifact_bytes_max: 32 * 1024 * 1024,
             artifacts_max: 64,

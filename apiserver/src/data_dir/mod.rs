@@ -159,6 +159,12 @@ impl DataPaths {
         self.root.join("audit")
     }
 
+    /// Returns the directory of jobs: programs that outlive a restart of the daemon.
+    #[must_use]
+    pub fn jobs(&self) -> PathBuf {
+        self.root.join("jobs")
+    }
+
     /// Reads where the daemon listens; `None` when no daemon runs here.
     ///
     /// # Errors

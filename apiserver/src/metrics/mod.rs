@@ -1,6 +1,7 @@
 //! Figures for Prometheus at `/metrics`, and one log line per request.
 
 pub mod figures;
+mod text;
 
 #[cfg(test)]
 mod tests;
@@ -67,6 +68,15 @@ impl MetricConstructor<Histogram> for Buckets {
     }
 }
 
+/// In which form metrics are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TextForm {
+    /// OpenMetrics 1.0.
+    OpenMetrics,
+    /// Prometheus' text format 0.0.4.
+    Prometheus,
+}
+
 /// Counts one thing as present until dropped.
 #[must_use]
 pub struct Present(Gauge);
@@ -121,11 +131,14 @@ impl Metrics {
 
     /// Returns the text of `/metrics`.
     #[must_use]
-    pub fn render(&self) -> String {
+    pub fn render(&self, form: TextForm) -> String {
         let mut text = String::with_capacity(16 * 1024);
         let registry = self.shared.registry.read().unwrap_or_else(std::sync::PoisonError::into_inner);
         prometheus_client::encoding::text::encode(&mut text, &registry).expect("writing to a String cannot fail");
-        text
+        match form {
+            TextForm::OpenMetrics => text,
+            TextForm::Prometheus => text::to_prometheus(&text),
+        }
     }
 
     /// Counts a request as in work until the answer is dropped.

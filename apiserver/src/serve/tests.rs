@@ -194,7 +194,7 @@ async fn every_protocol_reaches_the_router_with_its_peer() {
         let body = answer.unwrap().into_body().collect().await.unwrap().to_bytes();
         assert_eq!(body, "encrypted=true user=jane");
     }
-    assert!(world.metrics.render().contains("cc_api_connections 3"));
+    assert!(world.metrics.render(crate::metrics::TextForm::OpenMetrics).contains("cc_api_connections 3"));
     drop((sender, first, plain));
     let _ = connection.await;
     assert_eq!(world.end().await, Drained::Clean);
@@ -279,7 +279,7 @@ async fn one_connection_too_many_is_closed_at_once() {
     }
     let mut third = TcpStream::connect(world.http).await.unwrap();
     assert_eq!(read_to_end(&mut third).await, "");
-    assert!(world.metrics.render().contains("cc_api_connections_refused_total 1"));
+    assert!(world.metrics.render(crate::metrics::TextForm::OpenMetrics).contains("cc_api_connections_refused_total 1"));
     drop(held);
     assert_eq!(world.end().await, Drained::Clean);
 }

@@ -67,6 +67,7 @@ pub async fn run(session: &Session, arguments: ApiResourcesArguments) -> Result<
         width_max: session.environment.stdout_width,
         colours: session.stdout_colours(),
         without_headings: arguments.no_headers,
+        ..Style::default()
     };
     let mut table = Table::new(headings.into_iter().map(str::to_owned).collect(), style);
     let rows: Vec<Vec<String>> = types.iter().map(|resource| row(resource, wide)).collect();

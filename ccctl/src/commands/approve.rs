@@ -49,7 +49,7 @@ pub struct HeadArguments {
     #[arg(long, value_name = "NAME", requires_all = ["pull_request", "sha"], conflicts_with = "words")]
     pub repository: Option<String>,
     /// Number of the pull request
-    #[arg(long, value_name = "NUMBER")]
+    #[arg(long, visible_alias = "pr", value_name = "NUMBER")]
     pub pull_request: Option<u64>,
     /// Whole head commit
     #[arg(long, value_name = "SHA")]

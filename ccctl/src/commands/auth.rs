@@ -146,6 +146,7 @@ async fn list(session: &Session) -> Result<Outcome> {
         width_max: session.environment.stdout_width,
         colours: session.stdout_colours(),
         without_headings: false,
+        ..Style::default()
     };
     session.print(&Table::new(headings, style).render(&rows))?;
     Ok(Outcome::Success)

@@ -144,8 +144,12 @@ fn contexts(session: &Session, only: Option<&str>, without_headings: bool, names
         })
         .collect();
     let headings = ["CURRENT", "NAME", "CLUSTER", "AUTHINFO", "NAMESPACE"].map(str::to_owned).to_vec();
-    let style =
-        Style { width_max: session.environment.stdout_width, colours: session.stdout_colours(), without_headings };
+    let style = Style {
+        width_max: session.environment.stdout_width,
+        colours: session.stdout_colours(),
+        without_headings,
+        ..Style::default()
+    };
     session.print(&Table::new(headings, style).render(&rows))?;
     Ok(Outcome::Success)
 }

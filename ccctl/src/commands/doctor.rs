@@ -67,6 +67,7 @@ fn print(session: &Session, checks: &[Check]) -> Result<()> {
         width_max: session.environment.stdout_width,
         colours: session.stdout_colours(),
         without_headings: false,
+        ..Style::default()
     };
     let headings = ["CHECK", "RESULT", "FINDING"].map(str::to_owned).to_vec();
     let mut text = Table::new(headings, style).render(&rows);

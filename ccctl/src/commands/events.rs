@@ -120,6 +120,7 @@ impl<'run> EventPrinter<'run> {
             width_max: session.environment.stdout_width,
             colours: session.stdout_colours(),
             without_headings: arguments.no_headers,
+            ..Style::default()
         };
         let mut headings = Vec::new();
         if arguments.all_namespaces {
@@ -137,7 +138,7 @@ impl<'run> EventPrinter<'run> {
     fn print(&mut self, events: &[Value]) -> Result<()> {
         if self.format.is_table() {
             let rows: Vec<Vec<String>> = events.iter().map(|event| self.row(event)).collect();
-            return self.session.print(&self.table.render(&rows));
+            return self.session.print_table(&mut self.table, &rows);
         }
         let mut events = events.to_vec();
         events.iter_mut().for_each(output::hide_managed_fields);

@@ -1,5 +1,7 @@
 //! `ccctl get`: objects as a table, YAML, JSON, names or single fields; once or as they change.
 
+use std::collections::BTreeSet;
+
 use clap::Args;
 use serde_json::Value;
 
@@ -200,6 +202,7 @@ impl Get<'_> {
             with_namespace: self.arguments.all_namespaces && resource.namespaced,
             kind_prefix: (self.several || self.arguments.show_kind).then(|| resource.qualified_kind()),
             without_headings: self.arguments.no_headers,
+            watches: self.arguments.watch,
         }
     }
 
@@ -230,6 +233,7 @@ impl Get<'_> {
         let mut failures = Failures::default();
         let mut printed = 0_usize;
         let mut listed = false;
+        let mut left_out = BTreeSet::new();
         for target in targets {
             let mut printer = TablePrinter::new(self.session, self.settings(&target.resource));
             let mut rows = Vec::new();
@@ -246,7 +250,9 @@ impl Get<'_> {
             let gap = if printed > 0 && !self.arguments.no_headers { "\n" } else { "" };
             printed += rows.len();
             self.session.print(&format!("{gap}{}", printer.render(&rows)))?;
+            left_out.extend(printer.left_out().into_iter().map(str::to_owned));
         }
+        self.session.note_left_out(&left_out.iter().map(String::as_str).collect::<Vec<_>>());
         if printed == 0 && listed {
             self.note_nothing_found(targets)?;
         }

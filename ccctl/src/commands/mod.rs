@@ -82,6 +82,7 @@ pub async fn run(session: &Session, command: Command) -> Result<Outcome> {
         Command::Restore(arguments) => Box::pin(backup::restore(session, arguments)),
         Command::Config(arguments) => Box::pin(async move { config::run(session, arguments) }),
         Command::Completion(arguments) => Box::pin(async move { completion::run(session, &arguments) }),
+        Command::Complete(arguments) => Box::pin(completion::candidates::run(session, arguments)),
         Command::Man(arguments) => Box::pin(async move { man::run(session, &arguments) }),
         Command::Version(arguments) => Box::pin(version::run(session, arguments)),
     };

@@ -3,6 +3,8 @@
 use clap::{Args, ValueEnum};
 use serde_json::{Map, Value, json};
 
+mod progress;
+
 use super::wait;
 use super::{DryRun, apply};
 use crate::arguments::TimeLimit;
@@ -21,7 +23,7 @@ const RERUN_OF: &str = "ci.coopcloud.tech/rerun-of";
 /// Test a recipe now
 #[derive(Clone, Debug, Args)]
 #[command(
-    after_help = "Examples:\n  ccctl run nextcloud\n  ccctl run nextcloud --ref=main --lane=quick --wait\n  ccctl run nextcloud --pull-request=12 --commit=$(git rev-parse HEAD)"
+    after_help = "Examples:\n  ccctl run nextcloud\n  ccctl run nextcloud --ref=main --lane=quick --wait\n  ccctl run nextcloud --pr=12 --commit=$(git rev-parse HEAD) --fork"
 )]
 pub struct RunArguments {
     /// Name of the recipe
@@ -37,8 +39,11 @@ pub struct RunArguments {
     #[arg(long, value_name = "VERSION", group = "what")]
     pub version: Option<String>,
     /// Pull request that the commit belongs to
-    #[arg(long, value_name = "NUMBER", requires = "commit")]
+    #[arg(long, visible_alias = "pr", value_name = "NUMBER", requires = "commit")]
     pub pull_request: Option<u64>,
+    /// The pull request comes from a fork: the recipe's trust in forks applies
+    #[arg(long, requires = "pull_request")]
+    pub fork: bool,
     /// Everything, or the short way
     #[arg(long, value_enum, value_name = "LANE")]
     pub lane: Option<Lane>,
@@ -48,9 +53,9 @@ pub struct RunArguments {
     /// Version to upgrade from
     #[arg(long, value_name = "VERSION")]
     pub base_version: Option<String>,
-    /// Leave everything in place when it fails, to look at it
-    #[arg(long)]
-    pub hold_on_failure: bool,
+    /// Leave everything in place for so long when it fails, to look at it
+    #[arg(long, value_name = "DURATION", num_args = 0..=1, default_missing_value = "30m", require_equals = true)]
+    pub hold_on_failure: Option<String>,
     /// Name of the run; made from the recipe's when left out
     #[arg(long, value_name = "NAME")]
     pub name: Option<String>,
@@ -74,8 +79,9 @@ pub struct RerunArguments {
 /// What happens after a run was started.
 #[derive(Clone, Debug, Args)]
 pub struct FollowArguments {
-    /// Wait for the end; exits with 6 when the run does not succeed
-    #[arg(short, long)]
+    /// Wait for the end and show each rung as it ends; exits with 6 when one failed, with 7 when the run could not be
+    /// judged, with 8 when it was cancelled
+    #[arg(short, long, visible_alias = "follow")]
     pub wait: bool,
     /// Longest wait, such as 2h; 0 waits for ever
     #[arg(long, value_name = "DURATION", default_value = "0", requires = "wait")]
@@ -108,7 +114,10 @@ pub async fn run(session: &Session, arguments: RunArguments) -> Result<Outcome> 
         source.extend(value.iter().map(|value| (field.to_owned(), Value::from(value.clone()))));
     }
     if let Some(number) = arguments.pull_request {
-        source.insert("pullRequest".to_owned(), json!({"number": number, "headSHA": arguments.commit}));
+        source.insert(
+            "pullRequest".to_owned(),
+            json!({"number": number, "headSHA": arguments.commit, "fork": arguments.fork}),
+        );
     }
     let mut spec = Map::from_iter([("recipeRef".to_owned(), Value::from(recipe.name.clone()))]);
     if !source.is_empty() {
@@ -120,15 +129,21 @@ pub async fn run(session: &Session, arguments: RunArguments) -> Result<Outcome> 
     if !arguments.stages.is_empty() {
         spec.insert("stages".to_owned(), json!(arguments.stages));
     }
-    spec.extend(arguments.base_version.map(|version| ("baseVersion".to_owned(), Value::from(version))));
-    if arguments.hold_on_failure {
-        spec.insert("holdOnFailure".to_owned(), Value::from(true));
-    }
+    spec.extend(arguments.base_version.clone().map(|version| ("baseVersion".to_owned(), Value::from(version))));
+    spec.extend(arguments.hold_on_failure.clone().map(|time| ("holdOnFailure".to_owned(), Value::from(time))));
     let metadata = match &arguments.name {
         Some(name) => json!({"name": name}),
-        None => json!({"generateName": format!("{}-", recipe.name)}),
+        None => json!({"generateName": name_stem(&recipe.name, &arguments)}),
     };
     start(session, metadata, Value::Object(spec), &arguments.following).await
+}
+
+/// Returns what a run's name begins with: `nextcloud-pr12-3fa21c9-`. The server adds five characters.
+fn name_stem(recipe: &str, arguments: &RunArguments) -> String {
+    let pull_request = arguments.pull_request.map(|number| format!("pr{number}-")).unwrap_or_default();
+    let commit = arguments.commit.as_deref().and_then(|commit| commit.get(..7));
+    let commit = commit.map(|short| format!("{}-", short.to_lowercase())).unwrap_or_default();
+    format!("{recipe}-{pull_request}{commit}")
 }
 
 /// Runs `rerun`.
@@ -193,7 +208,8 @@ async fn start(session: &Session, mut metadata: Value, spec: Value, following: &
         return Ok(Outcome::Success);
     }
     let ended = |object: &Value| ENDED.contains(&fields::text(&object["status"], "phase"));
-    let object = wait::follow(session, &reference, following.timeout, ended).await?;
+    let mut progress = progress::Progress::new(session);
+    let object = wait::follow(session, &reference, following.timeout, &mut progress, ended).await?;
     let phase = fields::text(&object["status"], "phase");
     let level = object["status"]["level"].as_i64().map(|level| format!(", level {level}")).unwrap_or_default();
     session.print(&format!("{} {phase}{level}\n", reference.text()))?;
@@ -201,5 +217,9 @@ async fn start(session: &Session, mut metadata: Value, spec: Value, following: &
         return Ok(Outcome::Success);
     }
     session.note(&format!("find out why with `ccctl why testrun/{}{}`", reference.name, reference.namespace_option()));
-    Ok(Outcome::RunFailed)
+    Ok(match phase {
+        "Failed" => Outcome::RunFailed,
+        "Cancelled" => Outcome::RunCancelled,
+        _ => Outcome::RunUnjudged,
+    })
 }

@@ -78,9 +78,10 @@ pub async fn run(session: &Session, arguments: TopArguments) -> Result<Outcome> 
         width_max: session.environment.stdout_width,
         colours: session.stdout_colours(),
         without_headings: arguments.no_headers,
+        ..Style::default()
     };
     let lines: Vec<Vec<String>> = rows.into_iter().map(|row| cells(row, &names, with_namespace)).collect();
-    session.print(&Table::new(headings, style).render(&lines))?;
+    session.print_table(&mut Table::new(headings, style), &lines)?;
     Ok(Outcome::Success)
 }
 

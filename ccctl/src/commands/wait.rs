@@ -270,14 +270,33 @@ impl Transitions {
     }
 }
 
-/// Waits without a limit until `done` says so; used by commands that follow what they started.
+/// How often a line that is alive is drawn anew.
+const TICK: Duration = Duration::from_millis(120);
+
+/// Tells the person how what is followed goes on.
+pub trait Follower {
+    /// Looks at a version of the object.
+    fn note(&mut self, object: &Value);
+
+    /// Says whether [`tick`](Self::tick) shows anything.
+    fn is_alive(&self) -> bool;
+
+    /// Shows that it still goes on; called several times a second.
+    fn tick(&mut self);
+
+    /// Takes away what [`tick`](Self::tick) showed.
+    fn end(&mut self);
+}
+
+/// Waits until `done` says so; used by commands that follow what they started.
 ///
 /// # Errors
-/// The object is missing or goes away.
+/// The object is missing or goes away; the time is over.
 pub async fn follow(
     session: &Session,
     reference: &ObjectReference,
     limit: TimeLimit,
+    follower: &mut impl Follower,
     done: impl Fn(&Value) -> bool,
 ) -> Result<Value> {
     let client = session.client()?;
@@ -285,21 +304,20 @@ pub async fn follow(
         let object = client.json(ApiRequest::get(reference.path())).await?;
         let request = ApiRequest::get(reference.resource.collection_path(reference.namespace.as_deref()))
             .query("fieldSelector", format!("metadata.name={}", reference.name));
-        let mut transitions = Transitions::default();
-        transitions.note(session, reference, &object);
+        follower.note(&object);
         let mut watcher = Watcher::new(client, request, &object);
         let mut current = object;
         while !done(&current) {
-            let event = watcher.next().await?;
+            let event = with_ticks(follower, watcher.next()).await?;
             if event.change == Change::Deleted {
                 return Err(CommandError::user(format!("{} was deleted", reference.text())).exit_with(1));
             }
-            transitions.note(session, reference, &event.object);
+            follower.note(&event.object);
             current = event.object;
         }
         Ok(current)
     };
-    match limit.0 {
+    let ended = match limit.0 {
         None => waiting.await,
         Some(limit) => tokio::time::timeout(limit, waiting).await.unwrap_or_else(|_| {
             Err(CommandError::timeout(format!("timed out waiting for {} to end", reference.text())).hint(format!(
@@ -309,5 +327,21 @@ pub async fn follow(
                 reference.namespace_option()
             )))
         }),
+    };
+    follower.end();
+    ended
+}
+
+async fn with_ticks<T>(follower: &mut impl Follower, next: impl Future<Output = T>) -> T {
+    if !follower.is_alive() {
+        return next.await;
+    }
+    let mut next = std::pin::pin!(next);
+    let mut ticks = tokio::time::interval(TICK);
+    loop {
+        tokio::select! {
+            next = &mut next => return next,
+            _ = ticks.tick() => follower.tick(),
+        }
     }
 }

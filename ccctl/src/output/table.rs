@@ -9,8 +9,10 @@ const PADDINGS: [usize; 3] = [3, 2, 1];
 /// No column is narrower than this, padding included, unless the terminal is narrow.
 const COLUMN_WIDTH_MIN: usize = 6;
 /// Columns are cut down to this many characters first, then to the next.
-const CELL_WIDTHS_MIN: [usize; 2] = [12, 5];
-/// Columns that are never cut: people copy from them.
+const CELL_WIDTHS_MIN: [usize; 3] = [12, 5, 3];
+/// Names are cut down to this when even then a line does not fit, which is better than lines that wrap.
+const NAME_WIDTH_MIN: usize = 12;
+/// Columns that are cut last: people copy from them.
 const WHOLE: [&str; 2] = ["NAME", "NAMESPACE"];
 
 /// How a table appears.
@@ -22,6 +24,8 @@ pub struct Style {
     pub colours: bool,
     /// Whether to leave the headings out.
     pub without_headings: bool,
+    /// Whether columns without any content may be left out on a narrow terminal. Not where more rows may follow.
+    pub hides_empty: bool,
 }
 
 /// A table that is printed in one or several parts whose columns stay aligned.
@@ -30,7 +34,7 @@ pub struct Table {
     headings: Vec<String>,
     style: Style,
     widths: Vec<usize>,
-    /// Columns that are left out, because they are empty and the terminal is narrow.
+    /// Columns that are left out, because the terminal is narrow.
     hidden: Vec<bool>,
     padding: usize,
     headings_printed: bool,
@@ -55,6 +59,13 @@ impl Table {
     #[must_use]
     pub fn headings(&self) -> &[String] {
         &self.headings
+    }
+
+    /// Returns the headings of columns that are left out because the terminal is narrow: somebody should be told.
+    #[must_use]
+    pub fn left_out(&self) -> Vec<&str> {
+        let hidden = self.headings.iter().zip(&self.hidden).filter(|(_, hidden)| **hidden);
+        hidden.map(|(heading, _)| heading.as_str()).collect()
     }
 
     /// Returns rows as lines; the first time with the headings above.
@@ -98,8 +109,8 @@ impl Table {
         line
     }
 
-    /// Moves columns together, then leaves empty ones out, until the first rows fit. Later rows keep to it, so that
-    /// columns stay below their headings.
+    /// Moves columns together, then leaves out empty ones and those on the right, until the first rows fit. Later rows
+    /// keep to it, so that columns stay below their headings.
     fn make_room(&mut self, rows: &[Vec<String>]) {
         let Some(width_max) = self.style.width_max else { return };
         for padding in PADDINGS {
@@ -109,7 +120,18 @@ impl Table {
             }
         }
         for (index, hidden) in self.hidden.iter_mut().enumerate().skip(1) {
-            *hidden = !rows.is_empty() && rows.iter().all(|row| row.get(index).is_none_or(String::is_empty));
+            let is_empty = rows.iter().all(|row| row.get(index).is_none_or(String::is_empty));
+            *hidden = self.style.hides_empty && !rows.is_empty() && is_empty;
+        }
+        let [.., least] = CELL_WIDTHS_MIN;
+        let is_name = |heading: &String| WHOLE.contains(&heading.as_str());
+        let smallest: Vec<usize> = (self.widths.iter().zip(&self.headings).enumerate())
+            .map(|(index, (width, heading))| if index == 0 || is_name(heading) { *width } else { least.min(*width) })
+            .collect();
+        while self.total(&smallest) > width_max {
+            let goes = (1..self.hidden.len()).rfind(|index| !self.hidden[*index] && !is_name(&self.headings[*index]));
+            let Some(goes) = goes else { return };
+            self.hidden[goes] = true;
         }
     }
 
@@ -126,6 +148,13 @@ impl Table {
                     Some(index) => widths[index] -= 1,
                     None => break,
                 }
+            }
+        }
+        while self.total(&widths) > width_max {
+            let can_shrink = |index: &usize| !self.hidden[*index] && widths[*index] > NAME_WIDTH_MIN;
+            match (0..widths.len()).filter(can_shrink).max_by_key(|index| widths[*index]) {
+                Some(index) => widths[index] -= 1,
+                None => break,
             }
         }
         widths

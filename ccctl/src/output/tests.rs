@@ -8,7 +8,7 @@ use super::{text, yaml};
 fn render(width_max: Option<usize>, rows: &[&[&str]]) -> String {
     let rows: Vec<Vec<String>> = rows.iter().map(|row| row.iter().map(|cell| (*cell).to_owned()).collect()).collect();
     let (headings, rows) = rows.split_first().unwrap();
-    Table::new(headings.clone(), Style { width_max, ..Style::default() }).render(rows)
+    Table::new(headings.clone(), Style { width_max, hides_empty: true, ..Style::default() }).render(rows)
 }
 
 #[test]

@@ -14,7 +14,7 @@ use store::backup::write_backup;
 use store::store::{OpenOptions as StoreOptions, Store};
 
 use super::{DataDirArgument, small_runtime};
-use crate::Outcome;
+use crate::commands::Outcome;
 use crate::environment::Environment;
 
 /// Longest line of a backup that `export` reads, well above the largest object.

@@ -1,4 +1,4 @@
-//! One file per command of `ccd`.
+//! `ccd` as a function, and one file per command.
 
 pub(crate) mod backup;
 pub(crate) mod check;
@@ -13,11 +13,107 @@ pub(crate) mod version;
 mod tests;
 
 use std::path::{Path, PathBuf};
+use std::process::ExitCode;
 
 use apiserver::config::{Config, ConfigError};
 use apiserver::data_dir::DataPaths;
+use clap::{Parser, Subcommand};
+use serde_json::Value;
 
 use crate::environment::Environment;
+use crate::outside::Outside;
+use crate::runtime::manager::Manager;
+
+/// The control plane for small hosting co-ops: recipes tested and apps kept running on Docker Swarm
+#[derive(Debug, Parser)]
+#[command(name = "ccd", version, disable_help_subcommand = true)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the daemon: store, API, reconcilers and web pages in one process
+    Serve(serve::Arguments),
+    /// Look at everything that the daemon needs and say how to mend what is wrong
+    Check(check::Arguments),
+    /// Write everything in the store into one file, also while the daemon runs
+    Backup(backup::BackupArguments),
+    /// Make the store anew from a backup; the daemon must not run
+    Restore(restore::Arguments),
+    /// Write every object into a directory as YAML, also while the daemon runs
+    Export(backup::ExportArguments),
+    /// Make, list and revoke the tokens with which people and programs sign in
+    Token(token::Arguments),
+    /// Print the version
+    Version(version::Arguments),
+    /// Watch over one job so that it outlives the daemon; started by the daemon
+    #[command(hide = true)]
+    JobSupervisor {
+        /// Folder of the job
+        folder: PathBuf,
+    },
+}
+
+/// How a command that did its work ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Outcome {
+    /// All is well.
+    Well,
+    /// It found something that a person must mend.
+    Trouble,
+}
+
+/// What a daemon has besides our own kinds: how a program of somebody else's brings its kinds along. `ccd` itself adds
+/// nothing.
+#[derive(Clone, Debug, Default)]
+pub struct Additions {
+    /// Whole `CustomResourceDefinition` objects.
+    pub definitions: Vec<Value>,
+    /// Registers the reconcilers.
+    pub register: Option<fn(&mut Manager, &Outside)>,
+}
+
+/// Runs `ccd` with the arguments of this process.
+pub fn main(additions: &Additions) -> ExitCode {
+    let environment = Environment::real();
+    let arguments = Arguments::parse();
+    let mut output = std::io::stdout().lock();
+    let result = match arguments.command {
+        Command::Serve(arguments) => {
+            drop(output);
+            serve::run(&arguments, &environment, additions)
+        }
+        Command::Check(arguments) => check::run(&arguments, &environment, &mut output),
+        Command::Backup(arguments) => backup::run_backup(&arguments, &environment, &mut output),
+        Command::Restore(arguments) => restore::run(&arguments, &environment, &mut output),
+        Command::Export(arguments) => backup::run_export(&arguments, &environment, &mut output),
+        Command::Token(arguments) => token::run(&arguments, &environment, &mut output),
+        Command::Version(arguments) => version::run(&arguments, &mut output),
+        Command::JobSupervisor { folder } => {
+            drop(output);
+            return ExitCode::from(ports::jobs::supervisor::run(&folder));
+        }
+    };
+    match result {
+        Ok(Outcome::Well) => ExitCode::SUCCESS,
+        Ok(Outcome::Trouble) => ExitCode::from(2),
+        Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("ccd: failed to {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Whoever reads our output may have seen enough (`ccd token list | head -1`).
+fn is_broken_pipe(error: &anyhow::Error) -> bool {
+    error
+        .chain()
+        .filter_map(|cause| cause.downcast_ref::<std::io::Error>())
+        .any(|error| error.kind() == std::io::ErrorKind::BrokenPipe)
+}
 
 /// Where the daemon keeps everything; the same for all commands.
 #[derive(Clone, Debug, clap::Args)]

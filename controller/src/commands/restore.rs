@@ -9,7 +9,7 @@ use apiserver::data_dir::DataDir;
 use store::backup::restore_backup;
 
 use super::DataDirArgument;
-use crate::Outcome;
+use crate::commands::Outcome;
 use crate::environment::Environment;
 
 /// Arguments of `ccd restore`.

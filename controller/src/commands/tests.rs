@@ -9,7 +9,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::token::{self, Action, Lifetime};
 use super::{DataDirArgument, check, table};
-use crate::Outcome;
+use crate::commands::Outcome;
 use crate::environment::Environment;
 
 fn now() -> Timestamp {
@@ -21,6 +21,7 @@ fn bare() -> Environment {
     Environment {
         clock: Clock::fixed(now()),
         path: Vec::new(),
+        program: None,
         notify_socket: None,
         docker_host: Some("unix:///nonexistent/docker.sock".to_owned()),
         hostname: None,

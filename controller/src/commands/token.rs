@@ -11,7 +11,7 @@ use clap::Subcommand;
 use jiff::{SignedDuration, Timestamp};
 
 use super::{DataDirArgument, table};
-use crate::Outcome;
+use crate::commands::Outcome;
 use crate::environment::Environment;
 
 /// Arguments of `ccd token`.

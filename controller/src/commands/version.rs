@@ -2,7 +2,7 @@
 
 use std::io::Write;
 
-use crate::Outcome;
+use crate::commands::Outcome;
 
 /// Arguments of `ccd version`.
 #[derive(Clone, Debug, clap::Args)]

@@ -2,6 +2,7 @@
 //! and tests.
 
 pub mod app;
+pub mod host;
 pub mod namespace;
 pub mod recipe;
 pub mod test_run;
@@ -15,6 +16,10 @@ use crate::runtime::objects::Objects;
 
 /// Adds every kind's reconciler to `manager`: one line each.
 pub fn register(manager: &mut Manager, objects: &Arc<dyn Objects>, outside: &Outside) {
+    let apps = app::Apps::new(manager, outside.clone());
+    manager.register(apps, app::options());
     manager.register(namespace::Namespaces::new(objects.clone()), ControllerOptions::default());
+    manager
+        .register(host::Hosts::new(manager, outside.engines.clone(), outside.figures.clone()), host::Hosts::options());
     manager.register(recipe::Recipes::new(objects.clone(), outside.clone()), recipe::Recipes::options());
 }

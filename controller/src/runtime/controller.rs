@@ -4,8 +4,10 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use jiff::Timestamp;
 use ports::clock::Clock;
 use serde_json::{Value, json};
+use tokio::sync::Notify;
 
 use super::backoff::Backoff;
 use super::cache::{Cache, Difference};
@@ -13,7 +15,7 @@ use super::erased::{ErasedReconciler, KindFacts};
 use super::events::{Recorder, seconds};
 use super::guards::Guards;
 use super::leader::Fence;
-use super::metrics::Metrics;
+use super::metrics::{ControllerMetrics, Metrics};
 use super::objects::{ObjectKey, Objects, StoredObject};
 use super::pass::Ended;
 use super::queue::{Wake, WorkQueue};
@@ -69,12 +71,14 @@ pub struct Shared {
     pub fence: Fence,
     /// Which guards are up.
     pub guards: Guards,
+    /// Rings when an object of some controller's kind is gone.
+    pub gone: Arc<Notify>,
 }
 
 #[derive(Clone, Debug)]
 struct LastPass {
     result: &'static str,
-    ended_at: String,
+    ended_at: Timestamp,
     took: Duration,
 }
 
@@ -87,9 +91,10 @@ pub struct Controller {
     pub(crate) cache: Arc<Cache>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) recorder: Recorder,
-    pub(crate) metrics: Metrics,
+    pub(crate) metrics: ControllerMetrics,
     pub(crate) fence: Fence,
     pub(crate) guards: Guards,
+    gone: Arc<Notify>,
     /// What the objects name, by `references`.
     references: Mutex<References>,
     /// What the last failures wait for.
@@ -102,7 +107,7 @@ impl Controller {
     #[must_use]
     pub fn new(reconciler: Arc<dyn ErasedReconciler>, options: ControllerOptions, shared: &Shared) -> Self {
         let queue = Arc::new(WorkQueue::new(options.backoff, options.resync, shared.guards));
-        shared.metrics.add_controller(&reconciler.facts().controller, &queue);
+        let metrics = shared.metrics.add_controller(&reconciler.facts().controller, &queue);
         Self {
             reconciler,
             options,
@@ -111,9 +116,10 @@ impl Controller {
             cache: shared.cache.clone(),
             clock: shared.clock.clone(),
             recorder: shared.recorder.clone(),
-            metrics: shared.metrics.clone(),
+            metrics,
             fence: shared.fence.clone(),
             guards: shared.guards,
+            gone: shared.gone.clone(),
             references: Mutex::default(),
             waiting: Mutex::default(),
             last_passes: Mutex::default(),
@@ -143,6 +149,9 @@ impl Controller {
             let named = difference.after.as_ref().map(|object| self.reconciler.references(object)).unwrap_or_default();
             lock(&self.references).set(&difference.key.key, named);
             self.queue.wake(&difference.key.key, difference.wake());
+            if difference.after.is_none() {
+                self.gone.notify_one();
+            }
         }
         if self.options.owns.iter().any(|owned| **owned == *difference.key.resource) {
             for version in [&difference.before, &difference.after].into_iter().flatten() {
@@ -182,7 +191,7 @@ impl Controller {
         if ended.rest == super::queue::Rest::Gone {
             return;
         }
-        let last = LastPass { result: ended.result.word(), ended_at: seconds(self.clock.now()), took };
+        let last = LastPass { result: ended.result.word(), ended_at: self.clock.now(), took };
         lock(&self.last_passes).insert(key.clone(), last);
     }
 
@@ -209,7 +218,7 @@ impl Controller {
                 json!({
                     "key": *key,
                     "result": last.result,
-                    "endedAt": last.ended_at,
+                    "endedAt": seconds(last.ended_at),
                     "tookSeconds": last.took.as_secs_f64(),
                     "next": self.queue.place(&key),
                 })

@@ -68,7 +68,7 @@ impl Manager {
         let recorder = Recorder::new(clock.clone(), metrics.clone());
         let cache = Arc::new(Cache::default());
         Self {
-            shared: Shared { objects, cache, clock, recorder, metrics, fence, guards },
+            shared: Shared { objects, cache, clock, recorder, metrics, fence, guards, gone: Arc::default() },
             leader,
             controllers: Vec::new(),
         }

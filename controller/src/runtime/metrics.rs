@@ -59,7 +59,7 @@ impl Metrics {
             "How long keys were ready before their turn came",
             metrics.wait_seconds.clone(),
         );
-        registry.register("cc_retries", "Passes that follow a failure", metrics.retries.clone());
+        registry.register("cc_queue_retries", "Passes that follow a failure", metrics.retries.clone());
         registry.register(
             "cc_events_dropped",
             "Events that were not recorded because too many were waiting",
@@ -69,33 +69,21 @@ impl Metrics {
         metrics
     }
 
-    /// Makes every series of a controller exist.
-    pub(crate) fn add_controller(&self, controller: &str, queue: &Arc<WorkQueue>) {
-        for result in PassResult::ALL {
+    /// Makes every series of a controller exist and returns them.
+    pub(crate) fn add_controller(&self, controller: &str, queue: &Arc<WorkQueue>) -> ControllerMetrics {
+        let passes = PassResult::ALL.map(|result| {
             let labels = ResultLabels { controller: controller.to_owned(), result: result.word() };
-            self.passes.get_or_create(&labels).inc_by(0);
-        }
+            (result, self.passes.get_or_create_owned(&labels))
+        });
         let label = ControllerLabel { controller: controller.to_owned() };
-        drop(self.pass_seconds.get_or_create(&label));
-        drop(self.wait_seconds.get_or_create(&label));
-        self.retries.get_or_create(&label).inc_by(0);
         let mut queues = self.queues.lock().unwrap_or_else(PoisonError::into_inner);
         queues.push((controller.to_owned(), Arc::downgrade(queue)));
-    }
-
-    pub(crate) fn pass_began(&self, controller: &str, waited: Duration, failures: u32) {
-        let label = ControllerLabel { controller: controller.to_owned() };
-        self.wait_seconds.get_or_create(&label).observe(waited.as_secs_f64());
-        if failures > 0 {
-            self.retries.get_or_create(&label).inc();
+        ControllerMetrics {
+            passes,
+            pass_seconds: self.pass_seconds.get_or_create_owned(&label),
+            wait_seconds: self.wait_seconds.get_or_create_owned(&label),
+            retries: self.retries.get_or_create_owned(&label),
         }
-    }
-
-    pub(crate) fn pass_ended(&self, controller: &str, result: PassResult, took: Duration) {
-        let labels = ResultLabels { controller: controller.to_owned(), result: result.word() };
-        self.passes.get_or_create(&labels).inc();
-        let label = ControllerLabel { controller: controller.to_owned() };
-        self.pass_seconds.get_or_create(&label).observe(took.as_secs_f64());
     }
 
     pub(crate) fn event_dropped(&self) {
@@ -109,8 +97,35 @@ impl Metrics {
     }
 }
 
+/// The series of one controller: looked up once, because every pass counts in them.
+#[derive(Clone, Debug)]
+pub(crate) struct ControllerMetrics {
+    passes: [(PassResult, Counter); PassResult::ALL.len()],
+    pass_seconds: Histogram,
+    wait_seconds: Histogram,
+    retries: Counter,
+}
+
+impl ControllerMetrics {
+    pub(crate) fn pass_began(&self, waited: Duration, failures: u32) {
+        self.wait_seconds.observe(waited.as_secs_f64());
+        if failures > 0 {
+            self.retries.inc();
+        }
+    }
+
+    pub(crate) fn pass_ended(&self, result: PassResult, took: Duration) {
+        for (counted, passes) in &self.passes {
+            if *counted == result {
+                passes.inc();
+            }
+        }
+        self.pass_seconds.observe(took.as_secs_f64());
+    }
+}
+
 fn seconds() -> Histogram {
-    Histogram::new([0.001, 0.005, 0.025, 0.1, 0.5, 1.0, 5.0, 10.0, 30.0, 60.0])
+    Histogram::new([0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0])
 }
 
 /// Reads the queues when somebody asks.
@@ -135,8 +150,67 @@ impl Collector for QueueCollector {
         };
         gauge("cc_queue_depth", "Keys whose turn has come", &|figures| figures.ready as f64)?;
         gauge("cc_workers_busy", "Passes that are running", &|figures| figures.running.len() as f64)?;
-        gauge("cc_longest_running_seconds", "Age of the oldest running pass", &|figures| {
+        gauge("cc_queue_longest_running_seconds", "Age of the oldest running pass", &|figures| {
             figures.running.first().map_or(0.0, |(_, since)| since.as_secs_f64())
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::time::Duration;
+
+    use prometheus_client::registry::Registry;
+
+    use super::Metrics;
+    use crate::runtime::backoff::Backoff;
+    use crate::runtime::guards::Guards;
+    use crate::runtime::outcome::PassResult;
+    use crate::runtime::queue::{Wake, WorkQueue};
+
+    /// The names that dashboards and alerts are made of.
+    #[tokio::test]
+    async fn every_series_is_there_from_the_start_and_counts() {
+        let mut registry = Registry::default();
+        let metrics = Metrics::new(&mut registry);
+        let queue = Arc::new(WorkQueue::new(Backoff::default(), Duration::from_mins(1), Guards::all()));
+        let controller = metrics.add_controller("app", &queue);
+        let text = |registry: &Registry| {
+            let mut text = String::new();
+            prometheus_client::encoding::text::encode(&mut text, registry).unwrap();
+            text
+        };
+        let value = |text: &str, series: &str| {
+            let line = text.lines().find_map(|line| line.strip_prefix(series)).unwrap_or_else(|| {
+                unreachable!("{series} is not there:\n{text}");
+            });
+            line.trim().parse::<f64>().unwrap()
+        };
+        let series = [
+            "cc_reconcile_total{controller=\"app\",result=\"ok\"}",
+            "cc_reconcile_total{controller=\"app\",result=\"panic\"}",
+            "cc_reconcile_seconds_count{controller=\"app\"}",
+            "cc_queue_depth{controller=\"app\"}",
+            "cc_queue_wait_seconds_count{controller=\"app\"}",
+            "cc_queue_retries_total{controller=\"app\"}",
+            "cc_queue_longest_running_seconds{controller=\"app\"}",
+            "cc_workers_busy{controller=\"app\"}",
+        ];
+        for name in series {
+            assert!(value(&text(&registry), name).abs() < f64::EPSILON, "{name} begins at zero");
+        }
+        for key in ["a", "b"] {
+            queue.wake(&Arc::from(key), Wake::Changed);
+        }
+        let _running = queue.next().await;
+        controller.pass_began(Duration::from_millis(3), 1);
+        controller.pass_ended(PassResult::Ok, Duration::from_millis(7));
+        let text = text(&registry);
+        for (name, expected) in series.into_iter().zip([1.0, 0.0, 1.0, 1.0, 1.0, 1.0]) {
+            assert!((value(&text, name) - expected).abs() < f64::EPSILON, "{name}:\n{text}");
+        }
+        assert!(value(&text, series[6]) >= 0.0 && value(&text, series[7]) > 0.5, "{text}");
+        assert_eq!(metrics.passes("app", PassResult::Ok), 1);
     }
 }

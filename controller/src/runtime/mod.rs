@@ -18,6 +18,7 @@ pub mod erased;
 pub mod events;
 pub mod guards;
 pub mod informer;
+pub mod job_keeper;
 pub mod journal;
 pub mod leader;
 pub mod manager;

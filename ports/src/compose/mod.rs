@@ -13,6 +13,7 @@ pub mod durations;
 pub mod interpolate;
 mod merge;
 mod mounts;
+pub mod policy;
 pub mod ports;
 pub mod quantities;
 pub mod scalar;
@@ -169,4 +170,53 @@ fn refuse_forbidden(root: &Node) -> Result<(), LoadError> {
         })
         .collect();
     if findings.is_empty() { Ok(()) } else { Err(LoadError { findings }) }
+}
+
+/// Returns the durations of a file that come from variables. They mean something here and to `docker stack deploy`;
+/// abra reads them before variables are replaced, and refuses them.
+///
+/// # Errors
+///
+/// The file is not YAML.
+pub fn durations_from_variables(file: &str, text: &str) -> Result<Vec<Place>, LoadError> {
+    const DURATIONS: [&str; 8] =
+        ["interval", "timeout", "start_period", "start_interval", "stop_grace_period", "delay", "monitor", "window"];
+    let root = yaml::parse(file, text)?;
+    let mut places = Vec::new();
+    let mut open: Vec<(&str, &Node)> = root.get("services").into_iter().flat_map(Node::entries).collect();
+    while let Some((key, node)) = open.pop() {
+        if DURATIONS.contains(&key) && node.as_text().is_some_and(|text| interpolate::variables(text).next().is_some())
+        {
+            places.push(node.place());
+        }
+        // Labels and variables of one's own may have any of these names.
+        open.extend(node.entries().filter(|(key, _)| !matches!(*key, "labels" | "environment" | "sysctls" | "args")));
+    }
+    places.sort();
+    Ok(places)
+}
+
+/// The name of a config, before variables are replaced.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ConfigName {
+    /// The variables that it is made of.
+    pub variables: Vec<String>,
+    /// Where it is written.
+    pub place: Place,
+}
+
+/// Returns the names of the configs that a file declares and that are not external; none when it is not YAML.
+#[must_use]
+pub fn config_names(file: &str, text: &str) -> Vec<(String, ConfigName)> {
+    let Ok(root) = yaml::parse(file, text) else { return Vec::new() };
+    let configs = root.get("configs").into_iter().flat_map(Node::entries);
+    configs
+        .filter(|(_, config)| config.get("external").is_none())
+        .map(|(key, config)| {
+            let name = config.get("name");
+            let text = name.and_then(Node::as_text).unwrap_or_default();
+            let variables = interpolate::variables(text).map(str::to_owned).collect();
+            (key.to_owned(), ConfigName { variables, place: name.unwrap_or(config).place() })
+        })
+        .collect()
 }

@@ -188,7 +188,9 @@ impl ProcessGit {
             if self.settings.file_roots.iter().any(is_beneath) {
                 return Ok(());
             }
-            let message = format!("{url} is not beneath one of the folders in git.file_roots of the configuration");
+            let message = format!(
+                "{url} is not beneath one of the folders in git.file_roots of the configuration (and runs.file_urls is off)"
+            );
             return Err(Error::terminal("UrlNotAllowed", message));
         }
         if !self.settings.protocols.iter().any(|protocol| protocol == url.protocol()) {

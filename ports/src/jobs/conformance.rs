@@ -170,7 +170,9 @@ async fn a_running_job_cannot_be_removed_and_an_ended_one_can(harness: &impl Har
     harness.jobs().cancel(&spec.id).await.expect("reaches it");
     end_of(harness.jobs(), &spec.id).await;
     assert!(harness.jobs().list().await.expect("readable").contains(&spec.id));
+    assert_eq!(harness.jobs().owner(&spec.id).await.expect("readable"), Some(spec.owner.clone()));
     harness.jobs().remove(&spec.id).await.expect("it has ended");
+    assert_eq!(harness.jobs().owner(&spec.id).await.expect("readable"), None);
     assert_eq!(harness.jobs().state(&spec.id).await.expect("readable"), JobState::Absent);
     assert!(!harness.jobs().list().await.expect("readable").contains(&spec.id));
 }

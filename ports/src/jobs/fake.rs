@@ -133,6 +133,10 @@ impl Jobs for FakeJobs {
         Ok(self.lock().jobs.keys().cloned().collect())
     }
 
+    async fn owner(&self, id: &JobId) -> Result<Option<String>, Error> {
+        Ok(self.lock().jobs.get(id).map(|job| job.spec.owner.clone()))
+    }
+
     async fn remove(&self, id: &JobId) -> Result<(), Error> {
         let mut contents = self.lock();
         match contents.jobs.get(id) {

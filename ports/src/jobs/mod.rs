@@ -224,6 +224,12 @@ pub trait Jobs: Send + Sync {
     /// `Retryable` when they cannot be read.
     async fn list(&self) -> Result<Vec<JobId>, Error>;
 
+    /// Returns what [`JobSpec::owner`] said; `None` when the job is absent.
+    ///
+    /// # Errors
+    /// `Retryable` when it cannot be read.
+    async fn owner(&self, id: &JobId) -> Result<Option<String>, Error>;
+
     /// Forgets a job that has ended, and its log. Does nothing for an absent one.
     ///
     /// # Errors

@@ -222,6 +222,21 @@ impl Jobs for ProcessJobs {
         Ok(ids)
     }
 
+    async fn owner(&self, id: &JobId) -> Result<Option<String>, Error> {
+        let path = self.folder(id).join(STARTED);
+        let unreadable =
+            |error: io::Error| Error::retryable("JobState", format!("job {id} cannot be looked at")).because(error);
+        match tokio::fs::read(path).await {
+            Ok(text) => {
+                let started: Started = serde_json::from_slice(&text).map_err(|error| unreadable(error.into()))?;
+                Ok(Some(started.owner))
+            }
+            // A job that is just beginning has not said yet whose it is.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(unreadable(error)),
+        }
+    }
+
     async fn remove(&self, id: &JobId) -> Result<(), Error> {
         if self.look(id).await? == JobState::Running {
             return Err(still_running(id));

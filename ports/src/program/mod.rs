@@ -4,6 +4,8 @@
 //! [job](crate::jobs). The program is a process group of its own: when its time is over, or nobody waits for it any more
 //! because the future was dropped, the whole group is killed.
 
+mod terminal;
+
 #[cfg(test)]
 mod tests;
 
@@ -39,8 +41,21 @@ pub struct Program {
     pub cwd: PathBuf,
     /// What it reads.
     pub input: Input,
+    /// Where it writes.
+    pub output: Output,
     /// What it may use.
     pub bounds: Bounds,
+}
+
+/// Where a program writes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Output {
+    /// Into two pipes.
+    #[default]
+    Pipes,
+    /// On a terminal of 80 rows and 400 columns, from which it reads as well: everything comes as standard output, with
+    /// escape sequences and `\r\n`. For programs that do not work without one.
+    Terminal,
 }
 
 /// What a program reads from standard input.
@@ -120,7 +135,8 @@ impl Program {
     /// Returns a program that reads nothing and has the usual bounds.
     #[must_use]
     pub fn new(argv: Vec<OsString>, cwd: PathBuf) -> Self {
-        Self { argv, env: BTreeMap::new(), cwd, input: Input::Nothing, bounds: Bounds::default() }
+        let (input, output, bounds) = (Input::Nothing, Output::Pipes, Bounds::default());
+        Self { argv, env: BTreeMap::new(), cwd, input, output, bounds }
     }
 
     /// Runs the program to its end. Dropping the future kills it.
@@ -131,8 +147,12 @@ impl Program {
     pub async fn run(self) -> Result<Finished, Error> {
         let name = self.argv.first().map_or_else(String::new, |name| name.to_string_lossy().into_owned());
         let (bounds, input) = (self.bounds.clone(), self.input_bytes());
-        let (mut child, group) = self.spawn(&name)?;
-        let (stdout, stderr, stdin) = (child.stdout.take(), child.stderr.take(), child.stdin.take());
+        let Spawned { mut child, group, terminal } = self.spawn(&name)?;
+        let (stderr, stdin) = (child.stderr.take(), child.stdin.take());
+        let stdout: Option<Pipe> = match terminal {
+            Some(terminal) => Some(Box::new(terminal)),
+            None => child.stdout.take().map(|pipe| Box::new(pipe) as Pipe),
+        };
         let write = async {
             if let (Some(mut stdin), Some(bytes)) = (stdin, input) {
                 // A program that does not read to the end has its reasons.
@@ -163,14 +183,27 @@ impl Program {
         }
     }
 
-    fn spawn(self, name: &str) -> Result<(Child, Group), Error> {
+    fn spawn(self, name: &str) -> Result<Spawned, Error> {
         let Some((program, arguments)) = self.argv.split_first() else {
             return Err(Error::bug("InternalError", "an empty argument list names no program"));
         };
-        let stdin = match self.input {
-            Input::Nothing => Stdio::null(),
-            Input::Bytes(_) => Stdio::piped(),
-            Input::File(file) => Stdio::from(file),
+        let no_terminal = |error: io::Error| {
+            Error::retryable("ProgramNotStarted", format!("there is no terminal for {name}")).because(error)
+        };
+        let terminal = match self.output {
+            Output::Pipes => None,
+            Output::Terminal => Some(terminal::open().map_err(no_terminal)?),
+        };
+        let (stdin, stdout, stderr) = match &terminal {
+            Some(terminal) => terminal.streams().map_err(no_terminal)?,
+            None => {
+                let stdin = match self.input {
+                    Input::Nothing => Stdio::null(),
+                    Input::Bytes(_) => Stdio::piped(),
+                    Input::File(file) => Stdio::from(file),
+                };
+                (stdin, Stdio::piped(), Stdio::piped())
+            }
         };
         let child = Command::new(program)
             .args(arguments)
@@ -178,8 +211,8 @@ impl Program {
             .envs(&self.env)
             .current_dir(&self.cwd)
             .stdin(stdin)
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
+            .stdout(stdout)
+            .stderr(stderr)
             .process_group(0)
             .kill_on_drop(true)
             .spawn()
@@ -187,8 +220,19 @@ impl Program {
         let group = Group::of(&child);
         group.limit(Resource::Fsize, self.bounds.file_bytes);
         group.limit(Resource::As, self.bounds.memory_bytes);
-        Ok((child, group))
+        let terminal = terminal.map(terminal::Terminal::into_reader).transpose().map_err(no_terminal)?;
+        Ok(Spawned { child, group, terminal })
     }
+}
+
+/// Whatever output is read from.
+type Pipe = Box<dyn AsyncRead + Send + Unpin>;
+
+/// A program that runs.
+struct Spawned {
+    child: Child,
+    group: Group,
+    terminal: Option<tokio::net::unix::pipe::Receiver>,
 }
 
 /// Waits for the program and for its output; a pipe that stays open after the program has ended is given up.

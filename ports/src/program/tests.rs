@@ -3,7 +3,7 @@
 use std::ffi::OsString;
 use std::time::Duration;
 
-use super::{Bounds, Input, Overflow, Program};
+use super::{Bounds, Input, Output, Overflow, Program};
 use crate::error::ErrorKind;
 
 fn shell(script: &str) -> Program {
@@ -104,4 +104,13 @@ async fn what_is_not_there_is_named() {
     assert_eq!((absent.kind, absent.reason), (ErrorKind::Terminal, "ProgramNotFound"));
     let nowhere = Program::new(vec!["/bin/true".into()], "/nowhere/at/all".into()).run().await.unwrap_err();
     assert_eq!((nowhere.kind, nowhere.reason), (ErrorKind::Retryable, "FolderNotFound"));
+}
+
+#[tokio::test]
+async fn a_terminal_is_one() {
+    let mut program = shell("test -t 0 && test -t 1 && test -t 2 && stty size && echo bad >&2; exit 4");
+    program.output = Output::Terminal;
+    let finished = program.run().await.unwrap();
+    assert_eq!((finished.code, String::from_utf8_lossy(&finished.stdout)), (Some(4), "80 400\r\nbad\r\n".into()));
+    assert!(!shell("test -t 1").run().await.unwrap().is_success());
 }

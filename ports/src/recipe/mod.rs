@@ -9,6 +9,7 @@ pub mod backup;
 pub mod base;
 pub mod env;
 pub mod labels;
+pub mod lint;
 pub mod names;
 pub mod release;
 pub mod secret;

@@ -1,4 +1,6 @@
-//! Tests that need a second program or a real server.
+//! Tests that need a second program or a real server, and the documents that are made of the code.
 
+#[cfg(test)]
+mod documents;
 #[cfg(test)]
 mod jobs;

@@ -181,8 +181,8 @@ impl Objects for FaultyObjects {
         self.faults.call(self.inner.update(key, value), unavailable).await
     }
 
-    async fn update_status(&self, key: &ObjectKey, value: Value) -> Result<Arc<StoredObject>, Status> {
-        self.faults.call(self.inner.update_status(key, value), unavailable).await
+    async fn update_status(&self, object: &StoredObject, status: Value) -> Result<Arc<StoredObject>, Status> {
+        self.faults.call(self.inner.update_status(object, status), unavailable).await
     }
 
     async fn finalize_namespace(&self, key: &ObjectKey, value: Value) -> Result<(), Status> {

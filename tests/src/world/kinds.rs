@@ -216,7 +216,7 @@ impl Reconciler for Gadgets {
             .iter()
             .filter(|part| is_true(&controller::runtime::pass::status::conditions(&part.value["status"]), READY));
         let parts_ready = u32::try_from(ready.count()).unwrap_or(u32::MAX);
-        let receipt = self.journal.result(&stored(object)?, RECEIPT).await?;
+        let receipt = self.journal.result(object, RECEIPT).await?;
         Ok(Seen { held, parts: u32::try_from(ours.len()).unwrap_or(u32::MAX), parts_ready, job, receipt })
     }
 
@@ -296,7 +296,7 @@ impl Reconciler for Gadgets {
                         Ok("posted".to_owned())
                     })
                 };
-                self.journal.once(&stored(object)?, RECEIPT, look, post).await.map(|_| ())
+                self.journal.once(object, RECEIPT, look, post).await.map(|_| ())
             }
         }
     }

@@ -74,6 +74,14 @@ pub struct Scenario {
     pub guards: Guards,
 }
 
+impl Scenario {
+    /// Returns the scenario of a seed: larger and smaller ones, with more faults and with fewer.
+    #[must_use]
+    pub fn of_seed(seed: u64, guards: Guards) -> Self {
+        Self { seed, gadgets: 10 + seed % 30, faults_per_mille: 10 + seed % 30, guards }
+    }
+}
+
 /// What one run was like.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Summary {

@@ -21,6 +21,8 @@ pub(super) struct TableSettings {
     pub(super) kind_prefix: Option<String>,
     /// No headings.
     pub(super) without_headings: bool,
+    /// More rows may follow: columns that are empty now stay.
+    pub(super) watches: bool,
 }
 
 /// Prints rows of the server's tables.
@@ -44,6 +46,7 @@ impl TablePrinter {
             width_max: session.environment.stdout_width,
             colours: session.stdout_colours(),
             without_headings: settings.without_headings,
+            hides_empty: !settings.watches,
         };
         Self { settings, style, columns: Vec::new(), table: None, now: session.now() }
     }
@@ -98,6 +101,11 @@ impl TablePrinter {
     pub(super) fn render(&mut self, rows: &[Value]) -> String {
         let lines: Vec<Vec<String>> = rows.iter().map(|row| self.cells(row)).collect();
         self.table.as_mut().map(|table| table.render(&lines)).unwrap_or_default()
+    }
+
+    /// Returns the headings of columns that are not shown.
+    pub(super) fn left_out(&self) -> Vec<&str> {
+        self.table.as_ref().map(Table::left_out).unwrap_or_default()
     }
 
     fn cells(&self, row: &Value) -> Vec<String> {

@@ -39,6 +39,17 @@ pub(super) struct Finding {
     pub(super) reason: String,
 }
 
+/// Returns where something stands in a queue, and what it waits for there.
+fn place_in_queue(status: &Value) -> Option<String> {
+    let queue = &status["queue"];
+    let reason = fields::text(queue, "reason");
+    match queue["position"].as_u64().filter(|_| fields::text(status, "phase") == "Queued") {
+        Some(position) if reason.is_empty() => Some(format!("place {position} in the queue")),
+        Some(position) => Some(format!("place {position} in the queue: {reason}")),
+        None => None,
+    }
+}
+
 impl Finding {
     /// Returns the finding about something that does not exist.
     pub(super) fn missing(field: &str) -> Self {
@@ -57,6 +68,7 @@ impl Finding {
         if finding.state != State::Fine && finding.state != State::Suspended {
             finding.details.extend(failed_parts(&object["status"]));
         }
+        finding.details.extend(place_in_queue(&object["status"]));
         if fields::is_outdated(object) && finding.state != State::Terminating {
             finding.details.push("the server has not worked on the latest change yet".to_owned());
         }

@@ -6,7 +6,7 @@ use std::io::Write;
 use std::path::PathBuf;
 
 use super::{DataDirArgument, table};
-use crate::Outcome;
+use crate::commands::Outcome;
 use crate::environment::Environment;
 
 /// Arguments of `ccd check`.

@@ -3,8 +3,8 @@
 use std::fs;
 use std::net::{SocketAddr, TcpListener};
 use std::os::unix::fs::PermissionsExt as _;
-use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use apiserver::authentication::token_file;
 use apiserver::config::Config;
@@ -12,6 +12,9 @@ use apiserver::data_dir::DataPaths;
 use apiserver::data_dir::space::{free_space, open_files_max};
 use apiserver::tls::Identity;
 use jiff::{SignedDuration, Timestamp};
+use ports::error::chain;
+use ports::swarm::docker::DockerEngine;
+use ports::swarm::{Engine as _, SwarmState};
 
 use super::{Arguments, Finding};
 use crate::commands::read_config;
@@ -24,6 +27,8 @@ const BYTES_WARN: u64 = 5 * 1024 * MEBIBYTE;
 const INODES_FAIL: u64 = 1_000;
 const INODES_WARN: u64 = 20_000;
 const OPEN_FILES_WARN: u64 = 4_096;
+/// Somebody waits for the table.
+const ENGINE_TIME_MAX: Duration = Duration::from_secs(5);
 /// Private key files must be closed to others.
 const OTHERS: u32 = 0o077;
 /// This program did not exist before.
@@ -236,21 +241,55 @@ fn tokens(paths: &DataPaths, now: Timestamp) -> Finding {
 
 fn engine(environment: &Environment) -> Finding {
     const CHECK: &str = "docker engine";
-    let host = environment.docker_host.as_deref().unwrap_or("unix:///var/run/docker.sock");
-    let Some(socket) = host.strip_prefix("unix://") else {
-        return Finding::ok(CHECK, format!("{host} (DOCKER_HOST); not looked at"));
-    };
-    match UnixStream::connect(socket) {
-        Ok(_) => Finding::ok(CHECK, format!("{socket} answers")),
+    let address = environment.docker_host.as_deref().unwrap_or("unix:///var/run/docker.sock");
+    let engine = match DockerEngine::at(address) {
+        Ok(engine) => engine,
         Err(error) => {
-            let fix = match error.kind() {
-                std::io::ErrorKind::PermissionDenied => {
-                    "let this user use it: `usermod -aG docker USER`, then sign in again"
-                }
-                std::io::ErrorKind::NotFound => "install it: `apt-get install docker.io`, then `docker swarm init`",
-                _ => "start it: `systemctl start docker`",
-            };
-            Finding::warn(CHECK, format!("{socket}: {error}"), fix)
+            let fix = "name it in spec.engine of a Host as unix:///path or ssh://user@host";
+            return Finding::warn(CHECK, format!("DOCKER_HOST: {error}"), fix);
         }
+    };
+    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return Finding::warn(CHECK, error.to_string(), "look at it by hand: `docker info`"),
+    };
+    let asked = runtime.block_on(async { tokio::time::timeout(ENGINE_TIME_MAX, engine.info()).await });
+    let info = match asked {
+        Ok(Ok(info)) => info,
+        Ok(Err(error)) => return Finding::warn(CHECK, chain(&error), engine_fix(&chain(&error))),
+        Err(_) => {
+            let detail = format!("{address} did not answer within {} s", ENGINE_TIME_MAX.as_secs());
+            return Finding::warn(CHECK, detail, "restart it: `systemctl restart docker`");
+        }
+    };
+    let found = format!("Docker {} at {address}", info.engine_version);
+    match info.swarm {
+        SwarmState::Manager => Finding::ok(CHECK, format!("{found}, which manages a swarm")),
+        SwarmState::Inactive => Finding::warn(
+            CHECK,
+            format!("{found}, which is in no swarm"),
+            "`docker swarm init`, or apply a Host with spec.swarm.init: true",
+        ),
+        SwarmState::Locked => {
+            Finding::warn(CHECK, format!("{found}, whose swarm is locked"), "unlock it: `docker swarm unlock`")
+        }
+        SwarmState::Worker | SwarmState::Pending => Finding::warn(
+            CHECK,
+            format!("{found}, which does not manage its swarm"),
+            "name a manager in spec.engine of a Host, or `docker node promote` this one",
+        ),
+        SwarmState::Error => {
+            Finding::warn(CHECK, format!("{found}: {}", info.swarm_error), "bring enough of its managers back")
+        }
+    }
+}
+
+fn engine_fix(error: &str) -> &'static str {
+    if error.contains("may not use it") {
+        "let this user use it: `usermod -aG docker USER`, then sign in again"
+    } else if error.contains("there is none") {
+        "install it: `apt-get install docker.io`, then `docker swarm init`"
+    } else {
+        "start it: `systemctl start docker`"
     }
 }

@@ -2,6 +2,18 @@
 
 use std::sync::Arc;
 
+use crate::commands::Additions;
+use crate::environment::Environment;
+use crate::kinds::app::reaper::{Mode, Reaper};
+use crate::kinds::host::ears;
+use crate::logs::RunLogs;
+use crate::outside::Outside;
+use crate::runtime::guards::Guards;
+use crate::runtime::job_keeper::JobKeeper;
+use crate::runtime::manager::Manager;
+use crate::runtime::objects::Objects;
+use crate::runtime::objects::store_objects::StoreObjects;
+use crate::secrets_in_use;
 use anyhow::Context as _;
 use apiserver::access::Access;
 use apiserver::api::Api;
@@ -21,13 +33,6 @@ use apiserver::metrics::Metrics;
 use apiserver::metrics::figures::Figure;
 use apiserver::serve::Lifecycle;
 use apiserver::tls::Pki;
-use controller::logs::RunLogs;
-use controller::outside::Outside;
-use controller::runtime::guards::Guards;
-use controller::runtime::manager::Manager;
-use controller::runtime::objects::Objects;
-use controller::runtime::objects::store_objects::StoreObjects;
-use controller::secrets_in_use;
 use ports::redact::Redactor;
 use store::collector::{Collector, CollectorOptions};
 use store::store::{OpenOptions, Store};
@@ -40,6 +45,16 @@ use super::outside;
 const AUDIT_QUEUE_MAX: usize = 16 * 1024;
 /// Readiness is lost when the disk has less room.
 const DISK_BYTES_MIN: u64 = 64 << 20;
+
+/// What runs beside the requests, and until when.
+pub(super) struct Beside {
+    /// Fires when the daemon is asked to stop.
+    pub(super) stop: CancellationToken,
+    /// Fires when requests have ended.
+    pub(super) background: CancellationToken,
+    /// What is waited for at the end.
+    pub(super) tasks: TaskTracker,
+}
 
 /// The daemon without its sockets.
 pub(super) struct Assembly {
@@ -54,16 +69,19 @@ impl Assembly {
     pub(super) async fn build(
         paths: &DataPaths,
         config: &Config,
-        clock: &Clock,
-        background: &CancellationToken,
-        tasks: &TaskTracker,
+        environment: &Environment,
+        beside: &Beside,
+        additions: &Additions,
     ) -> anyhow::Result<Self> {
+        let (clock, Beside { stop, background, tasks }) = (&environment.clock, beside);
         let options = OpenOptions::new(paths.store(), apiserver::built_in::registry());
         // Reading 100 000 objects takes a while: not on a thread that serves.
         let store = tokio::task::spawn_blocking(move || Store::open(options)).await.context("open the store")??;
-        bootstrap::prepare(&store, &apiserver::built_in::own_definitions()).await?;
+        let mut definitions = apiserver::built_in::own_definitions();
+        definitions.extend(additions.definitions.iter().cloned());
+        bootstrap::prepare(&store, &definitions).await?;
 
-        let outside = outside::open(paths, config)?;
+        let outside = outside::open(paths, config, environment).await?;
         secrets_in_use::load(&outside.redactor, &store.state());
         tasks.spawn(secrets_in_use::follow(outside.redactor.clone(), store.clone(), background.clone()));
         let metrics = Metrics::new();
@@ -84,9 +102,18 @@ impl Assembly {
         let collector = Collector::new(store.clone(), CollectorOptions::default());
         tasks.spawn(collector.run(background.clone()));
         let logs = Arc::new(RunLogs::new(outside.runs.clone()));
-        let manager = manager(&store, &access.metrics, &outside);
+        let manager = manager(&store, &access.metrics, &outside, additions);
+        tasks.spawn(JobKeeper::new(outside.jobs.clone(), &manager).run(background.clone()));
+        let (engines, cache) = (outside.engines.clone(), manager.shared().cache.clone());
+        tasks.spawn(ears::listen(engines, cache, manager.bell(), background.clone()));
+        let mode = if config.reaper.dry_run { Mode::DryRun } else { Mode::Act };
+        let shared = manager.shared();
+        let reaper = Reaper::new(shared.objects.clone(), shared.recorder.clone(), outside, mode);
+        let reaping = background.clone();
+        tasks.spawn(async move { reaping.run_until_cancelled(reaper.run()).await });
         let reconciling = Arc::clone(&manager);
-        let stop = background.clone();
+        // Passes finish while requests are finished: both have the same ten seconds.
+        let stop = stop.clone();
         tasks.spawn(async move { reconciling.run(stop).await });
         let synced = Arc::clone(&manager);
         lifecycle.health.add("reconcilers-synced", Severity::Ready, move || {
@@ -166,7 +193,7 @@ impl Assembly {
 }
 
 /// The reconcilers. The lock on the data directory already makes this the only process, so there is no election.
-fn manager(store: &Store, metrics: &Metrics, outside: &Outside) -> Arc<Manager> {
+fn manager(store: &Store, metrics: &Metrics, outside: &Outside, additions: &Additions) -> Arc<Manager> {
     let objects: Arc<dyn Objects> = Arc::new(StoreObjects::new(store.clone()));
     let mut manager = None;
     metrics.register(|registry| {
@@ -174,8 +201,12 @@ fn manager(store: &Store, metrics: &Metrics, outside: &Outside) -> Arc<Manager> 
         manager = Some(Manager::new(objects.clone(), clock, registry, None, Guards::all()));
     });
     let mut manager = manager.expect("made just above");
+    crate::kinds::register(&mut manager, &objects, outside);
+    if let Some(register) = additions.register {
+        register(&mut manager, outside);
+    }
+    // It rings for those that are registered by now.
     outside.operations.set_bell(manager.bell());
-    controller::kinds::register(&mut manager, &objects, outside);
     Arc::new(manager)
 }
 

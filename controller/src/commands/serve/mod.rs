@@ -19,10 +19,10 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::{DataDirArgument, logging, read_config};
-use crate::Outcome;
+use super::{Additions, DataDirArgument, logging, read_config};
+use crate::commands::Outcome;
 use crate::environment::Environment;
-use assembly::Assembly;
+use assembly::{Assembly, Beside};
 
 /// How often certificates and the kubeconfig are looked after.
 const MAINTENANCE_INTERVAL: Duration = Duration::from_secs(3600);
@@ -45,7 +45,7 @@ pub(crate) struct Arguments {
     pub(crate) config: Option<PathBuf>,
 }
 
-pub(crate) fn run(arguments: &Arguments, environment: &Environment) -> anyhow::Result<Outcome> {
+pub(crate) fn run(arguments: &Arguments, environment: &Environment, additions: &Additions) -> anyhow::Result<Outcome> {
     let root = arguments.data_dir.path(environment);
     let mut config = read_config(arguments.config.as_deref(), &DataPaths::new(&root))?;
     if let Some(http) = &arguments.http {
@@ -58,13 +58,18 @@ pub(crate) fn run(arguments: &Arguments, environment: &Environment) -> anyhow::R
     logging::start(&config.log)?;
     space::raise_open_files_max();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("start the runtime")?;
-    let outcome = runtime.block_on(serve(&root, config, environment));
+    let outcome = runtime.block_on(serve(&root, config, environment, additions));
     // What still runs after the drain's time has had its chance.
     runtime.shutdown_timeout(Duration::from_millis(200));
     outcome
 }
 
-async fn serve(root: &std::path::Path, config: Config, environment: &Environment) -> anyhow::Result<Outcome> {
+async fn serve(
+    root: &std::path::Path,
+    config: Config,
+    environment: &Environment,
+    additions: &Additions,
+) -> anyhow::Result<Outcome> {
     let stop = stop_on_signals()?;
     let directory = DataDir::open(root)?;
     let listeners = Listeners::bind(&config.server).await?;
@@ -91,7 +96,8 @@ async fn serve(root: &std::path::Path, config: Config, environment: &Environment
 
     let background = CancellationToken::new();
     let tasks = TaskTracker::new();
-    let assembly = Assembly::build(directory.paths(), &config, &environment.clock, &background, &tasks).await?;
+    let beside = Beside { stop: stop.clone(), background: background.clone(), tasks: tasks.clone() };
+    let assembly = Assembly::build(directory.paths(), &config, environment, &beside, additions).await?;
     assembly.add_certificate_figures(&pki);
     tasks.spawn(keeper.maintain(background.clone()));
 

@@ -8,19 +8,26 @@ use anyhow::Context as _;
 use apiserver::config::Config;
 use apiserver::config::work::ProbeConfig;
 use apiserver::data_dir::DataPaths;
-use controller::outside::Outside;
-use controller::runtime::operations::Operations;
+use ports::abra::Abra;
+use ports::abra::process::ProcessAbra;
 use ports::clock::SystemClock;
 use ports::files::runs::RunLimits;
 use ports::files::{Faults, FileRoot, RunFiles};
 use ports::git::process::{GitSettings, ProcessGit};
+use ports::host::system::SystemHost;
+use ports::jobs::Jobs;
+use ports::jobs::process::ProcessJobs;
 use ports::probe::ConnectRules;
 use ports::probe::network::NetworkProbe;
 use ports::redact::Redactor;
 use ports::swarm::docker::DockerEngines;
 
+use crate::environment::Environment;
+use crate::outside::Outside;
+use crate::runtime::operations::Operations;
+
 /// Opens everything that reconcilers may touch. Nothing is asked over the network yet.
-pub(super) fn open(paths: &DataPaths, config: &Config) -> anyhow::Result<Outside> {
+pub(super) async fn open(paths: &DataPaths, config: &Config, environment: &Environment) -> anyhow::Result<Outside> {
     let folder = config.runs.folder.clone().unwrap_or_else(|| paths.root().join("files"));
     let (redactor, clock) = (Redactor::default(), Arc::new(SystemClock));
     let files = FileRoot::open(&folder, Faults::default()).context("open the files of runs")?;
@@ -29,25 +36,42 @@ pub(super) fn open(paths: &DataPaths, config: &Config) -> anyhow::Result<Outside
         artifact_bytes: config.runs.artifact_bytes_max,
         artifacts: config.runs.artifacts_max,
     };
+    let anywhere = config.runs.file_urls.then(|| PathBuf::from("/"));
     let git = GitSettings {
         protocols: config.git.protocols.clone(),
-        file_roots: config.git.file_roots.clone(),
+        file_roots: config.git.file_roots.iter().cloned().chain(anywhere).collect(),
         fetch_time_max: Duration::from_secs(config.git.fetch_seconds),
         repository_bytes_max: config.git.repository_bytes_max,
         ..GitSettings::new(absolute(paths.root().join("git"))?)
     };
     let probe = NetworkProbe::open(connect_rules(&config.probe)?, &config.probe.ca_files).context("prepare probes")?;
+    let abra = environment.find_program(&config.abra.program).map(|program| {
+        let path = environment.path.iter().map(|folder| folder.display().to_string()).collect::<Vec<_>>().join(":");
+        let abra: Arc<dyn Abra> = Arc::new(ProcessAbra::new(program, &path, redactor.clone()));
+        abra
+    });
     Ok(Outside {
+        abra,
         engines: Arc::new(DockerEngines::default()),
+        figures: Arc::new(SystemHost),
         git: Arc::new(ProcessGit::open(git).context("prepare git")?),
         probe: Arc::new(probe),
         runs: RunFiles::new(files.clone(), redactor.clone(), clock.clone(), limits),
         files,
+        jobs: open_jobs(paths, environment).await?,
         redactor,
         zone: config.runs.zone.clone(),
         operations: Operations::default(),
         clock,
     })
+}
+
+/// Opens the jobs of this data directory; their supervisors are this very program.
+async fn open_jobs(paths: &DataPaths, environment: &Environment) -> anyhow::Result<Arc<dyn Jobs>> {
+    let program = environment.program.clone().context("find this program, to start jobs with it")?;
+    let supervisor = vec![program.into_os_string(), "job-supervisor".into()];
+    let jobs = ProcessJobs::open(&paths.jobs(), supervisor).await;
+    Ok(Arc::new(jobs.map_err(|error| anyhow::anyhow!(ports::error::chain(&error))).context("open the jobs")?))
 }
 
 /// Git is told paths, and runs elsewhere.

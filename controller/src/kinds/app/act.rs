@@ -76,7 +76,7 @@ impl Apps {
     fn begin_to_pull(&self, app: &Object<App>) -> Result<(), Failure> {
         let Source::Ready(prepared) = self.source(app, &stack_name(&app.spec.domain))? else { return Ok(()) };
         let host = place::choose(&self.cache, app)?;
-        let engine = self.outside.engines.at(&host.engine)?;
+        let engine = self.outside.engines.connect(&host.engine)?;
         let (memories, uid) = (self.memories.clone(), app.metadata.uid.clone());
         let operation = images::operation_id(app, &prepared);
         let limit = prepared.pull_timeout;
@@ -110,12 +110,14 @@ impl Apps {
     async fn apply(&self, app: &Object<App>, effects: &[Effect]) -> Result<(), Failure> {
         let Source::Ready(prepared) = self.source(app, &stack_name(&app.spec.domain))? else { return Ok(()) };
         let host = place::choose(&self.cache, app)?;
-        let engine = self.outside.engines.at(&host.engine)?;
+        let engine = self.outside.engines.connect(&host.engine)?;
         let mut wanted = prepared.wanted.clone();
         wanted.secrets.extend(self.generated(app));
+        // What cannot be deployed as it is asked for was refused before.
+        let Ok((_, deployer)) = self.deployer(app, &prepared, &host.engine) else { return Ok(()) };
         for effect in effects {
             tracing::info!(app = %self.key(app).key, ?effect, "deploying");
-            self.deployer.apply(&*engine, &wanted, effect).await?;
+            deployer.apply(&*engine, &wanted, effect).await?;
         }
         Ok(())
     }
@@ -123,7 +125,7 @@ impl Apps {
     fn begin_to_probe(&self, app: &Object<App>) -> Result<(), Failure> {
         let Source::Ready(prepared) = self.source(app, &stack_name(&app.spec.domain))? else { return Ok(()) };
         let host = place::choose(&self.cache, app)?;
-        let engine = self.outside.engines.at(&host.engine)?;
+        let engine = self.outside.engines.connect(&host.engine)?;
         let (outside, memories, uid) = (self.outside.clone(), self.memories.clone(), app.metadata.uid.clone());
         let domain = app.spec.domain.clone();
         let deployed_at = app.status.deployed_at.clone();
@@ -149,7 +151,7 @@ impl Apps {
             return self.remove_files(app, &stack).await;
         }
         let host = place::choose(&self.cache, app)?;
-        let engine = self.outside.engines.at(&host.engine)?;
+        let engine = self.outside.engines.connect(&host.engine)?;
         tracing::info!(app = %self.key(app).key, ?step, "tearing down");
         take_step(&*engine, &step).await
     }

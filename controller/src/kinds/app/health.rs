@@ -11,6 +11,7 @@ use ports::swarm::{Engine, Filter};
 
 use super::prepare::Prepared;
 use crate::outside::Outside;
+use crate::runtime::outcome::sentence;
 
 /// How often an app that answers is asked.
 const GOOD_PAUSE: Duration = Duration::from_secs(110);
@@ -125,10 +126,11 @@ pub fn verdict(
             return Finding { status: ConditionStatus::Unknown, reason: reason::PROBING.to_owned(), message };
         }
         let Some((name, bad)) = answers.iter().find(|(_, answer)| !answer.is_good) else {
-            let message = answers.first().map_or(nothing.to_owned(), |(_, answer)| answer.message.clone());
+            let message = answers.first().map_or(nothing.to_owned(), |(_, answer)| sentence(&answer.message));
             return Finding { status: ConditionStatus::True, reason: good.to_owned(), message };
         };
         let text = if name.is_empty() { bad.message.clone() } else { format!("{name}: {}", bad.message) };
+        let text = sentence(&text);
         if was_good(type_) && probes.bad < BAD_ROUNDS {
             let message = format!("It answered before; the last try did not: {text}");
             return Finding { status: ConditionStatus::True, reason: good.to_owned(), message };

@@ -11,6 +11,8 @@ pub use super::converge::SPEC_LABEL;
 pub const APP_LABEL: &str = "ci.coopcloud.tech/app";
 /// The App's uid.
 pub const UID_LABEL: &str = "ci.coopcloud.tech/uid";
+/// The ccd that an object belongs to: several may share an engine, and none touches what is another's.
+pub const INSTALLATION_LABEL: &str = "ci.coopcloud.tech/installation";
 /// The stack, on secrets: they do not carry the stack's own label, because they outlive it.
 pub const OWN_STACK_LABEL: &str = "ci.coopcloud.tech/stack";
 /// On volumes and secrets that go with their App: [`DELETE`]. Without it they stay.
@@ -29,6 +31,8 @@ pub struct Owner {
     pub uid: String,
     /// The stack.
     pub stack: String,
+    /// The ccd: the uid of its namespace `default`.
+    pub installation: String,
 }
 
 impl Owner {
@@ -36,6 +40,7 @@ impl Owner {
     pub fn put_on(&self, labels: &mut Labels) {
         labels.insert(APP_LABEL.to_owned(), self.app.clone());
         labels.insert(UID_LABEL.to_owned(), self.uid.clone());
+        labels.insert(INSTALLATION_LABEL.to_owned(), self.installation.clone());
     }
 }
 

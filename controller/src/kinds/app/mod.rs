@@ -25,24 +25,33 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use api_types::kind::{Kind as _, Object};
 use api_types::kinds::app::{App, AppStatus};
+use api_types::kinds::built_in::namespace::Namespace;
+use api_types::kinds::host::Host;
+use api_types::kinds::recipe::Recipe;
+use api_types::kinds::test_run::TestRun;
+use api_types::reason;
 use jiff::Timestamp;
 
 use crate::outside::Outside;
 use crate::runtime::cache::Cache;
+use crate::runtime::controller::ControllerOptions;
 use crate::runtime::events::{EventKind, Recorder};
 use crate::runtime::manager::Manager;
-use crate::runtime::objects::{ObjectKey, Objects, StoredObject};
+use crate::runtime::objects::{ObjectKey, StoredObject};
 use crate::runtime::operations::OperationState;
 use crate::runtime::outcome::Failure;
 use crate::runtime::reconciler::{Decision, Reconciler};
 
 use act::{Action, probe_id};
+use api_types::kinds::app::Deployer;
+use deployer::abra::{ByAbra, choose};
 use deployer::swarm::Native;
-use deployer::{Deploys, SecretValue};
+use deployer::{Deploys, Refusal, SecretValue};
 use health::Probes;
 use labels::Owner;
 use memory::Memory;
 use observe::Observed;
+use prepare::Prepared;
 
 /// On an App that may take over a stack that it did not deploy: `"true"`.
 pub const ADOPT_ANNOTATION: &str = "ci.coopcloud.tech/adopt";
@@ -51,15 +60,21 @@ pub const FINALIZER: &str = "ci.coopcloud.tech/app";
 /// Longest name of a stack, as abra cuts it.
 const STACK_LENGTH_MAX: usize = 45;
 
+/// Returns how the controller of Apps works.
+#[must_use]
+pub fn options() -> ControllerOptions {
+    let watches =
+        [Host::resource(), Recipe::resource(), TestRun::resource(), Namespace::resource(), "secrets".to_owned()];
+    ControllerOptions { watches: watches.to_vec(), ..ControllerOptions::default() }
+}
+
 type Memories = Arc<Mutex<HashMap<String, Memory>>>;
 
 /// The reconciler.
 pub struct Apps {
-    objects: Arc<dyn Objects>,
     cache: Arc<Cache>,
     recorder: Recorder,
     outside: Outside,
-    deployer: Arc<dyn Deploys>,
     /// By uid.
     memories: Memories,
     /// Names of networks by id.
@@ -72,11 +87,9 @@ impl Apps {
     pub fn new(manager: &Manager, outside: Outside) -> Self {
         let shared = manager.shared();
         Self {
-            objects: shared.objects.clone(),
             cache: shared.cache.clone(),
             recorder: shared.recorder.clone(),
             outside,
-            deployer: Arc::new(Native),
             memories: Memories::default(),
             networks: Mutex::default(),
         }
@@ -95,6 +108,31 @@ impl Apps {
             memories.retain(|uid, _| known.contains(uid));
         }
         use_it(memories.entry(app.metadata.uid.clone()).or_default())
+    }
+
+    /// Returns by what an App is deployed.
+    fn deployer(
+        &self,
+        app: &Object<App>,
+        prepared: &Prepared,
+        engine: &str,
+    ) -> Result<(Deployer, Arc<dyn Deploys>), Refusal> {
+        let chosen = choose(app.spec.deployer, self.outside.abra.is_some(), &prepared.order, engine)?;
+        match (chosen, &self.outside.abra, &prepared.order) {
+            (Deployer::Abra, Some(abra), Ok(order)) => {
+                let by_abra = ByAbra {
+                    abra: abra.clone(),
+                    git: self.outside.git.clone(),
+                    operations: self.outside.operations.clone(),
+                    app: self.key(app),
+                    id: format!("app/{}/abra/{}", app.metadata.uid, prepared.hash),
+                    order: order.clone(),
+                    engine: engine.to_owned(),
+                };
+                Ok((Deployer::Abra, Arc::new(by_abra)))
+            }
+            _ => Ok((Deployer::Swarm, Arc::new(Native))),
+        }
     }
 
     fn generated(&self, app: &Object<App>) -> BTreeMap<String, SecretValue> {
@@ -116,6 +154,19 @@ impl Apps {
         if let Some(stored) = self.cache.get(&self.key(app)) {
             self.recorder.record("app", &stored, kind, reason, message);
         }
+    }
+
+    /// Returns who owns what an App deploys.
+    fn owner_of(&self, app: &Object<App>, stack: &str) -> Result<Owner, Failure> {
+        let Some(namespace) = self.cache.get(&installation_key()) else {
+            return Err(Failure::retryable(reason::PROGRESSING, "the namespace default has not been seen yet"));
+        };
+        Ok(Owner {
+            app: format!("{}/{}", app.metadata.namespace, app.metadata.name),
+            uid: app.metadata.uid.clone(),
+            stack: stack.to_owned(),
+            installation: namespace.metadata.uid.clone(),
+        })
     }
 
     /// Returns the App that has a stack: the one that was created first among those whose domains name it.
@@ -169,11 +220,7 @@ fn order(stored: &StoredObject) -> (String, &str) {
     (stored.metadata.creation_timestamp.clone().unwrap_or_default(), &stored.key.key)
 }
 
-/// Returns who owns what an App deploys.
-fn owner_of(app: &Object<App>, stack: &str) -> Owner {
-    Owner {
-        app: format!("{}/{}", app.metadata.namespace, app.metadata.name),
-        uid: app.metadata.uid.clone(),
-        stack: stack.to_owned(),
-    }
+/// Returns the object whose uid tells this ccd from others: it is there from the first start on, and never goes.
+pub(crate) fn installation_key() -> ObjectKey {
+    ObjectKey::new(&Namespace::resource(), "", "default")
 }

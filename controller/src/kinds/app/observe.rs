@@ -15,14 +15,15 @@ use ports::swarm::{Engine, Filter, IMAGE_LABEL, Node, Service, Task, TaskState};
 use super::converge::{Budget, Goal, Judgement, Mark, SPEC_LABEL, Seen, Verdict, judge};
 use super::deployer::compare::{differences, fit};
 use super::deployer::decorate::{COMMIT_LABEL, VERSION_LABEL};
-use super::deployer::{Effect, Live, Prune, Refusal};
+use super::deployer::swarm::Native;
+use super::deployer::{Deploys as _, Effect, Live, Prune, Refusal};
 use super::health::Probes;
 use super::inventory::{Inventory, World};
 use super::labels::{APP_LABEL, UID_LABEL};
 use super::memory::Memory;
 use super::prepare::Prepared;
 use super::teardown::{Progress, Scope, recorded_volumes};
-use super::{ADOPT_ANNOTATION, Apps, images, owner_of, place, stack_name};
+use super::{ADOPT_ANNOTATION, Apps, images, place, stack_name};
 use crate::runtime::operations::OperationState;
 use crate::runtime::outcome::Failure;
 
@@ -143,8 +144,11 @@ impl Apps {
             refresh_due,
         };
         let Source::Ready(prepared) = source else { return Ok(Observed::Present(Box::new(present))) };
-        let engine = self.outside.engines.at(&host.engine)?;
-        let swarm = self.swarm(app, &prepared, &*engine).await;
+        let engine = self.outside.engines.connect(&host.engine)?;
+        if let Ok((deployer, _)) = self.deployer(app, &prepared, &host.engine) {
+            present.deployer = deployer;
+        }
+        let swarm = self.swarm(app, &prepared, &*engine, &host).await;
         match swarm {
             Ok((swarm, images)) => {
                 present.swarm = Ok(swarm);
@@ -228,7 +232,7 @@ impl Apps {
             return Ok(Leaving { inventory: Inventory::default(), scope, progress });
         }
         let host = place::choose(&self.cache, app)?;
-        let engine = self.outside.engines.at(&host.engine)?;
+        let engine = self.outside.engines.connect(&host.engine)?;
         self.leaving(app, &stack, scope, &*engine).await
     }
 
@@ -258,6 +262,7 @@ impl Apps {
         app: &Object<App>,
         prepared: &Prepared,
         engine: &dyn Engine,
+        host: &place::Place,
     ) -> Result<(Swarm, Images), Failure> {
         let stack = &prepared.wanted.owner.stack;
         let filter = Filter::stack(stack);
@@ -306,12 +311,13 @@ impl Apps {
             return Ok((swarm, images));
         }
         let live = live(services, engine).await?;
+        let deployer = self.deployer(app, prepared, &host.engine).map(|(_, deployer)| deployer);
         swarm.secrets_to_make = secrets_to_make(prepared, &wanted, &live);
         if !is_handed_over || is_drifted {
-            swarm.missing = self.deployer.missing(&wanted, &live);
+            swarm.missing = deployer.and_then(|deployer| deployer.missing(&wanted, &live));
         } else {
             let prune = if app.spec.prune_dropped { Prune::Services } else { Prune::Nothing };
-            swarm.surplus = self.deployer.surplus(&wanted, &live, prune);
+            swarm.surplus = Native.surplus(&wanted, &live, prune);
             if swarm.surplus.is_empty() {
                 // What has been swept stays so until something else is deployed.
                 self.with_memory(app, |memory| memory.swept = Some(prepared.hash.clone()));
@@ -373,7 +379,7 @@ impl Apps {
         services: &[Service],
         engine: &dyn Engine,
     ) -> Result<Claim, Failure> {
-        let owner = owner_of(app, stack);
+        let owner = self.owner_of(app, stack)?;
         let may_adopt = app.metadata.annotations.get(ADOPT_ANNOTATION).is_some_and(|value| value == "true");
         let has_deployed = app.status.deployed_hash.is_some();
         let is_foreign = |service: &&Service| service.spec.labels.get(APP_LABEL) != Some(&owner.app);

@@ -19,9 +19,9 @@ use serde::Deserialize as _;
 
 use super::act::take_step;
 use super::inventory::{Inventory, World};
-use super::labels::{APP_LABEL, OWN_STACK_LABEL, belongs};
-use super::stack_name;
+use super::labels::{APP_LABEL, INSTALLATION_LABEL, OWN_STACK_LABEL, belongs};
 use super::teardown::{self, Progress, Scope, Step};
+use super::{installation_key, stack_name};
 use crate::outside::Outside;
 use crate::runtime::events::{EventKind, Recorder};
 use crate::runtime::objects::{ObjectKey, Objects, StoredObject};
@@ -53,6 +53,8 @@ pub struct Orphan {
     pub app: String,
     /// The stack.
     pub stack: String,
+    /// The ccd.
+    pub installation: String,
 }
 
 /// The reaper.
@@ -103,7 +105,7 @@ impl Reaper {
         if !is_active || host.spec.suspend || host.is_being_deleted() {
             return Ok(());
         }
-        let engine = self.outside.engines.at(&host.spec.engine)?;
+        let engine = self.outside.engines.connect(&host.spec.engine)?;
         let world = World::read(&*engine).await?;
         let found = self.orphans(&world).await?;
         let before = self.seen.insert(host.metadata.name.clone(), found.clone()).unwrap_or_default();
@@ -115,8 +117,14 @@ impl Reaper {
 
     /// Returns what carries our labels and belongs to no App of the store.
     async fn orphans(&self, world: &World) -> Result<BTreeSet<Orphan>, Failure> {
-        let labelled: BTreeSet<Orphan> =
-            world.labelled(APP_LABEL).filter_map(|(app, labels)| orphan(app, labels)).collect();
+        // Another ccd on the same engine looks after its own.
+        let installation = self.objects.get(&installation_key()).await?.metadata.uid.clone();
+        let ours = |labels: &Labels| labels.get(INSTALLATION_LABEL) == Some(&installation);
+        let labelled: BTreeSet<Orphan> = world
+            .labelled(APP_LABEL)
+            .filter(|(_, labels)| ours(labels))
+            .filter_map(|(app, labels)| orphan(app, labels))
+            .collect();
         if labelled.is_empty() {
             return Ok(labelled);
         }
@@ -131,7 +139,7 @@ impl Reaper {
     }
 
     async fn reap(&self, host: &StoredObject, engine: &dyn Engine, orphan: &Orphan) -> Result<(), Failure> {
-        let Orphan { app, stack } = orphan;
+        let Orphan { app, stack, .. } = orphan;
         if self.mode == Mode::DryRun {
             let message = format!(
                 "The stack {stack} has no App ({app}); it would be taken down if the reaper did not only look."
@@ -173,12 +181,15 @@ impl Reaper {
 
 fn orphan(app: &str, labels: &Labels) -> Option<Orphan> {
     let stack = labels.get(STACK_LABEL).or_else(|| labels.get(OWN_STACK_LABEL))?;
-    Some(Orphan { app: app.to_owned(), stack: stack.clone() })
+    let installation = labels.get(INSTALLATION_LABEL)?;
+    Some(Orphan { app: app.to_owned(), stack: stack.clone(), installation: installation.clone() })
 }
 
 /// Leaves out what does not carry our label for the App.
 fn labelled_only(mut inventory: Inventory, orphan: &Orphan) -> Inventory {
-    let is_ours = |labels: &Labels| labels.get(APP_LABEL) == Some(&orphan.app);
+    let is_ours = |labels: &Labels| {
+        labels.get(APP_LABEL) == Some(&orphan.app) && labels.get(INSTALLATION_LABEL) == Some(&orphan.installation)
+    };
     let services: BTreeSet<String> = inventory
         .services
         .iter()

@@ -11,6 +11,7 @@ use jiff::Timestamp;
 
 use super::fetching::{self, FETCH_ANNOTATION, Fetched};
 use super::keeping::retention;
+use super::linting;
 use super::scoring::{put_score, put_versions};
 use super::{Action, FetchState, Observed, Source};
 use crate::runtime::reconciler::{Decision, Next};
@@ -30,9 +31,13 @@ pub(super) fn decide(object: &Object<Recipe>, observed: &Observed, now: Timestam
     if object.is_being_deleted() {
         return Decision::wait(status, Next::Finalized);
     }
-    if let FetchState::Ended(Fetched { at, failure: None }) = &observed.fetch {
+    if let FetchState::Ended(Fetched { at, failure: None, lint }) = &observed.fetch {
         status.last_fetched = Some(at.to_string());
         status.fetch_request = object.metadata.annotations.get(FETCH_ANNOTATION).cloned();
+        match lint {
+            Some(lint) => condition::set(&mut status.conditions, linting::condition(lint)),
+            None => condition::remove(&mut status.conditions, linting::LINTED),
+        }
     }
     if let Some(source) = &observed.source {
         put_versions(&mut status, &source.tags);

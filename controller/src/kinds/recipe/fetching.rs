@@ -7,10 +7,10 @@ use api_types::kinds::recipe::{Recipe, RecipeStatus};
 use api_types::reason;
 use jiff::{SignedDuration, Timestamp};
 use ports::error::ErrorKind;
-use ports::git::{Fetch, RemoteUrl};
+use ports::git::{Fetch, RefName, RemoteUrl};
 use serde_json::{Value, json};
 
-use super::FetchState;
+use super::{FetchState, linting};
 use crate::outside::Outside;
 use crate::runtime::objects::ObjectKey;
 use crate::runtime::outcome::{Failure, sentence};
@@ -31,6 +31,8 @@ pub struct Fetched {
     pub at: Timestamp,
     /// Why it failed, if it did.
     pub failure: Option<FetchFailure>,
+    /// What the linter says of what was fetched.
+    pub lint: Option<Value>,
 }
 
 /// Why a fetch failed.
@@ -50,7 +52,7 @@ impl Fetched {
         let value = match result {
             Ok(value) => value,
             // It was cut off: that takes no time from git.
-            Err(failure) => return Self { at: now, failure: Some(FetchFailure::of(&failure)) },
+            Err(failure) => return Self { at: now, failure: Some(FetchFailure::of(&failure)), lint: None },
         };
         let at = value["at"].as_str().and_then(|text| text.parse().ok()).unwrap_or(now);
         let text = |name: &str| value["failure"][name].as_str().map(str::to_owned);
@@ -59,7 +61,7 @@ impl Fetched {
             reason,
             message: text("message").unwrap_or_default(),
         });
-        Self { at, failure }
+        Self { at, failure, lint: value.get("lint").filter(|lint| !lint.is_null()).cloned() }
     }
 }
 
@@ -90,14 +92,21 @@ pub(super) fn id(object: &Object<Recipe>) -> String {
 /// Begins to fetch. Whatever fetch of the recipe was there before has ended.
 pub(super) fn begin(outside: &Outside, object: &Object<Recipe>) -> Result<(), Failure> {
     let url = RemoteUrl::new(&object.spec.source.url)?;
+    let (branch, recipe) = (RefName::new(&object.spec.source.branch)?, object.metadata.name.clone());
     let owner = ObjectKey::new(&Recipe::resource(), &object.metadata.namespace, &object.metadata.name);
     let (git, clock) = (outside.git.clone(), outside.clock.clone());
     let work = async move {
-        let failure = git.fetch(&Fetch::all(url)).await.err().map(|error| FetchFailure::of(&error.into()));
+        let failure = git.fetch(&Fetch::all(url.clone())).await.err();
+        let lint = match failure {
+            // Without a verdict of the linter a recipe can be tested all the same.
+            None => linting::look(&*git, &url, &branch, &recipe).await.unwrap_or_default(),
+            Some(_) => None,
+        };
+        let failure = failure.map(|error| FetchFailure::of(&error.into()));
         let failure = failure.map(|failure| {
             json!({"isRetryable": failure.is_retryable, "reason": failure.reason, "message": failure.message})
         });
-        Ok(json!({"at": clock.now().to_string(), "failure": failure}))
+        Ok(json!({"at": clock.now().to_string(), "failure": failure, "lint": lint}))
     };
     outside.operations.forget_all(&owner);
     outside.operations.start(&id(object), &owner, TIME_MAX, work);
@@ -114,12 +123,14 @@ pub(super) fn due(
     let parse = |text: &Option<String>| text.as_deref().and_then(|text| text.parse::<Timestamp>().ok());
     match fetch {
         FetchState::Running => None,
-        FetchState::Ended(Fetched { at, failure: Some(failure) }) => {
+        FetchState::Ended(Fetched { at, failure: Some(failure), .. }) => {
             Some(at.saturating_add(if failure.is_retryable { RETRY } else { PERIOD }).unwrap_or(Timestamp::MAX))
         }
         // The mirror may have been lost since: its disk, or another URL.
         _ if !is_there => Some(Timestamp::MIN),
-        FetchState::Ended(Fetched { at, failure: None }) => Some(at.saturating_add(PERIOD).unwrap_or(Timestamp::MAX)),
+        FetchState::Ended(Fetched { at, failure: None, .. }) => {
+            Some(at.saturating_add(PERIOD).unwrap_or(Timestamp::MAX))
+        }
         FetchState::Absent if status.fetch_request != object.metadata.annotations.get(FETCH_ANNOTATION).cloned() => {
             Some(Timestamp::MIN)
         }

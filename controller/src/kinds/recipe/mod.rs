@@ -4,6 +4,7 @@
 mod decide;
 mod fetching;
 mod keeping;
+mod linting;
 mod scoring;
 
 #[cfg(test)]

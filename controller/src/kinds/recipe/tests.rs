@@ -74,12 +74,12 @@ fn seen(source_seen: Source, runs: Vec<Object<TestRun>>) -> Observed {
 
 fn failure(is_retryable: bool, reason: &str) -> FetchState {
     let failure = FetchFailure { is_retryable, reason: reason.to_owned(), message: "It failed.".to_owned() };
-    FetchState::Ended(Fetched { at: moment(10), failure: Some(failure) })
+    FetchState::Ended(Fetched { at: moment(10), failure: Some(failure), lint: None })
 }
 
 #[test]
 fn when_it_is_fetched() {
-    let well = FetchState::Ended(Fetched { at: moment(10), failure: None });
+    let well = FetchState::Ended(Fetched { at: moment(10), failure: None, lint: None });
     let cases: [(&str, Value, FetchState, bool, i64, bool); 9] = [
         ("it was never fetched", json!({}), FetchState::Absent, false, 0, true),
         ("it is being fetched", json!({}), FetchState::Running, false, 0, false),
@@ -150,7 +150,7 @@ fn a_failure_is_said_until_a_fetch_goes_well() {
     let again = Observed { fetch: FetchState::Running, ..observed.clone() };
     object.status = decide(&object, &again, moment(11)).status;
     assert_eq!(reason(&object.status, FETCHED), (ConditionStatus::False, "Unreachable"));
-    let well = FetchState::Ended(Fetched { at: moment(12), failure: None });
+    let well = FetchState::Ended(Fetched { at: moment(12), failure: None, lint: None });
     let decision = decide(&object, &Observed { fetch: well, ..observed }, moment(12));
     assert_eq!(reason(&decision.status, FETCHED), (ConditionStatus::True, "Fetched"));
     assert_eq!(decision.status.last_fetched, Some(moment(12).to_string()));
@@ -289,27 +289,21 @@ mod on_a_store {
     use ports::files::{Faults, FileRoot, RunFiles};
     use ports::git::fake::{FakeFiles, FakeGit};
     use ports::git::{FileKind, RemoteUrl, TreePath};
+    use ports::host::fake::FakeHost;
     use ports::probe::fake::FakeProbe;
     use ports::redact::Redactor;
+    use ports::swarm::fake::FakeEngines;
     use prometheus_client::registry::Registry;
     use tokio_util::sync::CancellationToken;
 
     use super::*;
     use crate::kinds::recipe::Recipes;
-    use crate::outside::{Engines, Outside};
+    use crate::outside::Outside;
     use crate::runtime::guards::Guards;
     use crate::runtime::manager::Manager;
     use crate::runtime::objects::memory::{MemoryObjects, SharedMemory};
     use crate::runtime::objects::{ObjectKey, Objects, ServedResource};
     use crate::runtime::operations::Operations;
-
-    struct NoEngines;
-
-    impl Engines for NoEngines {
-        fn at(&self, _: &str) -> Result<Arc<dyn ports::swarm::Engine>, ports::error::Error> {
-            Err(ports::error::Error::terminal("NoEngine", "recipes need no engine"))
-        }
-    }
 
     struct World {
         objects: Arc<dyn Objects>,
@@ -335,7 +329,10 @@ mod on_a_store {
             let files = FileRoot::open(folder.path(), Faults::default()).unwrap();
             let operations = Operations::default();
             let outside = Outside {
-                engines: Arc::new(NoEngines),
+                abra: None,
+                jobs: Arc::new(ports::jobs::fake::FakeJobs::default()),
+                engines: Arc::new(FakeEngines::default()),
+                figures: Arc::new(FakeHost::default()),
                 git: git.clone(),
                 probe: Arc::new(FakeProbe::default()),
                 runs: RunFiles::new(files.clone(), Redactor::default(), clock.clone(), RunLimits::default()),
@@ -412,6 +409,12 @@ mod on_a_store {
         assert_eq!(status.versions[0].commit, first.as_str());
         assert_eq!((status.head.as_deref(), status.fetch_request.as_deref()), (Some(first.as_str()), Some("now")));
         assert_eq!(world.git.fetches(&world.url), 2);
+        let linted = condition::find(&status.conditions, "Linted").unwrap();
+        assert_eq!(
+            (linted.status, linted.reason.as_str()),
+            (ConditionStatus::False, "LintFailed"),
+            "x is no compose file"
+        );
     }
 
     #[tokio::test]

@@ -18,6 +18,7 @@
 use std::future::Future;
 use std::sync::Arc;
 
+use api_types::kind::{Kind, Object};
 use api_types::status::{Reason, Status};
 use ports::clock::Clock;
 use serde_json::{Value, json};
@@ -43,6 +44,39 @@ pub struct Journal {
     objects: Arc<dyn Objects>,
     clock: Arc<dyn Clock>,
     guards: Guards,
+}
+
+/// The object on whose behalf an effect happens.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Owner {
+    key: ObjectKey,
+    api_version: String,
+    kind: String,
+    uid: String,
+}
+
+impl From<&StoredObject> for Owner {
+    fn from(object: &StoredObject) -> Self {
+        let text = |name: &str| object.value[name].as_str().unwrap_or_default().to_owned();
+        Self {
+            key: object.key.clone(),
+            api_version: text("apiVersion"),
+            kind: text("kind"),
+            uid: object.metadata.uid.clone(),
+        }
+    }
+}
+
+impl<K: Kind> From<&Object<K>> for Owner {
+    fn from(object: &Object<K>) -> Self {
+        let metadata = &object.metadata;
+        Self {
+            key: ObjectKey::new(&K::resource(), &metadata.namespace, &metadata.name),
+            api_version: K::api_version(),
+            kind: K::KIND.to_owned(),
+            uid: metadata.uid.clone(),
+        }
+    }
 }
 
 /// An intent that was announced and not closed.
@@ -73,7 +107,7 @@ impl Journal {
     /// Those of `look` and `perform`; the intent then stays open and the next attempt looks first. Those of the store.
     pub async fn once<Look, Perform>(
         &self,
-        owner: &StoredObject,
+        owner: impl Into<Owner>,
         effect: &str,
         look: impl FnOnce() -> Look,
         perform: impl FnOnce() -> Perform,
@@ -82,6 +116,7 @@ impl Journal {
         Look: Future<Output = Result<Option<String>, Failure>>,
         Perform: Future<Output = Result<String, Failure>>,
     {
+        let owner = &owner.into();
         if !self.guards.has(Guard::Journal) {
             // What the test of the journal shows to be wrong: nothing is written down before the effect.
             let result = perform().await?;
@@ -106,8 +141,8 @@ impl Journal {
     ///
     /// # Errors
     /// Those of the store.
-    pub async fn result(&self, owner: &StoredObject, effect: &str) -> Result<Option<String>, Failure> {
-        match self.objects.get(&intent_key(owner, effect)).await {
+    pub async fn result(&self, owner: impl Into<Owner>, effect: &str) -> Result<Option<String>, Failure> {
+        match self.objects.get(&intent_key(&owner.into(), effect)).await {
             Ok(intent) => Ok(result_of(&intent)),
             Err(status) if status.reason == Some(Reason::NotFound) => Ok(None),
             Err(status) => Err(status.into()),
@@ -136,7 +171,7 @@ impl Journal {
     }
 
     /// Returns the intent, and whether it was there before.
-    async fn announce(&self, owner: &StoredObject, effect: &str) -> Result<(Arc<StoredObject>, bool), Failure> {
+    async fn announce(&self, owner: &Owner, effect: &str) -> Result<(Arc<StoredObject>, bool), Failure> {
         let key = intent_key(owner, effect);
         match self.objects.get(&key).await {
             Ok(intent) => return Ok((intent, true)),
@@ -151,10 +186,10 @@ impl Journal {
                 "namespace": key.namespace(),
                 "labels": {LABEL: OPEN},
                 "ownerReferences": [{
-                    "apiVersion": owner.value["apiVersion"],
-                    "kind": owner.value["kind"],
-                    "name": owner.metadata.name,
-                    "uid": owner.metadata.uid,
+                    "apiVersion": owner.api_version,
+                    "kind": owner.kind,
+                    "name": owner.key.name(),
+                    "uid": owner.uid,
                 }],
             },
             "data": {
@@ -182,9 +217,9 @@ impl Journal {
     }
 }
 
-fn intent_key(owner: &StoredObject, effect: &str) -> ObjectKey {
-    let namespace = if owner.metadata.namespace.is_empty() { "default" } else { &owner.metadata.namespace };
-    let identity = format!("{}\n{effect}", owner.metadata.uid);
+fn intent_key(owner: &Owner, effect: &str) -> ObjectKey {
+    let namespace = if owner.key.namespace().is_empty() { "default" } else { owner.key.namespace() };
+    let identity = format!("{}\n{effect}", owner.uid);
     // Two hashes with different beginnings make 128 bits: a collision would silently drop an effect.
     let name = format!("intent-{:016x}{:016x}", hash(&identity, 0), hash(&format!("second {identity}"), 0));
     ObjectKey::new(CONFIG_MAPS, namespace, &name)

@@ -58,7 +58,7 @@ async fn a_write_names_the_version_it_is_based_on(objects: &Arc<dyn Objects>) {
     let new = objects.update(&old.key, value.clone()).await.unwrap();
     assert!(new.revision > old.revision);
     assert_eq!(objects.update(&old.key, value.clone()).await.unwrap_err().reason, Some(Reason::Conflict));
-    assert_eq!(objects.update_status(&old.key, value).await.unwrap_err().reason, Some(Reason::Conflict));
+    assert_eq!(objects.update_status(&old, json!({})).await.unwrap_err().reason, Some(Reason::Conflict));
     let same = objects.update(&new.key, new.value.clone()).await.unwrap();
     assert_eq!(same.revision, new.revision, "writing what is there already writes nothing");
 }
@@ -68,7 +68,7 @@ async fn spec_and_status_are_apart(objects: &Arc<dyn Objects>) {
     let mut both = object.value.clone();
     both["spec"]["size"] = Value::from(5);
     both["status"] = json!({"seen": 5});
-    let object = objects.update_status(&object.key, both.clone()).await.unwrap();
+    let object = objects.update_status(&object, both["status"].clone()).await.unwrap();
     assert_eq!((&object.value["spec"]["size"], &object.value["status"]["seen"]), (&json!(1), &json!(5)));
     assert_eq!(object.metadata.generation, 1, "a status is not a wish");
     both["metadata"] = object.value["metadata"].clone();

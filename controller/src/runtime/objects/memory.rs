@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use api_types::status::{Reason, ResourceNames, Status};
 use async_trait::async_trait;
 use ports::clock::Clock;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use tokio::sync::Notify;
 
 use super::{Change, Listing, ObjectKey, ObjectWatch, Objects, ServedResource, StoredObject};
@@ -87,12 +87,11 @@ impl MemoryObjects {
     fn replace(
         &self,
         key: &ObjectKey,
-        given: &Value,
+        version: &str,
         change: impl FnOnce(&Value) -> Value,
     ) -> Result<Arc<StoredObject>, Status> {
         let mut contents = self.lock();
         let present = self.present(&contents, key)?;
-        let version = given["metadata"]["resourceVersion"].as_str().unwrap_or_default();
         if !version.is_empty() && version != present.metadata.resource_version {
             return Err(Status::conflict(&self.names(&key.resource)?, key.name(), "the object has been modified"));
         }
@@ -241,8 +240,8 @@ impl Objects for SharedMemory {
     }
 
     async fn update(&self, key: &ObjectKey, value: Value) -> Result<Arc<StoredObject>, Status> {
-        let given = value.clone();
-        self.0.replace(key, &given, |present| {
+        let version = version_of(&value).to_owned();
+        self.0.replace(key, &version, |present| {
             let mut next = value;
             let metadata = &present["metadata"];
             for name in ["uid", "generation", "creationTimestamp", "deletionTimestamp", "resourceVersion"] {
@@ -257,16 +256,17 @@ impl Objects for SharedMemory {
         })
     }
 
-    async fn update_status(&self, key: &ObjectKey, value: Value) -> Result<Arc<StoredObject>, Status> {
-        self.0.replace(key, &value, |present| {
-            let mut next = present.clone();
-            set(&mut next, "status", value.get("status"));
-            next
+    async fn update_status(&self, object: &StoredObject, status: Value) -> Result<Arc<StoredObject>, Status> {
+        self.0.replace(&object.key, &object.metadata.resource_version, |present| {
+            let members = present.as_object().into_iter().flatten().filter(|(name, _)| *name != "status");
+            let mut next: Map<String, Value> = members.map(|(name, value)| (name.clone(), value.clone())).collect();
+            next.insert("status".to_owned(), status);
+            Value::Object(next)
         })
     }
 
     async fn finalize_namespace(&self, key: &ObjectKey, value: Value) -> Result<(), Status> {
-        self.0.replace(key, &value, |present| {
+        self.0.replace(key, version_of(&value), |present| {
             let mut next = present.clone();
             next["spec"]["finalizers"] = json!(value["spec"]["finalizers"]);
             next
@@ -283,6 +283,10 @@ impl Objects for SharedMemory {
         self.0.mark(&mut contents, key);
         Ok(())
     }
+}
+
+fn version_of(value: &Value) -> &str {
+    value["metadata"]["resourceVersion"].as_str().unwrap_or_default()
 }
 
 fn set(value: &mut Value, name: &str, member: Option<&Value>) {

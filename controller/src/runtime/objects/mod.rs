@@ -218,11 +218,11 @@ pub trait Objects: Send + Sync {
     /// `Conflict` when it is not, `NotFound`, `Invalid`.
     async fn update(&self, key: &ObjectKey, value: Value) -> Result<Arc<StoredObject>, Status>;
 
-    /// Replaces the status and nothing else; a `resourceVersion` in the metadata must be the newest.
+    /// Replaces the status and nothing else, if `object` is still the newest version.
     ///
     /// # Errors
     /// As [`update`](Self::update).
-    async fn update_status(&self, key: &ObjectKey, value: Value) -> Result<Arc<StoredObject>, Status>;
+    async fn update_status(&self, object: &StoredObject, status: Value) -> Result<Arc<StoredObject>, Status>;
 
     /// Replaces a Namespace's `spec.finalizers` (the `finalize` subresource); with the last one and no finalizer left
     /// in the metadata the namespace goes.

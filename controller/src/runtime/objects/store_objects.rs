@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use api_types::status::{Reason, Status};
 use async_trait::async_trait;
-use serde_json::Value;
+use serde_json::{Value, json};
 use store::list::{ListAt, ListRequest};
 use store::object::Object;
 use store::registry::{NAMESPACES, Resource};
@@ -124,8 +124,15 @@ impl Objects for StoreObjects {
         self.write(key, Part::Whole, value).await
     }
 
-    async fn update_status(&self, key: &ObjectKey, value: Value) -> Result<Arc<StoredObject>, Status> {
-        self.write(key, Part::Status, value).await
+    async fn update_status(&self, object: &StoredObject, status: Value) -> Result<Arc<StoredObject>, Status> {
+        // The store takes nothing else from the body of a status.
+        let mut metadata = json!({"name": object.metadata.name, "resourceVersion": object.metadata.resource_version});
+        if !object.metadata.namespace.is_empty() {
+            metadata["namespace"] = Value::from(object.metadata.namespace.as_str());
+        }
+        let (api_version, kind) = (&object.value["apiVersion"], &object.value["kind"]);
+        let body = json!({"apiVersion": api_version, "kind": kind, "metadata": metadata, "status": status});
+        self.write(&object.key, Part::Status, body).await
     }
 
     async fn finalize_namespace(&self, key: &ObjectKey, value: Value) -> Result<(), Status> {

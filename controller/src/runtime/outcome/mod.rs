@@ -236,12 +236,19 @@ pub fn apply_failure(
     }
 }
 
-/// Turns an error's text into a sentence for a condition.
+/// Turns an error's text into a sentence for a condition. A name that it begins with stays as it is written.
 #[must_use]
 pub fn sentence(text: &str) -> String {
-    let mut characters = text.trim().chars();
+    let text = text.trim();
+    let first_word = text.split_whitespace().next().unwrap_or_default();
+    let mut characters = text.chars();
     let Some(first) = characters.next() else { return "Something failed without saying what.".to_owned() };
-    let mut sentence: String = first.to_uppercase().chain(characters).collect();
+    let is_plain_word = first_word
+        .trim_end_matches([',', ':', ';'])
+        .chars()
+        .all(|character| character.is_alphabetic() || character == '\'');
+    let mut sentence: String =
+        if is_plain_word { first.to_uppercase().chain(characters).collect() } else { text.to_owned() };
     if !sentence.ends_with(['.', '!', '?']) {
         sentence.push('.');
     }

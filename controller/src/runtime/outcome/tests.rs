@@ -80,6 +80,8 @@ fn errors_become_sentences() {
         ("Done!", "Done!"),
         ("  ", "Something failed without saying what."),
         ("ärger", "Ärger."),
+        ("don't", "Don't."),
+        ("cloud.example.com answers 502", "cloud.example.com answers 502."),
     ] {
         assert_eq!(sentence(text), expected);
     }

@@ -13,7 +13,6 @@ use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
-use api_types::condition::{self, ConditionStatus};
 use api_types::status::{Reason, Status};
 use futures::FutureExt as _;
 use ports::error::ErrorKind;
@@ -54,7 +53,7 @@ impl Controller {
     pub(crate) async fn run_pass(self: &Arc<Self>, taken: Taken) {
         let controller = &*self.facts().controller;
         let began = Instant::now();
-        self.metrics.pass_began(controller, taken.waited, taken.failures);
+        self.metrics.pass_began(taken.waited, taken.failures);
         let sequence = self.cache.sequence();
         let ended = match self.attempt(&taken).await {
             Ok(ended) => {
@@ -64,7 +63,7 @@ impl Controller {
             Err(failure) => self.settle(&taken, &failure, sequence).await,
         };
         let took = began.elapsed();
-        self.metrics.pass_ended(controller, ended.result, took);
+        self.metrics.pass_ended(ended.result, took);
         tracing::debug!(
             controller,
             key = &*taken.key,
@@ -79,7 +78,8 @@ impl Controller {
     /// One pass, with everything that can go wrong caught.
     async fn attempt(&self, taken: &Taken) -> Result<Ended, Failure> {
         let limit = self.options.pass_time_limit;
-        let pass = async {
+        // Boxed: what a kind's functions keep across their awaits is large, and would be moved at every step from here.
+        let pass = Box::pin(async {
             if self.guards.has(Guard::PassTimeLimit) {
                 match tokio::time::timeout(limit, self.pass(taken)).await {
                     Ok(ended) => ended,
@@ -88,7 +88,7 @@ impl Controller {
             } else {
                 self.pass(taken).await
             }
-        };
+        });
         if !self.guards.has(Guard::CatchPanics) {
             return pass.await;
         }
@@ -205,9 +205,7 @@ impl Controller {
                 return Ok(object);
             }
             self.fence.check()?;
-            let mut value = object.value.clone();
-            value["status"] = status;
-            match self.objects.update_status(&object.key, value).await {
+            match self.objects.update_status(&object, status).await {
                 Ok(written) => {
                     self.cache.put_own_write(&written);
                     self.record_transition(&object, &written);
@@ -283,18 +281,15 @@ impl Controller {
     /// Records an event when the summary changes from one known state to another.
     fn record_transition(&self, before: &StoredObject, after: &StoredObject) {
         let facts = self.facts();
-        let before = status::conditions(&before.value["status"]);
-        let after_conditions = status::conditions(&after.value["status"]);
-        let (Some(old), Some(new)) =
-            (condition::find(&before, facts.summary), condition::find(&after_conditions, facts.summary))
-        else {
-            return;
-        };
-        if old.status == new.status || new.status == ConditionStatus::Unknown {
+        let found = status::find_condition(before, facts.summary).zip(status::find_condition(after, facts.summary));
+        let Some((old, new)) = found else { return };
+        let word = new["status"].as_str().unwrap_or_default();
+        if old["status"] == word || word == "Unknown" {
             return;
         }
-        let kind = if new.status == ConditionStatus::True { EventKind::Normal } else { EventKind::Warning };
-        self.recorder.record(&facts.controller, after, kind, &new.reason, &new.message);
+        let kind = if word == "True" { EventKind::Normal } else { EventKind::Warning };
+        let text = |name: &str| new[name].as_str().unwrap_or_default();
+        self.recorder.record(&facts.controller, after, kind, text("reason"), text("message"));
     }
 }
 

@@ -36,6 +36,12 @@ pub fn conditions(status: &Value) -> Vec<Condition> {
     Vec::<Condition>::deserialize(&status["conditions"]).unwrap_or_default()
 }
 
+/// Returns one condition of an object as it stands there.
+#[must_use]
+pub fn find_condition<'object>(object: &'object StoredObject, type_: &str) -> Option<&'object Value> {
+    object.value["status"]["conditions"].as_array()?.iter().find(|condition| condition["type"] == type_)
+}
+
 /// Returns the status that `object` should have now.
 #[must_use]
 pub fn compose(facts: &KindFacts, object: &StoredObject, aspect: &Aspect<'_>, now: Timestamp) -> Value {

@@ -451,10 +451,7 @@ fn endpoint(node: &Node) -> EndpointSpec {
             publish_mode: text_or_empty(item, "mode"),
         })
         .collect();
-    ports.sort_by(|one, other| {
-        let key = |port: &PortConfig| (port.protocol.clone(), port.target_port, port.published_port);
-        key(one).cmp(&key(other))
-    });
+    ports.sort_by_key(|port| port.published_port);
     let mode = node.at(&["deploy", "endpoint_mode"]).and_then(Node::as_text).unwrap_or_default().to_lowercase();
     EndpointSpec { mode, ports }
 }

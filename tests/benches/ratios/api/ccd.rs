@@ -41,7 +41,12 @@ impl Ccd {
     pub(super) async fn start(program: &Path, dir: &Path) -> anyhow::Result<(Self, Duration)> {
         let started = Instant::now();
         let (program, directory): (PathBuf, PathBuf) = (program.to_owned(), dir.to_owned());
-        let daemon = tokio::task::spawn_blocking(move || Daemon::start_program(&program, &directory, &[])).await??;
+        let daemon = tokio::task::spawn_blocking(move || {
+            let mut daemon = Daemon::spawn(&program, &directory, &[])?;
+            daemon.wait_until_ready()?;
+            anyhow::Ok(daemon)
+        })
+        .await??;
         let ready = started.elapsed();
         let door = Door::from_kubeconfig(&std::fs::read_to_string(daemon.kubeconfig())?)?;
         let mut side = Self { daemon, door, shared: Vec::new(), next: 0.into(), write: Write::Create };

@@ -9,6 +9,7 @@
 //! `missing` is pure and says what is still to be done; when it says nothing, the stack has been handed over. So a deploy
 //! that was cut off anywhere goes on where it was, and one that is not needed makes no call.
 
+pub mod abra;
 pub mod compare;
 pub mod decorate;
 pub mod swarm;
@@ -89,6 +90,8 @@ pub enum Effect {
     CreateSecret(String),
     /// Make a config, by its key.
     CreateConfig(String),
+    /// Let abra hand over the whole stack of a domain.
+    DeployByAbra(String),
     /// Make a service.
     CreateService(Box<ServiceSpec>),
     /// Give a service another spec.
@@ -115,6 +118,7 @@ impl fmt::Debug for Effect {
             Self::CreateNetwork(name) => ("CreateNetwork", name),
             Self::CreateSecret(name) => ("CreateSecret", name),
             Self::CreateConfig(name) => ("CreateConfig", name),
+            Self::DeployByAbra(domain) => ("DeployByAbra", domain),
             Self::CreateService(spec) => ("CreateService", &spec.name),
             Self::UpdateService { spec, .. } => ("UpdateService", &spec.name),
             Self::RemoveService(_, name) => ("RemoveService", name),

@@ -97,6 +97,8 @@ impl Deploys for Native {
                     None => Ok(()),
                 }
             }
+            // Nobody asks us for it: it comes from another deployer.
+            Effect::DeployByAbra(_) => Ok(()),
             Effect::CreateService(spec) => created(engine.create_service(spec, None).await),
             Effect::UpdateService { id, version, spec } => {
                 updated(engine.update_service(id, *version, spec, None).await)

@@ -66,7 +66,12 @@ fn config(data: &str) -> StackObject {
 }
 
 fn wanted() -> Wanted {
-    let owner = Owner { app: "default/x".to_owned(), uid: "u1".to_owned(), stack: "x".to_owned() };
+    let owner = Owner {
+        app: "default/x".to_owned(),
+        uid: "u1".to_owned(),
+        stack: "x".to_owned(),
+        installation: "i".to_owned(),
+    };
     let mut stack = Stack {
         name: "x".to_owned(),
         services: vec![service("app", "127.0.0.1:5000/app:1"), service("db", "127.0.0.1:5000/db:1")],
@@ -133,6 +138,7 @@ fn carry_out(live: &mut Live, wanted: &Wanted, effect: &Effect) {
                 is_template: false,
             });
         }
+        Effect::DeployByAbra(_) => {}
         Effect::CreateService(spec) => live.services.push(Service {
             id: format!("id-{}", spec.name),
             version: 1,

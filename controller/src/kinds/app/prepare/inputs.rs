@@ -19,10 +19,10 @@ use ports::compose::{self};
 use ports::recipe::secret::{Charset, Rule};
 use serde::Deserialize as _;
 
+use super::super::Apps;
 use super::super::deployer::decorate::hash;
 use super::super::deployer::{Refusal, SecretValue};
 use super::super::labels::Owner;
-use super::super::{Apps, owner_of};
 use crate::runtime::objects::ObjectKey;
 use crate::runtime::outcome::Failure;
 use crate::trust::{Tier, tier};
@@ -174,7 +174,7 @@ fn change(change: &mut ServiceChange, overlay: &ServiceOverlay) {
 }
 
 /// Returns what an App names: its Recipe, its Secrets, the run that owns it.
-pub fn references(app: &Object<App>) -> Vec<ObjectKey> {
+pub(in super::super) fn references(app: &Object<App>) -> Vec<ObjectKey> {
     let namespace = &app.metadata.namespace;
     let mut keys = Vec::new();
     if let Some(recipe) = &app.spec.recipe.recipe_ref {
@@ -206,7 +206,7 @@ impl Apps {
         let policy = spec.update_policy.clone().unwrap_or_default();
         let timeouts = recipe.as_ref().map(|recipe| &recipe.timeouts);
         Ok(Inputs {
-            owner: owner_of(app, stack),
+            owner: self.owner_of(app, stack)?,
             recipe: recipe_name(&url),
             url,
             target,

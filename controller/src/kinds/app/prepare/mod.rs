@@ -25,6 +25,7 @@ use ports::recipe::secret::{Rule, version_variable, wanted};
 use ports::recipe::version::RecipeVersion;
 use ports::recipe::{labels, names};
 
+use super::deployer::abra::{Order, env_text};
 use super::deployer::decorate::{Origin, decorate, stack_hash};
 use super::deployer::{Refusal, SecretValue, Wanted};
 use super::health::Checks;
@@ -32,6 +33,7 @@ use super::images::LastError;
 use super::{secrets, version};
 use crate::outside::Outside;
 use crate::runtime::outcome::{Failure, sentence};
+use crate::trust::Tier;
 
 pub(super) use inputs::references;
 pub use inputs::{Inputs, Target};
@@ -54,6 +56,8 @@ pub struct Prepared {
     pub available_version: Option<String>,
     /// The stack, and whose it is.
     pub wanted: Wanted,
+    /// What abra would be told to deploy; why it cannot be, otherwise.
+    pub order: Result<Order, String>,
     /// How secrets are made that nobody gives, by their names in the swarm.
     pub secret_rules: BTreeMap<String, Rule>,
     /// How it shows that it serves.
@@ -309,7 +313,16 @@ fn read(
         }
     }
     let short: String = chosen.commit.as_str().chars().take(8).collect();
+    let order = order(
+        inputs,
+        chosen,
+        checkout,
+        &env_text(&sample, &inputs.recipe, &variables, |name| {
+            ports::recipe::abra_sh::exports(&abra_sh).contains_key(name)
+        }),
+    );
     Ok(Prepared {
+        order,
         hash: stack_hash(&stack, &BTreeMap::new()),
         identity: Identity { version: chosen.nearest.clone(), commit: Some(chosen.commit.as_str().to_owned()), images },
         summary: match &chosen.version {
@@ -330,6 +343,29 @@ fn read(
         converge_timeout,
         http_timeout: inputs.http_timeout,
         last_pull_error: LastError::default(),
+    })
+}
+
+/// Returns what abra would be told to deploy, or why it cannot be: it reads the recipe's files itself, so that they must
+/// say everything, and what it deploys is not the very stack that was judged.
+fn order(inputs: &Inputs, chosen: &Chosen, checkout: &Path, env: &str) -> Result<Order, String> {
+    if inputs.tier != Tier::Trusted {
+        return Err("what untrusted people wrote is deployed exactly as it was judged".to_owned());
+    }
+    if !inputs.changes(chosen.version.as_deref()).is_empty() {
+        return Err("overlays change what the recipe's files say".to_owned());
+    }
+    if !inputs.compose_files.is_empty() {
+        return Err("composeFiles overrule what the recipe says".to_owned());
+    }
+    Ok(Order {
+        url: RemoteUrl::new(inputs.url.clone()).map_err(|error| error.message)?,
+        commit: chosen.commit.clone(),
+        version: chosen.version.clone(),
+        recipe: inputs.recipe.clone(),
+        domain: inputs.domain.clone(),
+        env: env.to_owned(),
+        folder: checkout.parent().unwrap_or(checkout).to_owned(),
     })
 }
 

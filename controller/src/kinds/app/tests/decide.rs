@@ -45,7 +45,12 @@ fn app() -> Object<App> {
 }
 
 fn prepared(hash: &str) -> Prepared {
-    let owner = Owner { app: "default/x".to_owned(), uid: "u".to_owned(), stack: "x_example".to_owned() };
+    let owner = Owner {
+        app: "default/x".to_owned(),
+        uid: "u".to_owned(),
+        stack: "x_example".to_owned(),
+        installation: "i".to_owned(),
+    };
     Prepared {
         hash: hash.to_owned(),
         identity: Identity { version: Some("1.0.0".to_owned()), ..Identity::default() },
@@ -58,6 +63,7 @@ fn prepared(hash: &str) -> Prepared {
             goes_with_app: false,
             images: BTreeMap::new(),
         },
+        order: Err("nobody asks for abra here".to_owned()),
         secret_rules: BTreeMap::new(),
         checks: Checks { reach: Some(Health::default()), probes: Vec::new() },
         pull_timeout: Duration::from_mins(1),

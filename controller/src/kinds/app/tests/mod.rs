@@ -1,4 +1,7 @@
 //! What is decided about an App, and whole lives of Apps on a swarm that is simulated.
 
+mod by_abra;
 mod decide;
+mod flow;
 mod health;
+mod world;

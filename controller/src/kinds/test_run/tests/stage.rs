@@ -300,9 +300,9 @@ impl Objects for Watched {
         self.killer.point().await;
         updated
     }
-    async fn update_status(&self, key: &ObjectKey, value: Value) -> Result<Arc<StoredObject>, Status> {
+    async fn update_status(&self, object: &StoredObject, status: Value) -> Result<Arc<StoredObject>, Status> {
         self.killer.point().await;
-        let updated = self.inner.update_status(key, value).await;
+        let updated = self.inner.update_status(object, status).await;
         self.killer.point().await;
         updated
     }
@@ -335,11 +335,10 @@ impl Stage {
         outside.script.lock().unwrap().published =
             vec![RecipeVersion { version: "1.0.0+1".to_owned(), commit: BASE.to_owned() }];
         let stage = Self { memory, objects, outside, clock };
-        let mut host = stage.objects.create(&Host::resource(), host(runs_max)).await.unwrap().value.clone();
-        host["status"] = json!({"conditions": [
+        let host = stage.objects.create(&Host::resource(), host(runs_max)).await.unwrap();
+        let status = json!({"conditions": [
             {"type": "SwarmActive", "status": "True", "reason": "SwarmActive", "message": "It is active."}]});
-        let key = ObjectKey::new(&Host::resource(), "", "here");
-        stage.objects.update_status(&key, host).await.unwrap();
+        stage.objects.update_status(&host, status).await.unwrap();
         stage.put(&Recipe::resource(), recipe("wordpress")).await;
         stage
     }

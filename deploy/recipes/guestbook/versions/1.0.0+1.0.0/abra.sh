@@ -1,0 +1,2 @@
+export PAGE_VERSION=v1
+export BACKUP_VERSION=v1

@@ -1,0 +1,2 @@
+export PAGE_VERSION=v2
+export BACKUP_VERSION=v1

@@ -1,0 +1,114 @@
+//! What runs leave, over HTTP: logs by stage and artifacts, for whoever may see them, and harmless for browsers.
+
+use std::sync::Arc;
+
+use controller::logs::RunLogs;
+use ports::clock::SystemClock;
+use ports::files::runs::RunLimits;
+use ports::files::{Faults, FileName, FileRoot, RunFiles, RunKey};
+use ports::redact::Redactor;
+use reqwest::Response;
+use serde_json::{Value, json};
+use store::state::HistoryLimits;
+use tests::server::{ServerOptions, TestServer};
+
+const RUNS: &str = "/apis/ci.coopcloud.tech/v1alpha1/namespaces/default/testruns";
+
+struct World {
+    server: TestServer,
+    files: RunFiles,
+    key: RunKey,
+    http: reqwest::Client,
+    _folder: tempfile::TempDir,
+}
+
+impl World {
+    async fn start() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let root = FileRoot::open(folder.path(), Faults::default()).unwrap();
+        let files = RunFiles::new(root, Redactor::default(), Arc::new(SystemClock), RunLimits::default());
+        let options = ServerOptions {
+            history: HistoryLimits::default(),
+            definitions: apiserver::built_in::own_definitions(),
+            logs: Arc::new(RunLogs::new(files.clone())),
+        };
+        let server = TestServer::start(options).await.unwrap();
+        let http = reqwest::Client::builder().no_proxy().build().unwrap();
+        let run = json!({"apiVersion": "ci.coopcloud.tech/v1alpha1", "kind": "TestRun",
+            "metadata": {"name": "demo-1", "namespace": "default"},
+            "spec": {"recipeRef": "demo", "source": {"version": "1.0.0+1"}}});
+        let created = http.post(server.url(RUNS)).bearer_auth(&server.admin).json(&run).send().await.unwrap();
+        assert_eq!(created.status().as_u16(), 201);
+        let run: Value = created.json().await.unwrap();
+        let status = json!({"apiVersion": "ci.coopcloud.tech/v1alpha1", "kind": "TestRun",
+            "metadata": {"name": "demo-1", "namespace": "default"},
+            "status": {"phase": "Running", "logs": [{"name": "prepare", "bytes": 1}], "rungs": [{"name": "install", "status": "Unverified"}]}});
+        let url = server.url(&format!("{RUNS}/demo-1/status"));
+        let patch = http.patch(url).bearer_auth(&server.admin).header("content-type", "application/merge-patch+json");
+        let patched = patch.body(status.to_string()).send().await.unwrap();
+        assert_eq!(patched.status().as_u16(), 200, "{}", patched.text().await.unwrap());
+        let key = RunKey::new("default", "demo-1", run["metadata"]["uid"].as_str().unwrap()).unwrap();
+        Self { server, files, key, http, _folder: folder }
+    }
+
+    async fn get(&self, path: &str, token: &str) -> Response {
+        self.http.get(self.server.url(path)).bearer_auth(token).send().await.unwrap()
+    }
+
+    async fn text(&self, path: &str) -> (u16, String) {
+        let answer = self.get(path, &self.server.admin).await;
+        (answer.status().as_u16(), answer.text().await.unwrap())
+    }
+}
+
+fn name(text: &str) -> FileName {
+    FileName::new(text).unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn logs_are_read_by_stage_as_runs_and_as_pods() {
+    let world = World::start().await;
+    world.files.log(&world.key, &name("prepare")).unwrap().line("fetched").unwrap();
+    world.files.log(&world.key, &name("install")).unwrap().line("deployed").unwrap();
+    let whole = (200, "[prepare] fetched\n[install] deployed\n".to_owned());
+    assert_eq!(world.text(&format!("{RUNS}/demo-1/log")).await, whole);
+    assert_eq!(world.text("/api/v1/namespaces/default/pods/demo-1/log?container=run").await, whole);
+    let one = (200, "deployed\n".to_owned());
+    assert_eq!(world.text(&format!("{RUNS}/demo-1/log?stage=install")).await, one);
+    assert_eq!(world.text("/api/v1/namespaces/default/pods/demo-1/log?container=install").await, one);
+    let before = (200, "fetched\n".to_owned());
+    assert_eq!(world.text(&format!("{RUNS}/demo-1/log?stage=prepare&tailLines=5")).await, before);
+    let (status, words) = world.text(&format!("{RUNS}/demo-1/log?stage=absent")).await;
+    assert!(status == 400 && words.contains("choose one of run, install, prepare"), "{status} {words}");
+    world.files.complete(&world.key).unwrap();
+    assert_eq!(world.text(&format!("{RUNS}/demo-1/log?follow=true&stage=install")).await, one);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn artifacts_are_served_and_no_browser_runs_them() {
+    let world = World::start().await;
+    for (file, content) in [("results.json", "{}"), ("report.html", "<script>alert(1)</script>"), ("a.svg", "<svg/>")] {
+        world.files.put_artifact(&world.key, &name(file), content.as_bytes()).unwrap();
+    }
+    let path = |file: &str| format!("{RUNS}/demo-1/artifacts/{file}");
+    let cases = [
+        ("results.json", "application/json", "inline"),
+        ("report.html", "text/html; charset=utf-8", "attachment"),
+        ("a.svg", "image/svg+xml", "attachment"),
+    ];
+    for (file, media_type, disposition) in cases {
+        let answer = world.get(&path(file), &world.server.admin).await;
+        assert_eq!(answer.status().as_u16(), 200, "{file}");
+        let header = |name: &str| answer.headers()[name].to_str().unwrap().to_owned();
+        assert_eq!(header("content-type"), media_type);
+        assert!(header("content-disposition").starts_with(disposition), "{file}");
+        assert_eq!(header("x-content-type-options"), "nosniff");
+        assert!(header("content-security-policy").starts_with("sandbox"));
+    }
+    for (file, status) in [("absent", 404), ("..%2Fcomplete", 400), (".hidden", 400), ("", 400)] {
+        assert_eq!(world.get(&path(file), &world.server.admin).await.status().as_u16(), status, "{file:?}");
+    }
+    assert_eq!(world.get(&path("results.json"), &world.server.bob).await.status().as_u16(), 403);
+    let elsewhere = format!("{RUNS}/absent/artifacts/results.json");
+    assert_eq!(world.get(&elsewhere, &world.server.admin).await.status().as_u16(), 404);
+}

@@ -1,0 +1,116 @@
+//! What plays abra keeps abra's contract on a real engine; `CC_TEST_ABRA` puts a real one in its place.
+
+use std::path::Path;
+use std::process::Command;
+
+use ports::abra::conformance::{Harness, check};
+use ports::abra::process::ProcessAbra;
+use ports::abra::{Abra, AbraApp, Target};
+use ports::redact::Redactor;
+use tests::engine;
+
+const DOMAIN: &str = "abra-test.ci.test";
+const STACK: &str = "abra-test_ci_test";
+const ENV: &str =
+    "TYPE=demo\nDOMAIN=abra-test.ci.test\nSECRET_DB_PASSWORD_VERSION=v1\nSECRET_TOKEN_VERSION=v1 # length=20\n";
+
+struct Played {
+    abra: ProcessAbra,
+    app: AbraApp,
+    _folder: tempfile::TempDir,
+}
+
+impl Played {
+    fn new(domain: &str) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let app = AbraApp::new(folder.path().join("abra"), domain, "demo", &engine::address()).unwrap();
+        let recipe = app.recipe_folder();
+        std::fs::create_dir_all(&recipe).unwrap();
+        let compose = format!(
+            "version: \"3.8\"\nservices:\n  app:\n    image: {}\n    command: [\"sleep\", \"86400\"]\n    \
+             secrets: [db_password, token]\n    volumes: [\"data:/data\"]\n    deploy: {{endpoint_mode: dnsrr}}\n\
+             volumes:\n  data:\nsecrets:\n  db_password:\n    external: true\n    \
+             name: ${{STACK_NAME}}_db_password_${{SECRET_DB_PASSWORD_VERSION}}\n  token:\n    external: true\n    \
+             name: ${{STACK_NAME}}_token_${{SECRET_TOKEN_VERSION}}\n",
+            engine::image()
+        );
+        std::fs::write(recipe.join("compose.yml"), compose).unwrap();
+        std::fs::write(recipe.join(".env.sample"), ENV).unwrap();
+        git(&recipe, &["init", "--quiet"]);
+        git(&recipe, &["add", "."]);
+        git(&recipe, &["commit", "--quiet", "-m", "Begin"]);
+        git(&recipe, &["tag", "-a", "1.0.0+1", "-m", "Release"]);
+        Self { abra: ProcessAbra::new(program(), &path(), Redactor::default()), app, _folder: folder }
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "the environment chooses what is tested")]
+fn program() -> String {
+    std::env::var("CC_TEST_ABRA").unwrap_or_else(|_| env!("CARGO_BIN_EXE_abra_stub").to_owned())
+}
+
+#[expect(clippy::disallowed_methods, reason = "docker and git are where the tests find them")]
+fn path() -> String {
+    std::env::var("PATH").unwrap()
+}
+
+fn git(folder: &Path, arguments: &[&str]) {
+    let identity = ["-c", "user.name=a", "-c", "user.email=a@example.org"];
+    let done = Command::new("git").arg("-C").arg(folder).args(identity).args(arguments).status().unwrap();
+    assert!(done.success(), "git {arguments:?}");
+}
+
+fn docker(arguments: &[&str]) -> String {
+    let done = Command::new("docker").args(arguments).output().unwrap();
+    assert!(done.status.success(), "docker {arguments:?}: {}", String::from_utf8_lossy(&done.stderr));
+    String::from_utf8(done.stdout).unwrap()
+}
+
+impl Harness for Played {
+    fn abra(&self) -> &dyn Abra {
+        &self.abra
+    }
+
+    fn app(&self) -> AbraApp {
+        self.app.clone()
+    }
+
+    fn env(&self) -> String {
+        ENV.to_owned()
+    }
+}
+
+#[tokio::test]
+async fn abra_conforms() {
+    check(&Played::new("abra-conforms.ci.test")).await;
+}
+
+#[tokio::test]
+async fn an_app_is_labelled_and_its_environment_exposed_as_abra_does() {
+    let played = Played::new(DOMAIN);
+    let (abra, app) = (&played.abra, &played.app);
+    abra.prepare(app, ENV).await.unwrap();
+    abra.generate_secrets(app).await.unwrap();
+    abra.deploy(app, &Target::Version("1.0.0+1".to_owned())).await.unwrap();
+    let spec = || {
+        let text = docker(&["service", "inspect", &format!("{STACK}_app"), "--format", "{{json .Spec}}"]);
+        serde_json::from_str::<serde_json::Value>(&text).unwrap()
+    };
+    let label = |suffix: &str| spec()["Labels"][format!("coop-cloud.{STACK}.{suffix}")].as_str().map(str::to_owned);
+    assert_eq!((label("version").as_deref(), label("chaos").as_deref()), (Some("1.0.0+1"), Some("false")));
+    assert_eq!((label("recipe").as_deref(), label("chaos-version")), (Some("demo"), None));
+    let exposed = spec()["TaskTemplate"]["ContainerSpec"]["Env"].clone();
+    let exposes = |line: &str| exposed.as_array().unwrap().iter().any(|one| one == line);
+    assert!(exposes(&format!("DOMAIN={DOMAIN}")) && exposes("TYPE=demo:1.0.0+1"), "{exposed}");
+    assert!(std::fs::read_to_string(app.env_file()).unwrap().contains("TYPE=demo:1.0.0+1"));
+    std::fs::write(app.recipe_folder().join("untracked"), "").unwrap();
+    let refused = abra.deploy(app, &Target::Version("1.0.0+1".to_owned())).await.unwrap_err();
+    assert_eq!(refused.reason, "WorkTreeDirty", "{refused}");
+    abra.deploy(app, &Target::WorkTree).await.unwrap();
+    assert!(label("chaos-version").unwrap().ends_with("+U"));
+    let rules = abra.lint(app).await.unwrap();
+    assert!(rules.iter().any(|rule| rule.reference == "R014" && rule.is_satisfied), "{rules:?}");
+    abra.undeploy(app).await.unwrap();
+    abra.remove_secrets(app).await.unwrap();
+    abra.remove_volumes(app).await.unwrap();
+}
