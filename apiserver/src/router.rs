@@ -10,7 +10,7 @@
 //! BASE/PLURAL/NAME                             GET · PUT · PATCH · DELETE · POST (create)
 //! BASE/PLURAL/NAME/status|scale                GET · PUT · PATCH
 //! BASE/namespaces/NAME/finalize                PUT
-//! BASE/pods|testruns/NAME/log                  GET
+//! BASE/pods|testruns|apps/NAME/log             GET
 //! BASE/serviceaccounts/NAME/token              POST
 //! BASE/tokens[/NAME]                           GET · POST · DELETE, of our own group
 //! BASE/testruns/NAME/artifacts/FILE            GET
@@ -302,7 +302,7 @@ async fn subresource(call: &mut Call, served: &Served, reads: bool) -> VerbResul
         "status" => declared.status.is_some() && served.view != View::Pod,
         "scale" => declared.scale.is_some() && served.view != View::Pod,
         "finalize" => &*served.resource.key == NAMESPACES,
-        "log" => &*served.resource.key == pods::RUNS,
+        "log" => [pods::RUNS, pods::APPS].contains(&&*served.resource.key),
         "token" => &*served.resource.key == SERVICE_ACCOUNTS,
         artifact::SUBRESOURCE => &*served.resource.key == pods::RUNS && served.view != View::Pod,
         _ => false,

@@ -110,7 +110,7 @@ fn entry(resource: &Resource, version: &ResourceVersion) -> Entry {
             ..own("token", &["create"])
         });
     }
-    if &*resource.key == pods::RUNS {
+    if [pods::RUNS, pods::APPS].contains(&&*resource.key) {
         subresources.push(own("log", &["get"]));
     }
     Entry {

@@ -7,6 +7,7 @@ use crate::environment::Environment;
 use crate::kinds::app::reaper::{Mode, Reaper};
 use crate::kinds::host::ears;
 use crate::logs::RunLogs;
+use crate::logs::apps::AppLogs;
 use crate::outside::Outside;
 use crate::runtime::guards::Guards;
 use crate::runtime::job_keeper::JobKeeper;
@@ -101,8 +102,9 @@ impl Assembly {
         tasks.spawn(follow::follow(authorizer, store.clone(), background.clone()));
         let collector = Collector::new(store.clone(), CollectorOptions::default());
         tasks.spawn(collector.run(background.clone()));
-        let logs = Arc::new(RunLogs::new(outside.runs.clone()));
         let manager = manager(&store, &access.metrics, &outside, additions);
+        let apps = AppLogs::new(manager.shared().objects.clone(), outside.engines.clone(), outside.redactor.clone());
+        let logs = Arc::new(RunLogs::new(outside.runs.clone()).with_apps(apps));
         tasks.spawn(JobKeeper::new(outside.jobs.clone(), &manager).run(background.clone()));
         let (engines, cache) = (outside.engines.clone(), manager.shared().cache.clone());
         tasks.spawn(ears::listen(engines, cache, manager.bell(), background.clone()));
