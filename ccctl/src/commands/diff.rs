@@ -29,7 +29,7 @@ const FAILED: u8 = 2;
 )]
 pub struct DiffArguments {
     /// An app, as TYPE/NAME or TYPE NAME, instead of files
-    #[arg(value_name = "APP", conflicts_with = "files")]
+    #[arg(value_name = "APP")]
     pub words: Vec<String>,
     /// Files to compare
     #[command(flatten)]
@@ -53,6 +53,9 @@ pub struct DiffArguments {
 /// # Errors
 /// A file cannot be read; the server refuses an object.
 pub async fn run(session: &Session, arguments: DiffArguments) -> Result<Outcome> {
+    if !arguments.words.is_empty() && arguments.files.is_given() {
+        return Err(CommandError::user("an app and files cannot be compared at once").hint("leave out one of them"));
+    }
     if !arguments.words.is_empty() {
         return app::run(session, &arguments.words).await;
     }

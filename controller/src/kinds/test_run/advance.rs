@@ -23,7 +23,7 @@ use super::running::{Flow, Life};
 use super::steps::{self, DONE, Step};
 use super::verdict;
 use super::work::{
-    Artifacts, BackupTaken, Check, Deed, Fetched, Inventory, LintResults, Outcome, Rendered, Side, Work,
+    Artifacts, BackupTaken, Check, Deed, Fetched, Inventory, LintResults, Outcome, Rendered, Side, Work, Written,
 };
 use crate::runtime::events::seconds;
 use crate::runtime::reconciler::Next;
@@ -179,7 +179,7 @@ impl Life<'_> {
             match view(app.metadata.generation, &app.status) {
                 AppView::Serves => {}
                 AppView::Failed(trouble) => {
-                    missing.push(format!("{} ({}: {})", dependency.name, trouble.reason, trouble.message))
+                    missing.push(format!("{} ({}: {})", dependency.name, trouble.reason, trouble.message));
                 }
                 AppView::Waiting(message) | AppView::Troubled(super::blame::Trouble { message, .. }) if is_late => {
                     missing.push(format!("{} (not in time: {message})", dependency.name));
@@ -369,7 +369,7 @@ impl Life<'_> {
             self.record(TestResult { message: Some(message), ..result(stage, &name, RungStatus::Unverified) });
             return Flow::Again;
         }
-        let limit = self.check_limit(&check) + Duration::from_mins(1);
+        let limit = self.check_limit(&check) + Duration::from_mins(2);
         let work = Work::Check { stage, check };
         match self.order::<TestResult>(step, &name, work, limit) {
             Answer::Not(flow) => flow,
@@ -574,12 +574,13 @@ impl Life<'_> {
     fn results(&mut self) -> Flow {
         let ended = self.ended();
         verdict::conclude(&self.run.spec, &mut self.status, ended.as_ref());
-        match self.order::<Artifacts>(Step::Results, "", Work::Results, Duration::from_mins(1)) {
+        match self.order::<Written>(Step::Results, "", Work::Results, Duration::from_mins(1)) {
             Answer::Not(flow) => flow,
             // The verdict stands in the object; the files are a copy.
             Answer::Bad { reason, message } => Flow::ended(&reason, message),
-            Answer::Good(artifacts) => {
-                self.keep_artifacts(artifacts);
+            Answer::Good(written) => {
+                self.keep_artifacts(written.artifacts);
+                self.status.logs = written.logs;
                 Flow::done()
             }
         }

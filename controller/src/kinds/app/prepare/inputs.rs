@@ -353,7 +353,7 @@ fn rule(secret: &AppSecret) -> Option<(String, Rule)> {
 }
 
 /// Returns the name of a recipe: the last part of its address.
-fn recipe_name(url: &str) -> String {
+pub(crate) fn recipe_name(url: &str) -> String {
     let last = url.trim_end_matches('/').rsplit(['/', ':']).next().unwrap_or(url);
     last.strip_suffix(".git").unwrap_or(last).to_owned()
 }

@@ -34,6 +34,7 @@ use crate::outside::Outside;
 use crate::runtime::outcome::{Failure, sentence};
 use crate::trust::Tier;
 
+pub(crate) use inputs::recipe_name;
 pub(super) use inputs::references;
 pub use inputs::{Inputs, Target};
 
@@ -72,13 +73,13 @@ pub struct Prepared {
 }
 
 /// What a preparation came to: a stack, or what a person must change.
-pub(super) type Outcome = Result<std::sync::Arc<Prepared>, Refusal>;
+pub(crate) type Outcome = Result<std::sync::Arc<Prepared>, Refusal>;
 
 /// Prepares a stack.
 ///
 /// # Errors
 /// What may pass: the forge is away, the disk is full.
-pub(super) async fn prepare(inputs: &Inputs, outside: &Outside) -> Result<Outcome, Failure> {
+pub(crate) async fn prepare(inputs: &Inputs, outside: &Outside) -> Result<Outcome, Failure> {
     let url = match RemoteUrl::new(inputs.url.clone()) {
         Ok(url) => url,
         Err(error) => return Ok(Err(refusal(reason::INVALID_SPEC, &error.to_string()))),

@@ -430,7 +430,7 @@ async fn what_a_fork_may_not_do_is_refused_before_anything_is_made() {
     world.objects.create(&App::resource(), app).await.unwrap();
     let status = world.until_condition("x", "Configured", ConditionStatus::False, reason::POLICY_REFUSED).await;
     let message = &find(&status.conditions, "Configured").unwrap().message;
-    assert!(message.contains("Compose.yml:9") || message.contains("compose.yml:9"), "{message}");
+    assert!(message.contains("compose.yml:8"), "{message}");
     assert_eq!(world.inventory().await, before);
     // The recipe's owner says that it may.
     let key = ObjectKey::new(&Recipe::resource(), "default", "demo");

@@ -69,5 +69,5 @@ fn a_probe_is_named_and_the_domain_stands_for_itself() {
     let found = verdict(&probes, at(0), Duration::from_mins(1), at(100), &|_| false);
     assert_eq!(found.reachable.status, ConditionStatus::True);
     assert_eq!(found.healthy.status, ConditionStatus::False);
-    assert_eq!(found.healthy.message, "imap: ProbeFailed.");
+    assert_eq!(found.healthy.message, "The probe imap is not good: ProbeFailed.");
 }
