@@ -60,9 +60,9 @@ impl Installation {
     /// # Errors
     /// What kubectl says.
     pub fn apply(&self, objects: &[Value]) -> anyhow::Result<()> {
-        let list = json!({"apiVersion": "v1", "kind": "List", "items": objects});
+        let documents: Vec<String> = objects.iter().map(Value::to_string).collect();
         let file = self.directory.join("apply.json");
-        std::fs::write(&file, serde_json::to_vec(&list)?)?;
+        std::fs::write(&file, documents.join("\n"))?;
         self.kubectl(&["apply", "--filename", &file.to_string_lossy()]).map(drop)
     }
 

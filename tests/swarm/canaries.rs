@@ -200,14 +200,17 @@ fn canaries() -> Vec<Canary> {
         Canary {
             name: "tests-nothing",
             recipe: || json!({"tests": data_tests()}),
-            phase: "Error",
+            phase: "Failed",
             level: 3,
             rungs: &[("backup-restore", "Pass", ""), ("functional", "Unverified", "NoChecks"), ("lint", "Pass", "")],
             ..SOUND
         },
         Canary {
             name: "lints-badly",
-            head: |tree| replace(tree, "abra.sh", "export BACKUP_VERSION=v1\n", ""),
+            head: |tree| {
+                replace(tree, "abra.sh", "export BACKUP_VERSION=v1\n", "");
+                replace(tree, "compose.yml", "${BACKUP_VERSION}", "${BACKUP_VERSION:-v1}");
+            },
             level: 4,
             rungs: &[("functional", "Pass", ""), ("lint", "Fail", "LintFailed")],
             ..SOUND

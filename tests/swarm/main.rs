@@ -2,4 +2,8 @@
 
 #[cfg(test)]
 mod abra;
+#[cfg(test)]
+mod accidents;
+#[cfg(test)]
+mod canaries;
 mod engine;

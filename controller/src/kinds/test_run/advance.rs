@@ -265,7 +265,16 @@ impl Life<'_> {
             return Flow::ended(reason::HEAD_NOT_RUNNING, message);
         }
         let base = self.status.base.clone().unwrap_or_default();
-        let merged = Identity { version: wanted.version.or(observed.version), ..observed };
+        // The images stay those that the compose files name, so that what runs can be compared with them.
+        let digest = |service: &str| {
+            let found = observed.images.iter().find(|image| image.service == service);
+            found.and_then(|image| image.digest.clone())
+        };
+        let mut images = if wanted.images.is_empty() { observed.images.clone() } else { wanted.images };
+        for image in &mut images {
+            image.digest = image.digest.take().or_else(|| digest(&image.service));
+        }
+        let merged = Identity { version: wanted.version.or(observed.version), commit: observed.commit, images };
         match side {
             Side::Base => self.status.base = Some(merged.clone()),
             Side::Head => self.status.head = Some(merged.clone()),

@@ -148,7 +148,7 @@ async fn head(job: &Job, engine: &dyn Engine) -> Result<Result<String, String>, 
         let short = service.spec.name.strip_prefix(&format!("{}_", job.stack)).unwrap_or_default();
         let wanted = head.images.iter().find(|image| image.service == short);
         let image = &service.spec.task_template.container_spec.image;
-        if let Some(wanted) = wanted.filter(|wanted| !image.starts_with(without_digest(&wanted.image))) {
+        if let Some(wanted) = wanted.filter(|wanted| !image.contains(without_digest(&wanted.image))) {
             return Ok(Err(format!("{} runs {image} instead of {}", service.spec.name, wanted.image)));
         }
     }
