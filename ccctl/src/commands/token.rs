@@ -141,6 +141,7 @@ async fn list(session: &Session) -> Result<Outcome> {
     }
     let headings = ["NAME", "USER", "GROUPS", "EXPIRES", "AGE"].map(str::to_owned).to_vec();
     let style = Style {
+        hides_empty: false,
         width_max: session.environment.stdout_width,
         colours: session.stdout_colours(),
         without_headings: false,
