@@ -5,6 +5,7 @@
 mod audit;
 mod cli;
 mod clients;
+mod disk_full;
 mod endurance;
 mod fuzz;
 mod golden;

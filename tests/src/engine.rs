@@ -1,7 +1,6 @@
 //! The Docker engine that `.ci/with-engine` gives to tests.
 
 use std::collections::BTreeSet;
-use std::path::Path;
 use std::process::Command;
 
 /// Returns the address of an engine that the test may spoil: `unix://…`.
@@ -61,14 +60,4 @@ pub fn inventory() -> BTreeSet<String> {
         found.extend(names.lines().map(|name| format!("{kind}/{name}")));
     }
     found
-}
-
-/// Stops the engine and starts it again.
-///
-/// # Panics
-/// When it does not start again.
-pub fn restart() {
-    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../.ci/with-engine");
-    let status = Command::new(script).args(["--daemon", "restart"]).status().expect("the script runs");
-    assert!(status.success(), "the engine does not start again: {status}");
 }

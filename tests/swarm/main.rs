@@ -3,7 +3,5 @@
 #[cfg(test)]
 mod abra;
 #[cfg(test)]
-mod accidents;
-#[cfg(test)]
 mod canaries;
 mod engine;

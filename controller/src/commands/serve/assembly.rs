@@ -107,7 +107,11 @@ impl Assembly {
         let logs = Arc::new(RunLogs::new(outside.runs.clone()).with_apps(apps));
         tasks.spawn(JobKeeper::new(outside.jobs.clone(), &manager).run(background.clone()));
         let (engines, cache) = (outside.engines.clone(), manager.shared().cache.clone());
-        tasks.spawn(ears::listen(engines, cache, manager.bell(), background.clone()));
+        tasks.spawn(ears::listen(engines.clone(), cache, manager.bell(), background.clone()));
+        #[expect(clippy::cast_precision_loss, reason = "exact up to 2^53")]
+        access.metrics.add_figure("cc_engine_calls", "Requests made to Docker engines since the start", move || {
+            engines.calls() as f64
+        });
         let mode = if config.reaper.dry_run { Mode::DryRun } else { Mode::Act };
         let shared = manager.shared();
         let reaper = Reaper::new(shared.objects.clone(), shared.recorder.clone(), outside, mode);
