@@ -14,7 +14,7 @@ use tests::daemon::{Daemon, get};
 const MEMORY_MAX: u64 = 512 << 20;
 /// What each idle watch may cost, in bytes: two tasks, the buffers of its connection, its place in the store.
 const WATCH_MEMORY_MAX: u64 = 96 << 10;
-const WATCHES: usize = 2000;
+const WATCHES: usize = 10_000;
 /// The longest that any one of these requests may keep the daemon busy.
 const ANSWER_WITHIN: Duration = Duration::from_secs(20);
 const MAPS: &str = "/api/v1/namespaces/default/configmaps";

@@ -99,7 +99,7 @@ fn hostile_slowness_is_cut_off() {
 fn hostile_crowds_of_idle_watches_stay_cheap() {
     // This process and the daemon need a descriptor for each.
     let pid = std::process::id().to_string();
-    let raised = std::process::Command::new("prlimit").args(["--pid", &pid, "--nofile=4096:"]).status();
+    let raised = std::process::Command::new("prlimit").args(["--pid", &pid, "--nofile=20000:"]).status();
     assert!(raised.is_ok_and(|status| status.success()), "prlimit (util-linux) cannot raise the limit of open files");
     let victim = Victim::start("");
     victim.assert_well("nothing");

@@ -11,8 +11,6 @@ use std::time::Duration;
 
 use api_types::status::Status;
 use apiserver::pods::{LogRequest, LogSource, LogStream};
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use futures::StreamExt as _;
 use futures::future::BoxFuture;
@@ -69,18 +67,7 @@ async fn kubectl_finds_a_kubernetes_server() {
 impl World {
     fn new(server: &TestServer) -> Self {
         let dir = tempfile::tempdir().unwrap();
-        let user = |name: &str, token: &str| serde_json::json!({"name": name, "user": {"token": token}});
-        let context = |name: &str| serde_json::json!({"name": name, "context": {"cluster": "here", "user": name}});
-        let config = serde_json::json!({
-            "apiVersion": "v1", "kind": "Config", "current-context": "admin",
-            "clusters": [{"name": "here", "cluster": {
-                "server": format!("https://{}", server.encrypted),
-                "certificate-authority-data": STANDARD.encode(&server.authority_pem),
-            }}],
-            "users": [user("admin", &server.admin), user("bob", &server.bob), user("nobody", "wrong")],
-            "contexts": [context("admin"), context("bob"), context("nobody")],
-        });
-        std::fs::write(dir.path().join("config"), config.to_string()).unwrap();
+        server.write_kubeconfig(&dir.path().join("config")).unwrap();
         for (name, text) in FILES {
             std::fs::write(dir.path().join(name), text).unwrap();
         }

@@ -52,6 +52,7 @@ pub(super) const FILES: &[(&str, &str)] = &[
     ("run.yaml", RUN),
     ("names.jsonpath", "{.items[*].metadata.name}"),
     ("names.tmpl", "{{range .items}}({{.metadata.name}}){{end}}"),
+    ("list.yaml", LIST),
     ("columns.txt", "NAME TIER\n.metadata.name .metadata.labels.tier\n"),
 ];
 
@@ -105,6 +106,13 @@ const ONE_LARGER: &str =
 const APPLIED: &str =
     "apiVersion: test.example.com/v1\nkind: Gadget\nmetadata: {name: applied}\nspec: {size: 7, tags: [a]}\n";
 const RUN: &str = "apiVersion: ci.coopcloud.tech/v1alpha1\nkind: TestRun\nmetadata: {name: run1, labels: {recipe: x}}\nspec: {recipeRef: x, source: {ref: main}}\n";
+const LIST: &str = r#"
+apiVersion: v1
+kind: List
+items:
+- {apiVersion: v1, kind: ConfigMap, metadata: {name: listed, labels: {list: "yes"}}, data: {a: "1"}}
+- {apiVersion: test.example.com/v1, kind: Gadget, metadata: {name: listed, labels: {list: "yes"}}, spec: {size: 1}}
+"#;
 const THREE: &str = "apiVersion: test.example.com/v1\nkind: Gadget\nmetadata: {name: three, finalizers: [test.example.com/hold]}\nspec: {size: 3, color: green}\n";
 
 /// The script, in order.
@@ -264,6 +272,37 @@ pub(super) const COMMANDS: &[Command] = &[
         &["serverside-applied"],
     ),
     ok("--cache-dir fresh get gadget applied -o yaml --show-managed-fields", &["manager: first", "manager: second"]),
+    // a list of objects is taken apart by kubectl, and put together when several kinds are asked for
+    ok("--cache-dir fresh create -f list.yaml --dry-run=server", &["configmap/listed created (server dry run)"]),
+    ok("--cache-dir fresh apply -f list.yaml", &["configmap/listed created", "gadget.test.example.com/listed created"]),
+    ok(
+        "--cache-dir fresh apply -f list.yaml",
+        &["configmap/listed unchanged", "gadget.test.example.com/listed unchanged"],
+    ),
+    ok(
+        "--cache-dir fresh apply --server-side --force-conflicts -f list.yaml",
+        &["configmap/listed serverside-applied"],
+    ),
+    ok("--cache-dir fresh diff -f list.yaml", &[]),
+    ok("--cache-dir fresh get cm,gadgets -l list=yes", &["configmap/listed", "gadget.test.example.com/listed"]),
+    ok("--cache-dir fresh get cm,gadgets -l list=yes -o yaml", &["kind: List", "kind: ConfigMap", "kind: Gadget"]),
+    ok("--cache-dir fresh get -f list.yaml -o name", &["configmap/listed", "gadget.test.example.com/listed"]),
+    ok(
+        "--cache-dir fresh label -f list.yaml more=yes",
+        &["configmap/listed labeled", "gadget.test.example.com/listed labeled"],
+    ),
+    ok(
+        "--cache-dir fresh replace -f list.yaml",
+        &["configmap/listed replaced", "gadget.test.example.com/listed replaced"],
+    ),
+    ok(
+        "--cache-dir fresh apply -f list.yaml --prune -l list=yes --prune-allowlist=core/v1/ConfigMap",
+        &["configmap/listed"],
+    ),
+    ok(
+        "--cache-dir fresh delete -f list.yaml",
+        &["configmap \"listed\" deleted", "gadget.test.example.com \"listed\" deleted"],
+    ),
     // wait and delete
     ok("--cache-dir fresh wait --for=condition=Ready gadget/one --timeout=10s", &["condition met"]),
     ok("--cache-dir fresh wait --for=jsonpath='{.spec.size}'=6 gadget/one --timeout=10s", &["condition met"]),
@@ -271,7 +310,9 @@ pub(super) const COMMANDS: &[Command] = &[
     ok("--cache-dir fresh delete gadget two --dry-run=server", &["\"two\" deleted (server dry run)"]),
     ok("--cache-dir fresh delete gadget two", &["gadget.test.example.com \"two\" deleted"]),
     ok("--cache-dir fresh wait --for=delete gadget/two --timeout=10s", &[]),
+    fails("--cache-dir fresh delete gadget three --wait --timeout=1s", &["\"three\" deleted", "timed out"]),
     ok("--cache-dir fresh delete gadget three --wait=false", &["\"three\" deleted"]),
+    fails("--cache-dir fresh wait --for=delete gadget/three --timeout=1s", &["timed out"]),
     ok("--cache-dir fresh get gadget three -o jsonpath={.metadata.deletionTimestamp}", &["Z"]),
     ok(
         "--cache-dir fresh patch gadget three --type=merge -p '{\"metadata\":{\"finalizers\":null}}'",
@@ -304,6 +345,10 @@ pub(super) const COMMANDS: &[Command] = &[
     ok("get tr", &["run1"]),
     ok("describe tr run1", &["Recipe Ref:", "Events:"]),
     ok("get pods", &["run1", "Pending"]),
+    ok("get pods -w --request-timeout=1s", &["run1"]),
+    ok("describe pod run1", &["Name:", "run1", "Containers:"]),
+    ok("logs pod/run1 --since=1h", &["run1 everything line 3"]),
+    ok("logs run1 --all-containers --timestamps", &["run1 everything line 3"]),
     ok("logs run1", &["run1 everything line 3"]),
     ok("logs run1 --tail=1", &["line 3"]),
     ok("logs run1 -f", &["followed"]),

@@ -95,7 +95,7 @@ impl Watcher {
     async fn list(&mut self) -> bool {
         let (mut objects, mut token, mut revision) = (BTreeMap::new(), String::new(), String::new());
         loop {
-            let limit = if self.number % 2 == 0 { "limit=17" } else { "" };
+            let limit = if self.number.is_multiple_of(2) { "limit=17" } else { "" };
             let query = format!("{limit}&continue={token}");
             let Ok(answer) = self.request(&query, "PartialObjectMetadataList").send().await else { return false };
             let gone = answer.status() == reqwest::StatusCode::GONE;

@@ -138,7 +138,7 @@ impl Connection {
         let headers = request.headers_mut();
         headers.insert(AUTHORIZATION, self.door.bearer.clone());
         for (name, value) in call.headers {
-            headers.insert(*name, HeaderValue::from_static(value));
+            headers.insert(name.clone(), HeaderValue::from_static(value));
         }
         Ok(match &mut self.sender {
             Sender::Http2(sender) => sender.send_request(request).await?,

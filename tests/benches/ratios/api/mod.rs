@@ -12,7 +12,7 @@ use ::http::header::{ACCEPT, ACCEPT_ENCODING};
 
 use crate::Arguments;
 use crate::etcd::Etcd;
-use crate::load::{self, Figures, Side};
+use crate::load::{self, Figures, Side as _};
 use crate::report::{Goal, Report};
 use ccd::{Ccd, GADGETS, Write};
 
