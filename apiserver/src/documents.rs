@@ -14,8 +14,9 @@ use crate::negotiation::aggregated_discovery;
 use crate::verbs::VerbResult;
 
 const JSON: &str = "application/json";
-/// The protobuf form of OpenAPI version 2. Clients spell it with `.v2@` or `.v2.`.
-const OPENAPI_PROTOBUF: &str = "application/com.github.proto-openapi.spec.v2@v1.0+protobuf";
+/// The protobuf form of OpenAPI version 2. Clients ask for it with `.v2@` or `.v2.`; no media type may have an `@`, and
+/// they do not read an answer that has one.
+const OPENAPI_PROTOBUF: &str = "application/com.github.proto-openapi.spec.v2.v1.0+protobuf";
 const OPENAPI_PROTOBUF_BEGIN: &str = "application/com.github.proto-openapi.spec.v2";
 
 /// Answers with the document under a path.

@@ -13,7 +13,7 @@ use tests::daemon::{Daemon, get};
 /// What the daemon may hold after everything in this file, in bytes. An idle one holds a tenth of it.
 const MEMORY_MAX: u64 = 512 << 20;
 /// What each idle watch may cost, in bytes: two tasks, the buffers of its connection, its place in the store.
-const WATCH_MEMORY_MAX: u64 = 96 << 10;
+const WATCH_MEMORY_MAX: u64 = 40 << 10;
 const WATCHES: usize = 10_000;
 /// The longest that any one of these requests may keep the daemon busy.
 const ANSWER_WITHIN: Duration = Duration::from_secs(20);

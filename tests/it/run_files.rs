@@ -136,7 +136,7 @@ async fn kubectl_prints_and_follows_the_log_of_a_run() {
     assert!(time.parse::<jiff::Timestamp>().is_ok() && text == "fetched\n", "{stamped}");
     for (line, why) in [
         ("logs demo-1 --previous", "runs are never restarted"),
-        ("logs demo-1 -c absent", "choose one of run, install, prepare"),
+        ("logs demo-1 -c absent", "container absent is not valid for pod demo-1"),
         ("logs absent", "pods \"absent\" not found"),
         ("--context bob logs demo-1", "Forbidden"),
     ] {

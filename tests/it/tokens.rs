@@ -105,7 +105,7 @@ fn kubectl_makes_tokens_of_service_accounts() {
 #[test]
 fn named_tokens_are_made_listed_and_revoked_over_the_api() {
     let world = World::start();
-    let token = world.ccctl("token create ci --user jane --group devs").well("a token");
+    let token = world.ccctl("token create ci --for jane --group devs").well("a token");
     let who = world.kubectl_as(&token, "auth whoami").well("it works");
     assert!(who.contains("jane") && who.contains("devs"), "{who}");
     let list = world.ccctl("token list").well("a list");

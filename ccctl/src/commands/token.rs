@@ -31,8 +31,8 @@ pub enum TokenAction {
         /// Name to know it by, or the service account that it stands for
         name: String,
         /// User that it stands for [default: the token's name]
-        #[arg(long, value_name = "USER", conflicts_with = "service_account")]
-        user: Option<String>,
+        #[arg(long = "for", value_name = "USER", conflicts_with = "service_account")]
+        stands_for: Option<String>,
         /// Group that the user is in; may be given several times
         #[arg(long = "group", value_name = "GROUP", conflicts_with = "service_account")]
         groups: Vec<String>,
@@ -64,8 +64,8 @@ pub async fn run(session: &Session, arguments: TokenArguments) -> Result<Outcome
         TokenAction::Create { name, service_account: true, duration, .. } => {
             create_for_account(session, &name, duration).await
         }
-        TokenAction::Create { name, user, groups, duration, .. } => {
-            create(session, &name, user.as_deref(), &groups, duration).await
+        TokenAction::Create { name, stands_for, groups, duration, .. } => {
+            create(session, &name, stands_for.as_deref(), &groups, duration).await
         }
         TokenAction::List => list(session).await,
         TokenAction::Revoke { name } => revoke(session, &name).await,

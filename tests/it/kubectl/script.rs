@@ -223,7 +223,7 @@ pub(super) const COMMANDS: &[Command] = &[
         &["Error from server (NotFound): gadgets.test.example.com \"zz\" not found"],
     ),
     ok("--cache-dir fresh get gadgets -o jsonpath-as-json='{.items[*].metadata.name}'", &["[", "\"one\","]),
-    ok("--cache-dir fresh get gadgets -o jsonpath-file=names.jsonpath", &["one two"]),
+    ok("--cache-dir fresh get gadgets -o jsonpath-file=names.jsonpath", &["one three two"]),
     ok("--cache-dir fresh get gadgets -o custom-columns-file=columns.txt", &["TIER", "front"]),
     ok("--cache-dir fresh get gadgets -o template='{{range .items}}<{{.metadata.name}}>{{end}}'", &["<one>", "<two>"]),
     ok("--cache-dir fresh get gadgets -o go-template-file=names.tmpl", &["(one)", "(two)"]),
@@ -307,7 +307,7 @@ pub(super) const COMMANDS: &[Command] = &[
     ok("--cache-dir fresh wait --for=condition=Ready gadget/one --timeout=10s", &["condition met"]),
     ok("--cache-dir fresh wait --for=jsonpath='{.spec.size}'=6 gadget/one --timeout=10s", &["condition met"]),
     fails("--cache-dir fresh wait --for=condition=Ready gadget/two --timeout=1s", &["timed out"]),
-    ok("--cache-dir fresh delete gadget two --dry-run=server", &["\"two\" deleted (server dry run)"]),
+    ok("--cache-dir fresh delete gadget two --dry-run=server", &["\"two\" deleted", "(server dry run)"]),
     ok("--cache-dir fresh delete gadget two", &["gadget.test.example.com \"two\" deleted"]),
     ok("--cache-dir fresh wait --for=delete gadget/two --timeout=10s", &[]),
     fails("--cache-dir fresh delete gadget three --wait --timeout=1s", &["\"three\" deleted", "timed out"]),
@@ -327,7 +327,7 @@ pub(super) const COMMANDS: &[Command] = &[
     // events, leases, runs as pods, logs
     reading(
         "create -f -",
-        "apiVersion: v1\nkind: Event\nmetadata: {name: e1}\ninvolvedObject: {kind: TestRun, name: run1, namespace: default}\nreason: Tested\nmessage: all good\ntype: Normal\nlastTimestamp: '2026-01-01T00:00:00Z'\n",
+        "apiVersion: v1\nkind: Event\nmetadata: {name: e1}\ninvolvedObject: {apiVersion: ci.coopcloud.tech/v1alpha1, kind: TestRun, name: run1, namespace: default}\nreason: Tested\nmessage: all good\ntype: Normal\nlastTimestamp: '2026-01-01T00:00:00Z'\n",
         &["event/e1 created"],
     ),
     ok("get events", &["LAST SEEN", "Tested", "testrun/run1", "all good"]),

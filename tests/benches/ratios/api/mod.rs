@@ -14,14 +14,9 @@ use crate::Arguments;
 use crate::etcd::Etcd;
 use crate::load::{self, Figures, Side as _};
 use crate::report::{Goal, Report};
+use crate::size::Size;
 use ccd::{Ccd, GADGETS, Write};
 
-/// How long one figure is measured, and how often; the median counts.
-const SECONDS: Duration = Duration::from_millis(2000);
-const ROUNDS: usize = 3;
-const CLIENTS: [usize; 4] = [1, 32, 64, 256];
-const WATCHERS: [usize; 3] = [1, 32, 1000];
-const LISTED: usize = 10_000;
 /// Bytes of text in each spec, so that a whole body has about 250.
 const TEXT_BYTES: usize = 100;
 const NAMES: [&str; 2] = ["ccd", "etcd new"];
@@ -30,7 +25,7 @@ const TABLE: &str = "application/json;as=Table;v=v1;g=meta.k8s.io,application/js
 /// Measures everything that concerns the API.
 pub(crate) async fn run(arguments: &Arguments, dir: &Path, report: &mut Report) -> anyhow::Result<()> {
     let program = arguments.ccd()?;
-    Box::pin(start(&program, dir, report)).await?;
+    Box::pin(start(&program, &arguments.size, dir, report)).await?;
     Box::pin(load_rows(arguments, &program, dir, report)).await
 }
 
@@ -42,7 +37,8 @@ async fn load_rows(arguments: &Arguments, program: &Path, dir: &Path, report: &m
     let idle = ccd.memory_bytes()?;
     report.bytes("memory idle", &NAMES, &[idle, etcd.memory_bytes()?]);
     report.goal("memory idle, MiB", Goal::AtMost(25.0), mebibytes(idle));
-    creations(&mut ccd, &etcd, report).await?;
+    let size = &arguments.size;
+    creations(&mut ccd, &etcd, size, report).await?;
     drop(etcd);
     // Lists are measured on a store that holds what they list and nothing else.
     let creating = ccd.memory_bytes()?;
@@ -51,27 +47,31 @@ async fn load_rows(arguments: &Arguments, program: &Path, dir: &Path, report: &m
     let (mut ccd, _) = Ccd::start(program, &own_dir).await?;
     let etcd = Etcd::start(&arguments.new, &dir.join("api-etcd-lists")).await?;
     ccd.connect(256).await?;
-    load::fill(&ccd, LISTED, TEXT_BYTES).await?;
-    load::fill(&etcd, LISTED, TEXT_BYTES + 600).await?;
-    gets(&ccd, &etcd, report).await?;
-    lists(&ccd, &etcd, report).await?;
-    kubectl(&ccd, report)?;
-    changes(&mut ccd, report).await?;
-    watches(&mut ccd, &etcd, report).await?;
+    load::fill(&ccd, size.api_listed, TEXT_BYTES).await?;
+    load::fill(&etcd, size.api_listed, TEXT_BYTES + 600).await?;
+    gets(&ccd, &etcd, size, report).await?;
+    lists(&ccd, &etcd, size, report).await?;
+    kubectl(&ccd, size, report)?;
+    changes(&mut ccd, size, report).await?;
+    watches(&mut ccd, &etcd, size, report).await?;
     let loaded = ccd.memory_bytes()?;
     report.bytes("memory after creations", &["ccd"], &[creating]);
-    report.bytes("memory after lists, changes and watches of 10 000", &NAMES, &[loaded, etcd.memory_bytes()?]);
+    report.bytes(
+        &format!("memory after lists, changes and watches of {}", size.api_listed),
+        &NAMES,
+        &[loaded, etcd.memory_bytes()?],
+    );
     report.goal("memory after load, MiB", Goal::AtMost(150.0), mebibytes(loaded));
     Ok(())
 }
 
-async fn creations(ccd: &mut Ccd, etcd: &Etcd, report: &mut Report) -> anyhow::Result<()> {
-    for clients in CLIENTS {
+async fn creations(ccd: &mut Ccd, etcd: &Etcd, size: &Size, report: &mut Report) -> anyhow::Result<()> {
+    for &clients in size.api_clients {
         ccd.connect(clients).await?;
         let mut rounds: [Vec<Figures>; 2] = Default::default();
-        for round in 0..ROUNDS {
-            rounds[0].push(load::creations(&*ccd, clients, round, SECONDS, TEXT_BYTES).await?);
-            rounds[1].push(load::creations(etcd, clients, round, SECONDS, TEXT_BYTES + 600).await?);
+        for round in 0..size.rounds {
+            rounds[0].push(load::creations(&*ccd, clients, round, size.duration, TEXT_BYTES).await?);
+            rounds[1].push(load::creations(etcd, clients, round, size.duration, TEXT_BYTES + 600).await?);
         }
         let medians = report.figures(&format!("create, {clients} clients"), &NAMES, &rounds);
         match clients {
@@ -85,26 +85,26 @@ async fn creations(ccd: &mut Ccd, etcd: &Etcd, report: &mut Report) -> anyhow::R
         }
     }
     let separate = ccd.separate(32).await?;
-    let figures = load::creations_by(separate, "h1", ROUNDS, SECONDS, TEXT_BYTES).await?;
+    let figures = load::creations_by(separate, "h1", size.rounds, size.duration, TEXT_BYTES).await?;
     report.figures("create, 32 HTTP/1.1 connections", &["ccd"], &[vec![figures]]);
     Ok(())
 }
 
-async fn gets(ccd: &Ccd, etcd: &Etcd, report: &mut Report) -> anyhow::Result<()> {
+async fn gets(ccd: &Ccd, etcd: &Etcd, size: &Size, report: &mut Report) -> anyhow::Result<()> {
     for (clients, goal) in [(1, 6_700.0), (32, 16_000.0)] {
-        let own = load::gets(ccd, clients, LISTED, SECONDS).await?;
-        let other = load::gets(etcd, clients, LISTED, SECONDS).await?;
+        let own = load::gets(ccd, clients, size.api_listed, size.duration).await?;
+        let other = load::gets(etcd, clients, size.api_listed, size.duration).await?;
         report.figures(&format!("get, {clients} clients"), &NAMES, &[vec![own], vec![other]]);
         report.goal(&format!("gets/s, {clients} clients (15x kube-apiserver)"), Goal::AtLeast(goal), own.per_second);
     }
     Ok(())
 }
 
-async fn changes(ccd: &mut Ccd, report: &mut Report) -> anyhow::Result<()> {
+async fn changes(ccd: &mut Ccd, size: &Size, report: &mut Report) -> anyhow::Result<()> {
     for (write, what) in [(Write::MergePatch, "merge patch"), (Write::Apply, "server-side apply")] {
         ccd.set_write(write);
         for clients in [1, 32] {
-            let figures = load::creations(&*ccd, clients, 0, SECONDS, TEXT_BYTES).await?;
+            let figures = load::creations(&*ccd, clients, 0, size.duration, TEXT_BYTES).await?;
             report.figures(&format!("{what}, {clients} clients"), &["ccd"], &[vec![figures]]);
         }
     }
@@ -112,17 +112,18 @@ async fn changes(ccd: &mut Ccd, report: &mut Report) -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn lists(ccd: &Ccd, etcd: &Etcd, report: &mut Report) -> anyhow::Result<()> {
+async fn lists(ccd: &Ccd, etcd: &Etcd, size: &Size, report: &mut Report) -> anyhow::Result<()> {
+    let listed = size.api_listed;
     let plain = timed(|| async { Ok(ccd.read(GADGETS, &[]).await?.len()) }).await?;
-    let other = timed(|| etcd.list(LISTED)).await?;
-    report.times("list of 10 000, plain", &NAMES, &[plain, other]);
-    report.goal("list of 10 000, ms", Goal::AtMost(60.0), milliseconds(plain));
+    let other = timed(|| etcd.list(listed)).await?;
+    report.times(&format!("list of {listed}, plain"), &NAMES, &[plain, other]);
+    report.goal(&format!("list of {listed}, ms"), Goal::AtMost(60.0), milliseconds(plain));
     let paged = timed(|| pages(ccd)).await?;
-    report.times("list of 10 000, pages of 500", &["ccd"], &[paged]);
+    report.times(&format!("list of {listed}, pages of 500"), &["ccd"], &[paged]);
     let packed = timed(|| async { Ok(ccd.read(GADGETS, &[(ACCEPT_ENCODING, "gzip")]).await?.len()) }).await?;
-    report.times("list of 10 000, gzip", &["ccd"], &[packed]);
+    report.times(&format!("list of {listed}, gzip"), &["ccd"], &[packed]);
     let table = timed(|| async { Ok(ccd.read(GADGETS, &[(ACCEPT, TABLE)]).await?.len()) }).await?;
-    report.times("list of 10 000, Table", &["ccd"], &[table]);
+    report.times(&format!("list of {listed}, Table"), &["ccd"], &[table]);
     Ok(())
 }
 
@@ -150,27 +151,27 @@ async fn timed<F: Future<Output = anyhow::Result<usize>>>(work: impl Fn() -> F) 
     Ok(samples[samples.len() / 2])
 }
 
-fn kubectl(ccd: &Ccd, report: &mut Report) -> anyhow::Result<()> {
+fn kubectl(ccd: &Ccd, size: &Size, report: &mut Report) -> anyhow::Result<()> {
     let mut samples = Vec::new();
     for _ in 0..3 {
         let started = Instant::now();
         let output = ccd.daemon().kubectl(&["get", "gadgets"])?;
         anyhow::ensure!(output.status.success(), "kubectl: {}", String::from_utf8_lossy(&output.stderr));
         let rows = output.stdout.iter().filter(|byte| **byte == b'\n').count();
-        anyhow::ensure!(rows > LISTED, "kubectl printed {rows} lines");
+        anyhow::ensure!(rows > size.api_listed, "kubectl printed {rows} lines");
         samples.push(started.elapsed());
     }
     samples.sort_unstable();
-    report.times("kubectl get of 10 000", &["ccd"], &[samples[1]]);
-    report.goal("kubectl get of 10 000, s", Goal::AtMost(1.0), samples[1].as_secs_f64());
+    report.times(&format!("kubectl get of {}", size.api_listed), &["ccd"], &[samples[1]]);
+    report.goal(&format!("kubectl get of {}, s", size.api_listed), Goal::AtMost(1.0), samples[1].as_secs_f64());
     Ok(())
 }
 
-async fn watches(ccd: &mut Ccd, etcd: &Etcd, report: &mut Report) -> anyhow::Result<()> {
-    for watchers in WATCHERS {
+async fn watches(ccd: &mut Ccd, etcd: &Etcd, size: &Size, report: &mut Report) -> anyhow::Result<()> {
+    for &watchers in size.api_watchers {
         ccd.connect(256).await?;
-        let own = load::watch(&*ccd, watchers, 200).await?;
-        let other = load::watch(etcd, watchers, 200).await?;
+        let own = load::watch(&*ccd, watchers, size.events).await?;
+        let other = load::watch(etcd, watchers, size.events).await?;
         report.figures(&format!("create to event, {watchers} watchers"), &NAMES, &[vec![own], vec![other]]);
         if watchers == 32 {
             report.goal("watch p99, 32 watchers, ms", Goal::AtMost(5.0), milliseconds(own.p99));
@@ -180,8 +181,8 @@ async fn watches(ccd: &mut Ccd, etcd: &Etcd, report: &mut Report) -> anyhow::Res
 }
 
 /// From the start of the process to the first 200 of `/readyz`.
-async fn start(program: &Path, dir: &Path, report: &mut Report) -> anyhow::Result<()> {
-    for (objects, goal) in [(0_usize, 0.1), (10_000, 0.5), (100_000, 0.5)] {
+async fn start(program: &Path, size: &Size, dir: &Path, report: &mut Report) -> anyhow::Result<()> {
+    for &(objects, goal) in size.starts {
         let own_dir: PathBuf = dir.join(format!("api-start-{objects}"));
         let (mut first, first_start) = Ccd::start(program, &own_dir).await?;
         if objects == 0 {
@@ -208,14 +209,15 @@ async fn start(program: &Path, dir: &Path, report: &mut Report) -> anyhow::Resul
 /// Starts the server alone and keeps it busy with one thing, for a profiler beside it.
 pub(crate) async fn busy(program: &Path, dir: &Path, what: &str, seconds: u64) -> anyhow::Result<()> {
     let (mut ccd, _) = Ccd::start(program, &dir.join("api-busy")).await?;
+    let listed = Size::FULL.api_listed;
     ccd.connect(256).await?;
-    load::fill(&ccd, LISTED, TEXT_BYTES).await?;
+    load::fill(&ccd, listed, TEXT_BYTES).await?;
     println!("process {}", ccd.daemon().id());
     let before = processor_seconds(ccd.daemon().id())?;
     let duration = Duration::from_secs(seconds);
     let started = Instant::now();
     let operations = match what {
-        "get" => load::gets(&ccd, 32, LISTED, duration).await?.per_second * seconds as f64,
+        "get" => load::gets(&ccd, 32, listed, duration).await?.per_second * seconds as f64,
         "list" | "table" | "gzip" => {
             let headers: &[_] = match what {
                 "table" => &[(ACCEPT, TABLE)],
