@@ -8,12 +8,15 @@ mod endurance;
 mod golden;
 mod hostile;
 mod kill;
+mod kill_ccd;
 mod kubectl;
 mod power_cut;
 mod routes;
 mod run_files;
 #[cfg(test)]
 mod simulation;
+mod startup;
+mod terminal;
 #[cfg(test)]
 mod throughput;
 mod tidy;
