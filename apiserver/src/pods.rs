@@ -11,6 +11,8 @@ use serde_json::{Value, json};
 
 /// The resource that is shown as Pods.
 pub(crate) const RUNS: &str = "testruns.ci.coopcloud.tech";
+/// Apps have logs as well.
+pub(crate) const APPS: &str = "apps.ci.coopcloud.tech";
 /// The container that stands for the whole run.
 pub(crate) const WHOLE_RUN: &str = "run";
 /// Shown where Kubernetes wants an image and a stage has none.
@@ -39,6 +41,27 @@ pub struct LogRequest {
     pub limit_bytes: Option<u64>,
 }
 
+/// Which log of an app, and which part of it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct AppLogRequest {
+    /// Namespace of the App.
+    pub namespace: String,
+    /// Name of the App.
+    pub name: String,
+    /// The App, as it is stored.
+    pub app: Value,
+    /// Only this service, by its name in the compose file; `None` for all.
+    pub service: Option<String>,
+    /// Whether to wait for more until the client goes.
+    pub follow: bool,
+    /// Only so many lines from the end.
+    pub tail_lines: Option<u64>,
+    /// Only lines written at this moment or later.
+    pub since: Option<jiff::Timestamp>,
+    /// Whether each line begins with the RFC 3339 moment at which it was written.
+    pub timestamps: bool,
+}
+
 /// The text of a log as it comes; an error ends it.
 pub type LogStream = BoxStream<'static, Result<Bytes, std::io::Error>>;
 
@@ -52,6 +75,15 @@ pub trait LogSource: Send + Sync {
     /// # Errors
     /// `NotFound` when the run has no such log (any more), `BadRequest` for a stage that the run does not have.
     fn open(&self, request: LogRequest) -> BoxFuture<'_, Result<LogStream, Status>>;
+
+    /// Opens the log of an app, as its services write it.
+    ///
+    /// # Errors
+    /// `NotFound` when the app does not run, or has no such service.
+    fn open_app(&self, request: AppLogRequest) -> BoxFuture<'_, Result<LogStream, Status>> {
+        let message = format!("app {:?} has no log: this server runs no apps", request.name);
+        Box::pin(async { Err(Status::failure(Reason::NotFound, message)) })
+    }
 
     /// Returns a file that a run left.
     ///

@@ -10,7 +10,7 @@
 //! BASE/PLURAL/NAME                             GET · PUT · PATCH · DELETE · POST (create)
 //! BASE/PLURAL/NAME/status|scale                GET · PUT · PATCH
 //! BASE/namespaces/NAME/finalize                PUT
-//! BASE/pods|testruns/NAME/log                  GET
+//! BASE/pods|testruns|apps/NAME/log             GET
 //! BASE/testruns/NAME/artifacts/FILE            GET
 //! BASE/…reviews                                POST
 //!     where BASE is /api/v1 or /apis/GROUP/VERSION, with /watch for the old spelling of ?watch=true,
@@ -282,7 +282,7 @@ async fn subresource(call: &mut Call, served: &Served, reads: bool) -> VerbResul
         "status" => declared.status.is_some() && served.view != View::Pod,
         "scale" => declared.scale.is_some() && served.view != View::Pod,
         "finalize" => &*served.resource.key == NAMESPACES,
-        "log" => &*served.resource.key == pods::RUNS,
+        "log" => [pods::RUNS, pods::APPS].contains(&&*served.resource.key),
         artifact::SUBRESOURCE => &*served.resource.key == pods::RUNS && served.view != View::Pod,
         _ => false,
     };

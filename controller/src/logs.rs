@@ -3,7 +3,7 @@
 use std::io;
 
 use api_types::status::{Reason, Status};
-use apiserver::pods::{ArtifactFile, ArtifactRequest, LogRequest, LogSource, LogStream};
+use apiserver::pods::{AppLogRequest, ArtifactFile, ArtifactRequest, LogRequest, LogSource, LogStream};
 use bytes::Bytes;
 use futures::future::BoxFuture;
 use futures::{StreamExt as _, stream};
@@ -11,6 +11,9 @@ use ports::error::{Error, ErrorKind};
 use ports::files::run_logs::{LogFilter, LogLine, LogReader};
 use ports::files::{FileName, RunFiles, RunKey};
 
+use self::apps::AppLogs;
+
+pub mod apps;
 #[cfg(test)]
 mod tests;
 
@@ -21,13 +24,20 @@ const PIECE_BYTES: usize = 64 << 10;
 #[derive(Clone)]
 pub struct RunLogs {
     files: RunFiles,
+    apps: Option<AppLogs>,
 }
 
 impl RunLogs {
     /// Returns a source of what is in `files`.
     #[must_use]
     pub fn new(files: RunFiles) -> Self {
-        Self { files }
+        Self { files, apps: None }
+    }
+
+    /// Returns the same source that has what apps write as well.
+    #[must_use]
+    pub fn with_apps(self, apps: AppLogs) -> Self {
+        Self { apps: Some(apps), ..self }
     }
 
     async fn open_log(&self, request: LogRequest) -> Result<LogStream, Status> {
@@ -58,6 +68,18 @@ impl RunLogs {
 impl LogSource for RunLogs {
     fn open(&self, request: LogRequest) -> BoxFuture<'_, Result<LogStream, Status>> {
         Box::pin(self.open_log(request))
+    }
+
+    fn open_app(&self, request: AppLogRequest) -> BoxFuture<'_, Result<LogStream, Status>> {
+        Box::pin(async move {
+            match &self.apps {
+                Some(apps) => apps.open(request).await,
+                None => {
+                    let message = format!("app {:?} has no log: this server runs no apps", request.name);
+                    Err(Status::failure(Reason::NotFound, message))
+                }
+            }
+        })
     }
 
     fn artifact(&self, request: ArtifactRequest) -> BoxFuture<'_, Result<ArtifactFile, Status>> {

@@ -18,7 +18,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-use crate::engine::{Batch, Engine as _, EngineOptions};
+use crate::engine::{Batch, Engine, EngineOptions};
 use crate::error::OpenError;
 use crate::object::{Draft, object_key};
 use crate::open::{open_error, verify as verify_store};
@@ -132,7 +132,9 @@ pub fn restore_backup(input: &mut dyn BufRead, dir: &Path, built_in: Registry) -
     if unfinished.exists() {
         std::fs::remove_dir_all(unfinished)?;
     }
-    let restored = fill(input, unfinished)
+    let restored = crate::engine::open(unfinished, &EngineOptions::default())
+        .map_err(|error| RestoreError::from(open_error(&error)))
+        .and_then(|engine| fill(input, &engine))
         .and_then(|summary| verify_store(unfinished, built_in).map(|_| summary).map_err(RestoreError::from))
         .and_then(|summary| {
             if dir.exists() {
@@ -161,8 +163,8 @@ pub fn verify(dir: &Path, built_in: Registry) -> Result<BackupSummary, OpenError
     })
 }
 
-fn fill(input: &mut dyn BufRead, dir: &Path) -> Result<BackupSummary, RestoreError> {
-    let engine = crate::engine::open(dir, &EngineOptions::default()).map_err(|error| open_error(&error))?;
+/// Writes what the backup holds into `engine`, which is empty. The row that makes it a store comes last.
+pub(crate) fn fill(input: &mut dyn BufRead, engine: &dyn Engine) -> Result<BackupSummary, RestoreError> {
     let mut lines = Lines { input, number: 0, sum: Context::new(&SHA256), buffer: Vec::new() };
     let header: Header = serde_json::from_slice(lines.next()?).map_err(|error| lines.wrong(&error.to_string()))?;
     if header.backup != "cc-ci" || header.format != FORMAT {

@@ -13,7 +13,7 @@ use crate::engine::{Batch, Engine, EngineError};
 use crate::error::CommitError;
 use crate::guards::{Guard, Guards};
 use crate::object::{Draft, Object};
-use crate::registry::{NAMESPACES, Resource};
+use crate::registry::{Definition, NAMESPACES};
 use crate::rows::{self, Meta};
 use crate::shared::Shared;
 use crate::space::{Progress, SpaceLimits};
@@ -39,9 +39,9 @@ pub(crate) enum Expected {
 /// What a write does to the set of resources, beside writing a definition object.
 #[derive(Clone, Debug)]
 pub(crate) enum RegistryChange {
-    /// Serves a resource, or serves it anew.
-    Install(Arc<Resource>),
-    /// Stops serving a resource.
+    /// Adds or replaces a definition, and serves its resource if it has all of its names.
+    Define(Definition),
+    /// Stops serving a resource and frees its names.
     Remove(Arc<str>),
 }
 
@@ -215,6 +215,11 @@ impl Group {
             if !matches && self.guards.has(Guard::CheckExpectations) {
                 return Err(CommitError::Stale { index });
             }
+            if let Some(RegistryChange::Define(definition)) = &write.registry
+                && self.state.registry.conflicts(definition)
+            {
+                return Err(CommitError::NamesTaken { index });
+            }
             if let Some(namespace) = &write.namespace
                 && self.state.get(NAMESPACES, namespace).is_none_or(|namespace| namespace.is_deleting())
             {
@@ -243,8 +248,8 @@ impl Group {
                 self.forget(previous);
             }
             match write.registry {
-                Some(RegistryChange::Install(resource)) => {
-                    self.state.registry = Arc::new(self.state.registry.with(resource));
+                Some(RegistryChange::Define(definition)) => {
+                    self.state.registry = Arc::new(self.state.registry.with(definition));
                 }
                 Some(RegistryChange::Remove(key)) => {
                     self.state.registry = Arc::new(self.state.registry.without(&key));

@@ -8,6 +8,9 @@ pub(crate) enum CommitError {
     /// An object had another revision than the write expected; the index names the write.
     #[error("write {index} lost a race")]
     Stale { index: usize },
+    /// A definition claims names that another was given meanwhile; the index names the write.
+    #[error("the names of write {index} are taken")]
+    NamesTaken { index: usize },
     /// The namespace of a new object is gone or going; the index names the write.
     #[error("the namespace of write {index} is gone")]
     NamespaceGone { index: usize },
@@ -42,7 +45,9 @@ impl CommitError {
                 format!("the store has stopped accepting writes: {why}; restart ccd to recover"),
             ),
             Self::Closed => Status::failure(Reason::ServiceUnavailable, "the store is closed: ccd is shutting down"),
-            Self::Stale { .. } | Self::NamespaceGone { .. } => Status::failure(Reason::Conflict, self.to_string()),
+            Self::Stale { .. } | Self::NamesTaken { .. } | Self::NamespaceGone { .. } => {
+                Status::failure(Reason::Conflict, self.to_string())
+            }
         }
     }
 }

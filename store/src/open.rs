@@ -8,9 +8,10 @@ use crate::engine::{Engine, EngineError};
 use crate::error::OpenError;
 use crate::guards::Guards;
 use crate::object::{Object, RecordError};
-use crate::registry::{DEFINITIONS, Origin, Registry, Resource};
+use crate::registry::{DEFINITIONS, Registry};
 use crate::rows::{Assembler, Meta, RowError};
 use crate::state::{ResourceState, State};
+use crate::strategy;
 
 /// What an engine held.
 pub(crate) struct Loaded {
@@ -93,12 +94,10 @@ fn build(objects: Vec<Object>, meta: Meta, built_in: Registry) -> State {
 fn register_definitions(state: &mut State) -> Result<(), OpenError> {
     let mut registry = Registry::clone(&state.registry);
     for object in state.objects_from(DEFINITIONS, "") {
-        let value = object.value();
-        let resource = serde_json::from_value(value["spec"].clone())
-            .map_err(|error| error.to_string())
-            .and_then(|spec| Resource::compile(&spec, Origin::Definition).map_err(|causes| format!("{causes:?}")))
-            .map_err(|why| OpenError::Damaged(format!("definition {} cannot be served: {why}", object.name())))?;
-        registry = registry.with(Arc::new(resource));
+        let definition = strategy::definition_of(&object.value()).map_err(|causes| {
+            OpenError::Damaged(format!("definition {} cannot be served: {causes:?}", object.name()))
+        })?;
+        registry = registry.with(definition);
     }
     state.registry = Arc::new(registry);
     Ok(())

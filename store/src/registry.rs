@@ -3,10 +3,12 @@
 //! A resource comes from a definition. Kubernetes' own kinds are built in; ours and users' come from
 //! `CustomResourceDefinition` objects, through the same [`Resource::compile`].
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use api_types::definition::{DefinitionSpec, DefinitionVersion, PrinterColumn, Scope, SelectableField, Subresources};
+use api_types::definition::{
+    DefinitionNames, DefinitionSpec, DefinitionVersion, PrinterColumn, Scope, SelectableField, Subresources,
+};
 use api_types::status::{ResourceNames, StatusCause};
 
 use crate::schema::compiled::CompiledSchema;
@@ -150,18 +152,69 @@ fn compile_version(group: &str, version: &DefinitionVersion) -> Result<ResourceV
     })
 }
 
+/// The names that a definition has for itself in its group.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Claim {
+    pub group: String,
+    /// Plural, singular and abbreviations.
+    pub resources: BTreeSet<String>,
+    /// The kind and the kind of its list.
+    pub kinds: BTreeSet<String>,
+    /// It asks for names that others have.
+    pub waits: bool,
+}
+
+/// What one definition stands for: names, and a resource if it has all that it takes to be served.
+#[derive(Clone, Debug)]
+pub(crate) struct Definition {
+    pub key: Arc<str>,
+    pub claim: Claim,
+    pub resource: Option<Arc<Resource>>,
+}
+
+impl Claim {
+    /// Returns the claim on `names` in `group`.
+    pub(crate) fn new(group: &str, names: &DefinitionNames, waits: bool) -> Self {
+        let there = |names: Vec<&String>| names.into_iter().filter(|name| !name.is_empty()).cloned().collect();
+        let resources = [&names.plural].into_iter().chain(&names.singular).chain(&names.short_names);
+        let kinds = [&names.kind].into_iter().chain(&names.list_kind);
+        Self { group: group.to_owned(), resources: there(resources.collect()), kinds: there(kinds.collect()), waits }
+    }
+
+    fn of(resource: &Resource) -> Self {
+        let names = DefinitionNames {
+            plural: resource.names.plural.clone(),
+            singular: Some(resource.singular.clone()),
+            kind: resource.names.kind.clone(),
+            list_kind: Some(resource.list_kind.clone()),
+            short_names: resource.short_names.clone(),
+            categories: Vec::new(),
+        };
+        Self::new(&resource.names.group, &names, false)
+    }
+
+    fn overlaps(&self, other: &Self) -> bool {
+        self.group == other.group
+            && !(self.resources.is_disjoint(&other.resources) && self.kinds.is_disjoint(&other.kinds))
+    }
+}
+
 /// Every resource that is served. Immutable: a change makes a new one.
 #[derive(Clone, Debug, Default)]
 pub struct Registry {
     resources: BTreeMap<Arc<str>, Arc<Resource>>,
+    /// The names that are taken, by whom, served or not.
+    claims: BTreeMap<Arc<str>, Arc<Claim>>,
 }
 
 impl Registry {
     /// Returns a registry of `resources`.
     #[must_use]
     pub fn new(resources: impl IntoIterator<Item = Resource>) -> Self {
-        let resources = resources.into_iter().map(|resource| (resource.key.clone(), Arc::new(resource))).collect();
-        Self { resources }
+        let resources: BTreeMap<_, _> =
+            resources.into_iter().map(|resource| (resource.key.clone(), Arc::new(resource))).collect();
+        let claims = resources.iter().map(|(key, resource)| (key.clone(), Arc::new(Claim::of(resource)))).collect();
+        Self { resources, claims }
     }
 
     /// Returns the resource with the key `plural.group`.
@@ -188,20 +241,53 @@ impl Registry {
         self.resources.values()
     }
 
-    /// Returns a registry with `resource` added or replaced.
+    /// Returns a registry with `definition` added or replaced.
     #[must_use]
-    pub(crate) fn with(&self, resource: Arc<Resource>) -> Self {
-        let mut resources = self.resources.clone();
-        resources.insert(resource.key.clone(), resource);
-        Self { resources }
+    pub(crate) fn with(&self, definition: Definition) -> Self {
+        let mut registry = self.clone();
+        match definition.resource {
+            Some(resource) => registry.resources.insert(definition.key.clone(), resource),
+            None => registry.resources.remove(&definition.key),
+        };
+        registry.claims.insert(definition.key, Arc::new(definition.claim));
+        registry
     }
 
     /// Returns a registry without the resource `key`.
     #[must_use]
     pub(crate) fn without(&self, key: &str) -> Self {
-        let mut resources = self.resources.clone();
-        resources.remove(key);
-        Self { resources }
+        let mut registry = self.clone();
+        registry.resources.remove(key);
+        registry.claims.remove(key);
+        registry
+    }
+
+    /// Returns the names in `group` that definitions other than `key` have.
+    #[must_use]
+    pub(crate) fn taken(&self, group: &str, key: &str) -> Claim {
+        let mut taken = Claim { group: group.to_owned(), ..Claim::default() };
+        for (_, claim) in self.claims.iter().filter(|(other, claim)| claim.group == group && &***other != key) {
+            taken.resources.extend(claim.resources.iter().cloned());
+            taken.kinds.extend(claim.kinds.iter().cloned());
+        }
+        taken
+    }
+
+    /// Returns whether `definition` claims a name that another has.
+    #[must_use]
+    pub(crate) fn conflicts(&self, definition: &Definition) -> bool {
+        self.claims.iter().any(|(key, claim)| *key != definition.key && claim.overlaps(&definition.claim))
+    }
+
+    /// Returns the definitions of `group` that wait for a name.
+    pub(crate) fn waiting<'a>(&'a self, group: &'a str) -> impl Iterator<Item = &'a Arc<str>> {
+        self.claims.iter().filter(move |(_, claim)| claim.waits && claim.group == group).map(|(key, _)| key)
+    }
+
+    /// Returns whether the definition `key` waits for a name.
+    #[must_use]
+    pub(crate) fn is_waiting(&self, key: &str) -> bool {
+        self.claims.get(key).is_some_and(|claim| claim.waits)
     }
 }
 

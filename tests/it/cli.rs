@@ -336,11 +336,29 @@ fn shared_commands_answer_as_kubectl_does() {
         let ours = without_hints(&cli.ccctl(&words(line)));
         let theirs = cli.command(Path::new("kubectl"), &words(line)).output().expect("kubectl runs");
         let theirs = cli.shown(&theirs, "[stderr] ");
+        let theirs = if line.ends_with("-o yaml") { unfolded(&theirs) } else { theirs };
         if ours != theirs {
             different.push(format!("$ {line}\n--- ccctl\n{ours}--- kubectl\n{theirs}"));
         }
     }
     assert!(different.is_empty(), "{}", different.join("\n"));
+}
+
+/// Joins the lines over which kubectl folds long texts: ccctl leaves a text on its line, so that it can be searched for.
+fn unfolded(yaml: &str) -> String {
+    let indent = |line: &str| line.len() - line.trim_start().len();
+    let mut lines: Vec<String> = Vec::new();
+    for line in yaml.lines() {
+        let is_entry = line.trim_start().starts_with("- ") || line.contains(": ") || line.ends_with(':');
+        match lines.last_mut() {
+            Some(last) if !is_entry && last.contains(": ") && indent(line) > indent(last) => {
+                last.push(' ');
+                last.push_str(line.trim_start());
+            }
+            _ => lines.push(line.to_owned()),
+        }
+    }
+    lines.join("\n") + "\n"
 }
 
 fn without_hints(text: &str) -> String {

@@ -4,6 +4,7 @@
 
 mod cli;
 mod clients;
+mod disk_full;
 mod endurance;
 mod golden;
 mod hostile;

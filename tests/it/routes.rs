@@ -7,7 +7,7 @@ use apiserver::authorization::OPEN_PATHS;
 use apiserver::pods::NoLogs;
 use serde_json::Value;
 use store::state::HistoryLimits;
-use tests::server::{ServerOptions, TestServer};
+use tests::server::{Namespaces, ServerOptions, TestServer};
 
 const METHODS: [&str; 7] = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"];
 
@@ -17,6 +17,7 @@ async fn no_route_answers_whoever_has_no_right() {
         history: HistoryLimits::default(),
         definitions: apiserver::built_in::own_definitions(),
         logs: Arc::new(NoLogs),
+        namespaces: Namespaces::Stay,
     };
     let server = TestServer::start(options).await.unwrap();
     let http = reqwest::Client::builder().no_proxy().build().unwrap();

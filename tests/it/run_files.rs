@@ -10,7 +10,7 @@ use ports::redact::Redactor;
 use reqwest::Response;
 use serde_json::{Value, json};
 use store::state::HistoryLimits;
-use tests::server::{ServerOptions, TestServer};
+use tests::server::{Namespaces, ServerOptions, TestServer};
 
 const RUNS: &str = "/apis/ci.coopcloud.tech/v1alpha1/namespaces/default/testruns";
 
@@ -31,6 +31,7 @@ impl World {
             history: HistoryLimits::default(),
             definitions: apiserver::built_in::own_definitions(),
             logs: Arc::new(RunLogs::new(files.clone())),
+            namespaces: Namespaces::Stay,
         };
         let server = TestServer::start(options).await.unwrap();
         let http = reqwest::Client::builder().no_proxy().build().unwrap();

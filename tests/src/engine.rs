@@ -1,5 +1,8 @@
 //! The Docker engine that `.ci/with-engine` gives to tests.
 
+use std::collections::BTreeSet;
+use std::process::Command;
+
 /// Returns the address of an engine that the test may spoil: `unix://…`.
 ///
 /// # Panics
@@ -33,4 +36,28 @@ fn given(variable: &str) -> String {
     let command = ".ci/with-engine cargo nextest run -p tests --test swarm";
     assert!(!value.is_empty(), "{variable} is not set: run this through `{command}`");
     value
+}
+
+/// Returns everything that the engine has and that a run could leave behind, as `kind/name`.
+///
+/// # Panics
+/// When the engine does not answer.
+#[must_use]
+pub fn inventory() -> BTreeSet<String> {
+    const KINDS: [(&str, &[&str]); 6] = [
+        ("service", &["service", "ls", "--format={{.Name}}"]),
+        ("container", &["ps", "--all", "--format={{.Names}}"]),
+        ("volume", &["volume", "ls", "--format={{.Name}}"]),
+        ("network", &["network", "ls", "--format={{.Name}}"]),
+        ("secret", &["secret", "ls", "--format={{.Name}}"]),
+        ("config", &["config", "ls", "--format={{.Name}}"]),
+    ];
+    let mut found = BTreeSet::new();
+    for (kind, arguments) in KINDS {
+        let output = Command::new("docker").arg("--host").arg(address()).args(arguments).output().expect("docker runs");
+        assert!(output.status.success(), "docker {arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+        let names = String::from_utf8(output.stdout).expect("names are text");
+        found.extend(names.lines().map(|name| format!("{kind}/{name}")));
+    }
+    found
 }

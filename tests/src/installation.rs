@@ -45,24 +45,14 @@ impl Installation {
         Ok(installation)
     }
 
-    /// Kills ccd as kill -9 does and starts it again on the same data.
-    ///
-    /// # Errors
-    /// When it does not get ready again.
-    pub fn kill_and_restart(&mut self) -> anyhow::Result<()> {
-        self.daemon.kill()?;
-        self.daemon = Self::daemon(&self.directory)?;
-        Ok(())
-    }
-
     /// Creates or changes objects.
     ///
     /// # Errors
     /// What kubectl says.
     pub fn apply(&self, objects: &[Value]) -> anyhow::Result<()> {
-        let list = json!({"apiVersion": "v1", "kind": "List", "items": objects});
+        let documents: Vec<String> = objects.iter().map(Value::to_string).collect();
         let file = self.directory.join("apply.json");
-        std::fs::write(&file, serde_json::to_vec(&list)?)?;
+        std::fs::write(&file, documents.join("\n"))?;
         self.kubectl(&["apply", "--filename", &file.to_string_lossy()]).map(drop)
     }
 
@@ -200,12 +190,6 @@ impl Installation {
 #[must_use]
 pub fn status_of<'a>(object: &'a Value, condition: &str) -> &'a str {
     find(object, condition).and_then(|found| found["status"].as_str()).unwrap_or_default()
-}
-
-/// Returns the reason of an object's condition; empty when it has none.
-#[must_use]
-pub fn reason_of<'a>(object: &'a Value, condition: &str) -> &'a str {
-    find(object, condition).and_then(|found| found["reason"].as_str()).unwrap_or_default()
 }
 
 fn find<'a>(object: &'a Value, condition: &str) -> Option<&'a Value> {

@@ -11,5 +11,6 @@ pub mod power;
 pub mod recipes;
 pub mod seed;
 pub mod server;
+pub mod small_disk;
 pub mod widgets;
 pub mod world;

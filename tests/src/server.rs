@@ -19,12 +19,29 @@ use apiserver::metrics::Metrics;
 use apiserver::pods::LogSource;
 use apiserver::serve::{Lifecycle, Listeners, Server};
 use apiserver::tls::Pki;
+use controller::kinds::namespace;
+use controller::runtime::controller::ControllerOptions;
+use controller::runtime::guards::Guards;
+use controller::runtime::manager::Manager;
+use controller::runtime::objects::Objects;
+use controller::runtime::objects::store_objects::StoreObjects;
+use ports::clock::SystemClock;
+use prometheus_client::registry::Registry;
 use serde_json::Value;
 use store::collector::{Collector, CollectorOptions};
 use store::state::HistoryLimits;
 use store::store::{OpenOptions, Sources, Store};
 use tempfile::TempDir;
 use tokio_util::sync::{CancellationToken, DropGuard};
+
+/// What becomes of namespaces that are deleted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Namespaces {
+    /// They stay, as with an API server that nobody works beside.
+    Stay,
+    /// Their reconciler empties them and lets them go, as in ccd.
+    Go,
+}
 
 /// How a server is started.
 pub struct ServerOptions {
@@ -34,6 +51,8 @@ pub struct ServerOptions {
     pub definitions: Vec<Value>,
     /// Where logs come from.
     pub logs: Arc<dyn LogSource>,
+    /// What becomes of namespaces that are deleted.
+    pub namespaces: Namespaces,
 }
 
 /// A running server; stopped when dropped.
@@ -87,6 +106,9 @@ impl TestServer {
         };
         let stop = CancellationToken::new();
         tokio::spawn(Collector::new(store.clone(), CollectorOptions::default()).run(stop.clone()));
+        if options.namespaces == Namespaces::Go {
+            reconcile_namespaces(&store, &stop);
+        }
         tokio::spawn(follow::follow(authorizer, store.clone(), stop.clone()));
         let lifecycle = Lifecycle::default();
         lifecycle.health.set_started();
@@ -122,6 +144,15 @@ impl TestServer {
     pub fn url(&self, path: &str) -> String {
         format!("http://{}{path}", self.address)
     }
+}
+
+fn reconcile_namespaces(store: &Store, stop: &CancellationToken) {
+    let objects: Arc<dyn Objects> = Arc::new(StoreObjects::new(store.clone()));
+    let mut manager =
+        Manager::new(objects.clone(), Arc::new(SystemClock), &mut Registry::default(), None, Guards::all());
+    manager.register(namespace::Namespaces::new(objects), ControllerOptions::default());
+    let stopped = stop.clone();
+    tokio::spawn(async move { manager.run(stopped).await });
 }
 
 /// How long a test waits for what must happen soon.

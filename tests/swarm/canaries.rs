@@ -62,6 +62,11 @@ fn update_config(tree: &mut Tree, to: &str) {
 const CRASH: &str = r#"["sh", "-c", "echo 'no database configured' >&2; exit 3"]"#;
 
 fn canaries() -> Vec<Canary> {
+    [installs(), upgrades(), higher_rungs()].into_iter().flatten().collect()
+}
+
+/// Those that show at once whether they can be installed.
+fn installs() -> Vec<Canary> {
     vec![
         Canary {
             name: "good",
@@ -127,10 +132,16 @@ fn canaries() -> Vec<Canary> {
             rungs: &[("install", "Fail", "Unhealthy")],
             ..SOUND
         },
+    ]
+}
+
+/// Those that are installed, and then fail to become the newest version.
+fn upgrades() -> Vec<Canary> {
+    vec![
         Canary {
             name: "loses-data",
             head: |tree| replace(tree, "compose.yml", "entries:/data", "entries:/elsewhere"),
-            rungs: &[("install", "Pass", ""), ("upgrade", "Fail", "DataLost")],
+            rungs: &[("install", "Pass", ""), ("upgrade", "Fail", "ChecksFailed")],
             ..SOUND
         },
         Canary {
@@ -158,7 +169,7 @@ fn canaries() -> Vec<Canary> {
         Canary {
             name: "upgrades-nothing",
             run: || json!({"baseVersion": HEAD, "source": {"version": HEAD}}),
-            rungs: &[("upgrade", "Fail", "SameVersion")],
+            rungs: &[("upgrade", "Fail", "NothingUpgraded")],
             level: 1,
             ..SOUND
         },
@@ -169,6 +180,12 @@ fn canaries() -> Vec<Canary> {
             rungs: &[("install", "Pass", ""), ("upgrade", "Unverified", "BaseUnavailable")],
             ..SOUND
         },
+    ]
+}
+
+/// Those that fail only when they are backed up, used or read.
+fn higher_rungs() -> Vec<Canary> {
+    vec![
         Canary {
             name: "backs-up-nothing",
             head: |tree| {
@@ -182,7 +199,7 @@ fn canaries() -> Vec<Canary> {
             name: "restores-nothing",
             head: |tree| replace(tree, "compose.yml", "backupbot.restore.post-hook=/backup.sh restore", "no=hook"),
             level: 2,
-            rungs: &[("install", "Pass", ""), ("upgrade", "Pass", ""), ("backup-restore", "Fail", "DataLost")],
+            rungs: &[("install", "Pass", ""), ("upgrade", "Pass", ""), ("backup-restore", "Fail", "ChecksFailed")],
             ..SOUND
         },
         Canary {
@@ -200,14 +217,17 @@ fn canaries() -> Vec<Canary> {
         Canary {
             name: "tests-nothing",
             recipe: || json!({"tests": data_tests()}),
-            phase: "Error",
+            phase: "Failed",
             level: 3,
             rungs: &[("backup-restore", "Pass", ""), ("functional", "Unverified", "NoChecks"), ("lint", "Pass", "")],
             ..SOUND
         },
         Canary {
             name: "lints-badly",
-            head: |tree| replace(tree, "abra.sh", "export BACKUP_VERSION=v1\n", ""),
+            head: |tree| {
+                replace(tree, "abra.sh", "export BACKUP_VERSION=v1\n", "");
+                replace(tree, "compose.yml", "${BACKUP_VERSION}", "${BACKUP_VERSION:-v1}");
+            },
             level: 4,
             rungs: &[("functional", "Pass", ""), ("lint", "Fail", "LintFailed")],
             ..SOUND

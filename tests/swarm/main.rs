@@ -2,4 +2,6 @@
 
 #[cfg(test)]
 mod abra;
+#[cfg(test)]
+mod canaries;
 mod engine;

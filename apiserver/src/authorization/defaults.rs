@@ -99,7 +99,7 @@ fn view() -> Vec<Rule> {
     own.push("approvals");
     let mut with_status: Vec<String> = own.iter().map(|kind| format!("{kind}/status")).collect();
     with_status.extend(own.iter().map(|kind| (*kind).to_owned()));
-    with_status.extend(["testruns/log", "testruns/artifacts"].map(str::to_owned));
+    with_status.extend(["apps/log", "testruns/log", "testruns/artifacts"].map(str::to_owned));
     with_status.sort();
     let own: Vec<&str> = with_status.iter().map(String::as_str).collect();
     vec![

@@ -99,7 +99,7 @@ fn entry(resource: &Resource, version: &ResourceVersion) -> Entry {
             ..own("scale", &SUBRESOURCE_VERBS)
         });
     }
-    if &*resource.key == pods::RUNS {
+    if [pods::RUNS, pods::APPS].contains(&&*resource.key) {
         subresources.push(own("log", &["get"]));
     }
     Entry {

@@ -1,14 +1,17 @@
-//! GET of `/log`: the text of a run as it comes, for `kubectl logs` and for `…/testruns/NAME/log`.
+//! GET of `/log`: the text of a run or an app as it comes, for `kubectl logs`, `…/testruns/NAME/log` and
+//! `…/apps/NAME/log`.
 
 use api_types::status::{Reason, Status};
 use axum::body::Body;
 use futures::StreamExt as _;
 use jiff::{SignedDuration, Timestamp};
+use serde_json::Value;
+use store::request::Target;
 
 use super::VerbResult;
-use crate::answer::raw;
+use crate::answer::{Answer, raw};
 use crate::api::Call;
-use crate::pods::{LogRequest, WHOLE_RUN, check_container};
+use crate::pods::{APPS, AppLogRequest, LogRequest, LogStream, WHOLE_RUN, check_container};
 use crate::served::Served;
 
 /// Answers with the log of a run, or of one of its stages.
@@ -19,6 +22,11 @@ pub(crate) async fn log(call: &mut Call, served: &Served) -> VerbResult {
         .store
         .get(&served.resource, &target.key())
         .ok_or_else(|| Status::not_found(served.names(), &target.name))?;
+    if &*served.resource.key == APPS {
+        let request = app_request(call, &target, run.value())?;
+        let stream = call.api.logs.open_app(request).await?;
+        return Ok(answer(call, stream));
+    }
     // `stage` is our own word for it.
     let container = match call.query.text("container") {
         "" => call.query.text("stage"),
@@ -43,13 +51,35 @@ pub(crate) async fn log(call: &mut Call, served: &Served) -> VerbResult {
         limit_bytes: count(call, "limitBytes")?,
     };
     let stream = call.api.logs.open(request).await?;
+    Ok(answer(call, stream))
+}
+
+fn app_request(call: &Call, target: &Target, app: Value) -> Result<AppLogRequest, Status> {
+    // `service` is our own word for it.
+    let service = match call.query.text("container") {
+        "" => call.query.text("service"),
+        container => container,
+    };
+    Ok(AppLogRequest {
+        namespace: target.namespace.clone(),
+        name: target.name.clone(),
+        app,
+        service: (!service.is_empty()).then(|| service.to_owned()),
+        follow: call.query.flag("follow"),
+        tail_lines: count(call, "tailLines")?,
+        since: since(call)?,
+        timestamps: call.query.flag("timestamps"),
+    })
+}
+
+fn answer(call: &mut Call, stream: LogStream) -> Answer {
     let held = (call.permit.take(), call.record.take());
     let end = call.api.lifecycle.streams_end.clone();
     let stream = stream.take_until(end.cancelled_owned()).inspect(move |_| {
         // The place among the streams, and the record, are given back with the last piece.
         let _ = &held;
     });
-    Ok(raw(200, "text/plain", Body::from_stream(stream)))
+    raw(200, "text/plain", Body::from_stream(stream))
 }
 
 fn count(call: &Call, name: &str) -> Result<Option<u64>, Status> {

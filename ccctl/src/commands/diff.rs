@@ -1,4 +1,7 @@
-//! `ccctl diff`: what `apply` would change, as a unified diff between the object now and after a server dry run.
+//! `ccctl diff`: what `apply` would change, as a unified diff between the object now and after a server dry run; and of an
+//! app, how what runs differs from what should.
+
+mod app;
 
 use clap::Args;
 use serde_json::Value;
@@ -17,12 +20,17 @@ const CONTEXT_LINES: usize = 3;
 /// Exit code when the comparison itself failed, as 1 means "different".
 const FAILED: u8 = 2;
 
-/// Show what `apply` would change
+/// Show what `apply` would change, or how what runs of an app differs from what should
 ///
-/// Exits with 0 when nothing would change, 1 when something would, 2 when the server refused.
+/// Exits with 0 when nothing would change or differs, 1 when something would or does, 2 when the server refused.
 #[derive(Clone, Debug, Args)]
-#[command(after_help = "Examples:\n  ccctl diff -f infra/\n  ccctl diff -f recipe.yaml && echo nothing to do")]
+#[command(
+    after_help = "Examples:\n  ccctl diff -f infra/\n  ccctl diff -f recipe.yaml && echo nothing to do\n  ccctl diff app/cloud"
+)]
 pub struct DiffArguments {
+    /// An app, as TYPE/NAME or TYPE NAME, instead of files
+    #[arg(value_name = "APP")]
+    pub words: Vec<String>,
     /// Files to compare
     #[command(flatten)]
     pub files: FileArguments,
@@ -45,8 +53,16 @@ pub struct DiffArguments {
 /// # Errors
 /// A file cannot be read; the server refuses an object.
 pub async fn run(session: &Session, arguments: DiffArguments) -> Result<Outcome> {
+    if !arguments.words.is_empty() && arguments.files.is_given() {
+        return Err(CommandError::user("an app and files cannot be compared at once").hint("leave out one of them"));
+    }
+    if !arguments.words.is_empty() {
+        return app::run(session, &arguments.words).await;
+    }
     if !arguments.files.is_given() {
-        return Err(CommandError::user("must specify -f").hint("for example `ccctl diff -f FILE`"));
+        return Err(
+            CommandError::user("must specify -f").hint("for example `ccctl diff -f FILE`, or `ccctl diff app/NAME`")
+        );
     }
     let mut different = false;
     let mut failures = Failures::default();

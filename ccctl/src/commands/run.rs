@@ -107,7 +107,7 @@ pub enum Lane {
 pub async fn run(session: &Session, arguments: RunArguments) -> Result<Outcome> {
     let recipe = reference::single(session, std::slice::from_ref(&arguments.recipe), Some("recipe")).await?;
     // A run of a recipe that is not there would wait for it for ever.
-    objects::fetch(session, &recipe).await?;
+    let found = objects::fetch(session, &recipe).await?;
     let mut source = Map::new();
     for (field, value) in [("commit", &arguments.commit), ("ref", &arguments.git_ref), ("version", &arguments.version)]
     {
@@ -119,10 +119,13 @@ pub async fn run(session: &Session, arguments: RunArguments) -> Result<Outcome> 
             json!({"number": number, "headSHA": arguments.commit, "fork": arguments.fork}),
         );
     }
-    let mut spec = Map::from_iter([("recipeRef".to_owned(), Value::from(recipe.name.clone()))]);
-    if !source.is_empty() {
-        spec.insert("source".to_owned(), Value::Object(source));
+    if source.is_empty() {
+        // Nothing named: the newest state of the recipe.
+        let branch = found["spec"]["source"]["branch"].as_str().unwrap_or("main");
+        source.insert("ref".to_owned(), Value::from(branch));
     }
+    let mut spec = Map::from_iter([("recipeRef".to_owned(), Value::from(recipe.name.clone()))]);
+    spec.insert("source".to_owned(), Value::Object(source));
     if let Some(lane) = arguments.lane {
         spec.insert("lane".to_owned(), Value::from(if lane == Lane::Cold { "Cold" } else { "Quick" }));
     }

@@ -22,4 +22,7 @@ pub fn register(manager: &mut Manager, objects: &Arc<dyn Objects>, outside: &Out
     manager
         .register(host::Hosts::new(manager, outside.engines.clone(), outside.figures.clone()), host::Hosts::options());
     manager.register(recipe::Recipes::new(objects.clone(), outside.clone()), recipe::Recipes::options());
+    let hands = Arc::new(test_run::hands::RunHands::new(outside.clone(), manager.shared().cache.clone()));
+    let runs = test_run::TestRuns::new(manager.shared(), outside.operations.clone(), hands, outside.zone.clone());
+    manager.register(runs, test_run::TestRuns::options());
 }

@@ -58,9 +58,15 @@ pub enum Scheme {
     Http,
 }
 
-/// A GET request.
+/// A request; GET without further headers and body unless it says otherwise.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HttpProbe {
+    /// The method.
+    pub method: String,
+    /// Headers besides `Host` and `User-Agent`.
+    pub headers: BTreeMap<String, String>,
+    /// The body.
+    pub body: Vec<u8>,
     /// With or without TLS.
     pub scheme: Scheme,
     /// The host: a DNS name or an IP address.
@@ -80,6 +86,9 @@ impl HttpProbe {
     #[must_use]
     pub fn https(host: impl Into<String>, path: impl Into<String>) -> Self {
         Self {
+            method: "GET".to_owned(),
+            headers: BTreeMap::new(),
+            body: Vec::new(),
             scheme: Scheme::Https,
             host: host.into(),
             port: None,
@@ -143,7 +152,7 @@ impl Verdict {
     }
 }
 
-/// What a GET request came to.
+/// What a request came to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HttpReport {
     /// What is seen.

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use http_body_util::{BodyExt as _, Empty};
+use http_body_util::{BodyExt as _, Full};
 use hyper::header::{CONTENT_TYPE, HOST, HeaderValue, LOCATION, USER_AGENT};
 use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
@@ -208,8 +208,12 @@ async fn exchange(
     let (mut sender, connection) =
         hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(|error| error.to_string())?;
     let host = probe.port.map_or_else(|| probe.host.clone(), |port| format!("{}:{port}", probe.host));
-    let request = Request::get(&*probe.path).header(HOST, host).header(USER_AGENT, AGENT).body(Empty::<Bytes>::new());
-    let request = request.map_err(|error| error.to_string())?;
+    let mut request =
+        Request::builder().method(&*probe.method).uri(&*probe.path).header(HOST, host).header(USER_AGENT, AGENT);
+    for (name, value) in &probe.headers {
+        request = request.header(name, value);
+    }
+    let request = request.body(Full::new(Bytes::from(probe.body.clone()))).map_err(|error| error.to_string())?;
     let exchange = async {
         let response = sender.send_request(request).await.map_err(|error| error.to_string())?;
         read(response, probe.body_bytes_max, report).await

@@ -3,3 +3,4 @@
 mod compose;
 mod conformance;
 mod given;
+mod ssh;

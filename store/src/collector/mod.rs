@@ -6,12 +6,13 @@
 //! - all owners gone → the object is deleted; some gone → their references are dropped;
 //! - finalizer `foregroundDeletion` → dependents first, then the finalizer is removed;
 //! - finalizer `orphan` → dependents forget the owner, then the finalizer is removed;
-//! - a namespace that is being deleted → its objects first, then its finalizer is removed;
 //! - a definition that is being deleted → its objects first, then its cleanup finalizer is removed;
+//! - a definition that waits for a name → looked at again whenever another of its group has changed;
 //! - Events and finished runs → deleted when their time to live is over.
+//!
+//! A namespace that is being deleted is not emptied here but by its reconciler, which says in its status what remains.
 
 mod deadlines;
-mod namespaces;
 mod ownership;
 
 use std::collections::{HashMap, HashSet, VecDeque};
@@ -23,7 +24,7 @@ use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
 use crate::object::Object;
-use crate::registry::{DEFINITIONS, NAMESPACES, Resource, resource_key};
+use crate::registry::{DEFINITIONS, Resource, resource_key};
 use crate::request::{DeleteOptions, Part, Patch, Propagation, Target, WriteOptions};
 use crate::state::{Event, EventKind, State};
 use crate::store::Store;
@@ -163,8 +164,7 @@ impl Collector {
         self.unlink(&place);
         let owners: Vec<String> = object.owner_uids().into_iter().map(ToOwned::to_owned).collect();
         self.deadlines.learn(state, &place, object);
-        let waits = object.has_finalizers() || object.resource() == NAMESPACES;
-        let needs_a_look = !owners.is_empty() || (object.is_deleting() && waits);
+        let needs_a_look = !owners.is_empty() || (object.is_deleting() && object.has_finalizers());
         for uid in &owners {
             self.dependents.entry(uid.clone()).or_default().insert(place.clone());
         }
@@ -174,6 +174,7 @@ impl Collector {
         if needs_a_look {
             self.enqueue(Work::Object(place));
         }
+        self.look_at_waiting_definitions(state, object);
     }
 
     fn forget(&mut self, object: &Arc<Object>) {
@@ -192,12 +193,22 @@ impl Collector {
                 }
             }
         }
-        // So may its namespace.
-        self.look_at_namespace(object.namespace());
+        self.look_at_waiting_definitions(&self.store.state(), object);
         // A definition in deletion may have waited for its last object.
         if let Some(definition) = registry.get(object.resource()).filter(|resource| !resource.names.group.is_empty()) {
             let key = Arc::from(&*resource_key(&definition.names.group, &definition.names.plural));
             self.enqueue(Work::Object(Place { resource: Arc::from(DEFINITIONS), key }));
+        }
+    }
+
+    /// Looks again at the definitions that may get a name now that `object` has changed or gone.
+    fn look_at_waiting_definitions(&mut self, state: &State, object: &Object) {
+        if object.resource() == DEFINITIONS
+            && let Some((_, group)) = object.name().split_once('.')
+        {
+            for key in state.registry.waiting(group) {
+                self.enqueue(Work::Object(Place { resource: Arc::from(DEFINITIONS), key: key.clone() }));
+            }
         }
     }
 
@@ -241,6 +252,10 @@ impl Collector {
         if object.is_deleting() {
             return self.reconcile_deletion(&state, &target, object).await;
         }
+        if &*place.resource == DEFINITIONS && state.registry.is_waiting(&place.key) {
+            // Writing it as it is lets admission judge its names anew.
+            self.patch(&target, &Patch::Function(Box::new(|value| Ok(value.clone())))).await?;
+        }
         let value = object.value();
         match ownership::owners(&state, object.namespace(), &value) {
             OwnerState::Owned => Ok(()),
@@ -269,9 +284,6 @@ impl Collector {
             if !left.iter().any(|(_, dependent)| ownership::blocks(&dependent.value(), object.uid())) {
                 self.remove_finalizer(target, FOREGROUND_FINALIZER).await?;
             }
-        }
-        if &*target.resource.key == NAMESPACES {
-            self.empty_namespace(state, target, object.name()).await?;
         }
         if has(CLEANUP_FINALIZER) && &*target.resource.key == DEFINITIONS {
             self.empty_definition(state, target, object.name()).await?;

@@ -12,13 +12,44 @@ pub(crate) struct MemoryEngine {
     inner: Arc<Mutex<Inner>>,
 }
 
+/// Sorts of calls that can be counted and made to fail.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Call {
+    Commit,
+    Scan,
+    NewGeneration,
+    /// Writing to a generation that is being filled.
+    Fill,
+    Switch,
+}
+
+impl Call {
+    /// Every sort.
+    pub(crate) const ALL: [Self; 5] = [Self::Commit, Self::Scan, Self::NewGeneration, Self::Fill, Self::Switch];
+}
+
+/// What a call that fails has done nevertheless.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Effect {
+    None,
+    /// All that was asked for: it failed on the way back.
+    Whole,
+}
+
+/// A fault to come.
+#[derive(Clone, Debug)]
+pub(crate) struct Fault {
+    pub error: EngineError,
+    pub effect: Effect,
+}
+
 #[derive(Debug, Default)]
 struct Inner {
     rows: BTreeMap<Vec<u8>, Vec<u8>>,
-    /// Commits asked for so far, refused ones included.
-    commits: u64,
-    /// What the commit with that number answers.
-    faults: BTreeMap<u64, EngineError>,
+    /// Calls so far, refused ones included.
+    calls: BTreeMap<Call, u64>,
+    /// What the call with that number answers.
+    faults: BTreeMap<(Call, u64), Fault>,
     failed: Option<EngineError>,
 }
 
@@ -32,9 +63,19 @@ impl MemoryEngine {
     /// Lets the `n`-th commit from now, the next being the first, fail with `error`. `Full` is passing, as on disk;
     /// any other error is final.
     pub(crate) fn fail_commit(&self, n: u64, error: EngineError) {
+        self.fail(Call::Commit, n, Fault { error, effect: Effect::None });
+    }
+
+    /// Lets the `n`-th call of a sort from now fail.
+    pub(crate) fn fail(&self, call: Call, n: u64, fault: Fault) {
         let mut inner = self.inner();
-        let number = inner.commits + n;
-        inner.faults.insert(number, error);
+        let number = inner.calls.get(&call).copied().unwrap_or_default() + n;
+        inner.faults.insert((call, number), fault);
+    }
+
+    /// Returns how many calls of a sort there were.
+    pub(crate) fn calls(&self, call: Call) -> u64 {
+        self.inner().calls.get(&call).copied().unwrap_or_default()
     }
 
     /// Returns an engine with the same rows and no failure: what a restart finds.
@@ -53,27 +94,42 @@ impl MemoryEngine {
     }
 }
 
+impl Inner {
+    /// Counts a call and makes it, unless it is to fail. A failed commit or switch is final, but for a full disk.
+    fn call(&mut self, call: Call, effect: impl FnOnce(&mut Self)) -> Result<(), EngineError> {
+        let number = self.calls.entry(call).or_default();
+        *number += 1;
+        let place = (call, *number);
+        // Reading goes on after a failure.
+        if let (Some(error), true) = (&self.failed, call != Call::Scan) {
+            return Err(error.clone());
+        }
+        let Some(fault) = self.faults.remove(&place) else {
+            effect(self);
+            return Ok(());
+        };
+        if fault.effect == Effect::Whole {
+            effect(self);
+        }
+        let is_final = matches!(call, Call::Commit | Call::Switch) && !matches!(fault.error, EngineError::Full(_));
+        if is_final {
+            self.failed = Some(fault.error.clone());
+        }
+        Err(fault.error)
+    }
+}
+
 impl Engine for MemoryEngine {
     fn commit(&self, batch: Batch) -> Result<(), EngineError> {
         let mut inner = self.inner();
         batch.check()?;
-        inner.commits += 1;
-        if let Some(error) = &inner.failed {
-            return Err(error.clone());
-        }
-        let number = inner.commits;
-        if let Some(error) = inner.faults.remove(&number) {
-            if !matches!(error, EngineError::Full(_)) {
-                inner.failed = Some(error.clone());
-            }
-            return Err(error);
-        }
-        apply(&mut inner.rows, batch);
-        Ok(())
+        inner.call(Call::Commit, |inner| apply(&mut inner.rows, batch))
     }
 
     fn scan(&self, visit: &mut Visit<'_>) -> Result<(), EngineError> {
-        self.inner().rows.iter().try_for_each(|(key, value)| visit(key, value))
+        let mut inner = self.inner();
+        inner.call(Call::Scan, |_| ())?;
+        inner.rows.iter().try_for_each(|(key, value)| visit(key, value))
     }
 
     fn disk_bytes(&self) -> u64 {
@@ -81,6 +137,7 @@ impl Engine for MemoryEngine {
     }
 
     fn new_generation(&self) -> Result<Box<dyn Generation>, EngineError> {
+        self.inner().call(Call::NewGeneration, |_| ())?;
         Ok(Box::new(MemoryGeneration { rows: BTreeMap::new(), owner: self.clone() }))
     }
 
@@ -90,20 +147,14 @@ impl Engine for MemoryEngine {
         if !Arc::ptr_eq(&generation.owner.inner, &self.inner) {
             return Err(other());
         }
-        let mut inner = self.inner();
-        if let Some(error) = &inner.failed {
-            return Err(error.clone());
-        }
-        inner.rows = generation.rows;
-        Ok(())
+        self.inner().call(Call::Switch, |inner| inner.rows = generation.rows)
     }
 }
 
 impl Generation for MemoryGeneration {
     fn write(&mut self, batch: Batch) -> Result<(), EngineError> {
         batch.check()?;
-        apply(&mut self.rows, batch);
-        Ok(())
+        self.owner.inner().call(Call::Fill, |_| apply(&mut self.rows, batch))
     }
 
     fn into_any(self: Box<Self>) -> Box<dyn Any> {

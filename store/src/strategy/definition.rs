@@ -3,19 +3,22 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use api_types::definition::DefinitionSpec;
+use api_types::definition::{DefinitionNames, DefinitionSpec};
 use api_types::status::StatusCause;
 use serde_json::{Value, json};
 
-use super::cause;
+use super::{cause, names};
 use crate::commit::RegistryChange;
-use crate::registry::{Origin, Resource, resource_key};
+use crate::registry::{Claim, Definition, Origin, Registry, Resource, resource_key};
 
 /// Finalizer that keeps a definition until its objects are gone.
 pub(crate) const CLEANUP_FINALIZER: &str = "customresourcecleanup.apiextensions.k8s.io";
 
-/// Fills in names and writes the status: a definition that passes validation is served at once.
-pub(super) fn prepare(value: &mut Value, old: Option<&Value>, since: &str) {
+/// Conditions that nobody else writes.
+const OWN_CONDITIONS: [&str; 2] = ["NamesAccepted", "Established"];
+
+/// Fills in names and writes the status: a definition that passes validation and gets its names is served at once.
+pub(super) fn prepare(value: &mut Value, old: Option<&Value>, now: &str, registry: &Registry) {
     let names = &mut value["spec"]["names"];
     if !names.is_object() {
         return;
@@ -27,19 +30,50 @@ pub(super) fn prepare(value: &mut Value, old: Option<&Value>, since: &str) {
     if names["listKind"].as_str().is_none_or(str::is_empty) {
         names["listKind"] = Value::String(format!("{kind}List"));
     }
-    let accepted = names.clone();
+    // Names of a wrong form are refused by validation.
+    let Ok(requested) = serde_json::from_value::<DefinitionNames>(names.clone()) else { return };
     if !value["spec"]["conversion"].is_object() {
         value["spec"]["conversion"] = json!({"strategy": "None"});
     }
-    let condition = |name: &str, reason: &str, message: &str| json!({"type": name, "status": "True", "reason": reason, "message": message, "lastTransitionTime": since});
+    let text = |path: &str| value.pointer(path).and_then(Value::as_str).unwrap_or_default();
+    let taken = registry.taken(text("/spec/group"), text("/metadata/name"));
+    let before = old.map(accepted_names).unwrap_or_default();
+    let judged = names::judge(&requested, &before, &taken);
+    let established = if judged.conflict.is_none() || old.is_some_and(|old| has(old, "Established")) {
+        ("True", "InitialNamesAccepted", "the initial names have been accepted")
+    } else {
+        ("False", "NotAccepted", "not all names are accepted")
+    };
+    let accepted = match &judged.conflict {
+        None => ("True", "NoConflicts", "no conflicts found"),
+        Some((reason, message)) => ("False", *reason, message.as_str()),
+    };
+    let own = OWN_CONDITIONS.into_iter().zip([accepted, established]);
+    let mut conditions: Vec<Value> = own.map(|(name, verdict)| condition(name, verdict, old, now)).collect();
+    let others = value["status"]["conditions"].as_array().into_iter().flatten();
+    conditions.extend(others.filter(|other| !OWN_CONDITIONS.iter().any(|own| other["type"] == *own)).cloned());
     let stored = stored_versions(value, old);
-    let mut conditions = vec![
-        condition("NamesAccepted", "NoConflicts", "no conflicts found"),
-        condition("Established", "InitialNamesAccepted", "the initial names have been accepted"),
-    ];
-    let terminating = old.and_then(|old| old["status"]["conditions"].as_array()).into_iter().flatten();
-    conditions.extend(terminating.filter(|condition| condition["type"] == "Terminating").cloned());
-    value["status"] = json!({"acceptedNames": accepted, "conditions": conditions, "storedVersions": stored});
+    value["status"] = json!({"acceptedNames": judged.accepted, "conditions": conditions, "storedVersions": stored});
+}
+
+/// Returns a condition that has changed when its status has.
+fn condition(name: &str, (status, reason, message): (&str, &str, &str), old: Option<&Value>, now: &str) -> Value {
+    let before = old.and_then(|old| find(old, name)).filter(|before| before["status"] == status);
+    let since = before.and_then(|before| before["lastTransitionTime"].as_str()).unwrap_or(now);
+    json!({"type": name, "status": status, "reason": reason, "message": message, "lastTransitionTime": since})
+}
+
+fn find<'a>(value: &'a Value, name: &str) -> Option<&'a Value> {
+    value["status"]["conditions"].as_array()?.iter().find(|condition| condition["type"] == name)
+}
+
+fn has(value: &Value, name: &str) -> bool {
+    find(value, name).is_some_and(|condition| condition["status"] == "True")
+}
+
+/// Returns the names that a definition has; what is malformed is none.
+fn accepted_names(value: &Value) -> DefinitionNames {
+    serde_json::from_value(value["status"]["acceptedNames"].clone()).unwrap_or_default()
 }
 
 pub(super) fn prepare_delete(value: &mut Value) {
@@ -85,10 +119,22 @@ pub(super) fn validate(value: &Value, old: Option<&Value>) -> Vec<StatusCause> {
     causes
 }
 
-/// Compiles a definition that has passed validation.
-pub(super) fn compile(value: &Value) -> Result<RegistryChange, Vec<StatusCause>> {
-    let spec = parse(value).map_err(|why| vec![cause("FieldValueInvalid", "spec", format!("Invalid value: {why}"))])?;
-    Ok(RegistryChange::Install(Arc::new(Resource::compile(&spec, Origin::Definition)?)))
+/// Returns what a stored definition stands for: it is served under the names that it has, not those it asks for.
+///
+/// # Errors
+/// Every cause why it cannot be served.
+pub(crate) fn definition_of(value: &Value) -> Result<Definition, Vec<StatusCause>> {
+    let mut spec =
+        parse(value).map_err(|why| vec![cause("FieldValueInvalid", "spec", format!("Invalid value: {why}"))])?;
+    let key = resource_key(&spec.group, &spec.names.plural);
+    let names = accepted_names(value);
+    let claim = Claim::new(&spec.group, &names, !has(value, "NamesAccepted"));
+    let is_established = has(value, "Established");
+    if is_established {
+        spec.names = names;
+    }
+    let resource = Arc::new(Resource::compile(&spec, Origin::Definition)?);
+    Ok(Definition { key, claim, resource: is_established.then_some(resource) })
 }
 
 pub(super) fn removal(value: &Value) -> RegistryChange {

@@ -2,8 +2,9 @@
 
 mod configuration;
 mod definition;
-pub(crate) use definition::CLEANUP_FINALIZER;
+pub(crate) use definition::{CLEANUP_FINALIZER, definition_of};
 mod event;
+mod names;
 mod namespace;
 mod role_binding;
 
@@ -11,7 +12,7 @@ use api_types::status::{Status, StatusCause};
 use serde_json::Value;
 
 use crate::commit::RegistryChange;
-use crate::registry::{DEFINITIONS, EVENTS, NAMESPACES, Resource};
+use crate::registry::{DEFINITIONS, EVENTS, NAMESPACES, Registry, Resource};
 use crate::request::Part;
 
 const SECRETS: &str = "secrets";
@@ -20,24 +21,28 @@ const ROLE_BINDINGS: [&str; 2] =
     ["rolebindings.rbac.authorization.k8s.io", "clusterrolebindings.rbac.authorization.k8s.io"];
 
 /// Completes a new object before it is defaulted and validated.
-pub(crate) fn prepare_create(resource: &Resource, value: &mut Value, now: &str) {
+pub(crate) fn prepare_create(resource: &Resource, value: &mut Value, now: &str, registry: &Registry) {
     match &*resource.key {
         NAMESPACES => namespace::prepare_create(value),
         SECRETS => configuration::prepare_secret(value),
-        DEFINITIONS => definition::prepare(value, None, now),
+        DEFINITIONS => definition::prepare(value, None, now, registry),
         _ => {}
     }
 }
 
 /// Completes the next version of an object before it is defaulted and validated.
-pub(crate) fn prepare_update(resource: &Resource, old: &Value, value: &mut Value, part: Part) {
+pub(crate) fn prepare_update(
+    resource: &Resource,
+    old: &Value,
+    value: &mut Value,
+    part: Part,
+    now: &str,
+    registry: &Registry,
+) {
     match &*resource.key {
         NAMESPACES => namespace::prepare_update(old, value, part),
         SECRETS => configuration::prepare_secret(value),
-        DEFINITIONS if part != Part::Status => {
-            let created = old["metadata"]["creationTimestamp"].as_str().unwrap_or_default();
-            definition::prepare(value, Some(old), created);
-        }
+        DEFINITIONS => definition::prepare(value, Some(old), now, registry),
         _ => {}
     }
 }
@@ -86,7 +91,10 @@ pub(crate) fn check_delete(resource: &Resource, name: &str) -> Result<(), Status
 /// # Errors
 /// Every cause why the definition cannot be served.
 pub(crate) fn registry_change(resource: &Resource, value: &Value) -> Result<Option<RegistryChange>, Vec<StatusCause>> {
-    if &*resource.key == DEFINITIONS { definition::compile(value).map(Some) } else { Ok(None) }
+    if &*resource.key != DEFINITIONS {
+        return Ok(None);
+    }
+    definition_of(value).map(|definition| Some(RegistryChange::Define(definition)))
 }
 
 /// Returns what the end of a definition changes about the resources that are served.

@@ -3,6 +3,9 @@
 mod backup;
 mod collector;
 mod concurrency;
+mod damage;
+mod definitions;
+mod faults;
 mod lists;
 mod model;
 mod publication;
@@ -17,6 +20,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use api_types::status::Status;
 use serde_json::{Value, json};
 
+use crate::guards::Guards;
 use crate::registry::{Origin, Registry, Resource};
 use crate::request::{Body, DeleteOptions, Part, Patch, Target, WriteOptions, Written};
 use crate::state::HistoryLimits;
@@ -31,6 +35,7 @@ struct Bench {
     dir: tempfile::TempDir,
     history: HistoryLimits,
     clock: Clock,
+    guards: Guards,
 }
 
 /// Seconds since the start of 2026; each look advances it by one, so that nothing depends on the real clock.
@@ -62,7 +67,7 @@ impl Bench {
         let dir = tempfile::tempdir().unwrap();
         let clock = Clock::default();
         let store = Store::open(options(dir.path(), history, &clock)).unwrap();
-        let bench = Self { store, dir, history, clock };
+        let bench = Self { store, dir, history, clock, guards: Guards::all() };
         for namespace in ["default", "other"] {
             let target = bench.target("namespaces", "", namespace);
             let body = Body::from(json!({"metadata": {"name": namespace}}));
@@ -77,7 +82,8 @@ impl Bench {
 
     async fn reopen(mut self) -> Self {
         self.store.close().await;
-        self.store = Store::open(options(self.dir.path(), self.history, &self.clock)).unwrap();
+        let options = options(self.dir.path(), self.history, &self.clock);
+        self.store = Store::open(OpenOptions { guards: self.guards, ..options }).unwrap();
         self
     }
 
@@ -121,6 +127,11 @@ fn widget_body(metadata: Value, spec: Value) -> Body {
 
 fn options(dir: &Path, history: HistoryLimits, clock: &Clock) -> OpenOptions {
     OpenOptions { history, sources: clock.sources(), ..OpenOptions::new(dir, built_in()) }
+}
+
+/// Options for a store that is not on a disk.
+fn memory_options(clock: &Clock) -> OpenOptions {
+    options(Path::new(""), HistoryLimits::default(), clock)
 }
 
 fn built_in() -> Registry {

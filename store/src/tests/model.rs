@@ -2,25 +2,37 @@
 
 use std::collections::BTreeMap;
 
+use api_types::status::{Reason, Status};
 use proptest::prelude::*;
 use serde_json::json;
 
 use super::Bench;
 use crate::list::{ListAt, ListRequest};
-use crate::request::Part;
+use crate::request::{Outcome, Part, Written};
 use crate::selector::Selector;
 use crate::state::{EventKind, HistoryLimits};
 use crate::watch::{WatchItem, WatchRequest, WatchStart};
 
+/// What one client asks for.
 #[derive(Clone, Debug)]
-enum Step {
+enum Act {
     Create { name: u8, size: u8, large: bool },
     Patch { name: u8, size: u8 },
     Delete { name: u8 },
+}
+
+#[derive(Clone, Debug)]
+enum Step {
+    /// Several clients at once.
+    Together(Vec<Act>),
     Reopen,
     Rewrite,
-    ListAt { back: u8 },
-    ResumeAt { back: u8 },
+    ListAt {
+        back: u8,
+    },
+    ResumeAt {
+        back: u8,
+    },
 }
 
 /// All that the store promises, written as simply as possible: what is live, and what happened.
@@ -31,6 +43,21 @@ struct Model {
 }
 
 impl Model {
+    /// Does what was acknowledged, which must have been possible.
+    fn apply(&mut self, act: &Act, revision: u64) {
+        let (kind, name, size) = match act {
+            Act::Create { name, size, .. } => (EventKind::Added, name_of(*name), i64::from(*size)),
+            Act::Patch { name, size } => (EventKind::Modified, name_of(*name), i64::from(*size)),
+            Act::Delete { name } => (EventKind::Deleted, name_of(*name), self.live[&name_of(*name)]),
+        };
+        let before = match kind {
+            EventKind::Deleted => self.live.remove(&name),
+            EventKind::Added | EventKind::Modified => self.live.insert(name.clone(), size),
+        };
+        assert_eq!(before.is_none(), kind == EventKind::Added, "{act:?} at {revision}");
+        self.events.push((kind, name, size, revision));
+    }
+
     fn at(&self, revision: u64) -> BTreeMap<String, i64> {
         let mut live = BTreeMap::new();
         for (kind, name, size, _) in self.events.iter().filter(|(_, _, _, at)| *at <= revision) {
@@ -43,11 +70,18 @@ impl Model {
     }
 }
 
+fn act() -> impl Strategy<Value = Act> {
+    prop_oneof![
+        3 => (0..6_u8, 0..20_u8, any::<bool>()).prop_map(|(name, size, large)| Act::Create { name, size, large }),
+        3 => (0..6_u8, 0..20_u8).prop_map(|(name, size)| Act::Patch { name, size }),
+        2 => (0..6_u8).prop_map(|name| Act::Delete { name }),
+    ]
+}
+
 fn step() -> impl Strategy<Value = Step> {
     prop_oneof![
-        6 => (0..6_u8, 0..20_u8, any::<bool>()).prop_map(|(name, size, large)| Step::Create { name, size, large }),
-        6 => (0..6_u8, 0..20_u8).prop_map(|(name, size)| Step::Patch { name, size }),
-        4 => (0..6_u8).prop_map(|name| Step::Delete { name }),
+        10 => act().prop_map(|act| Step::Together(vec![act])),
+        6 => prop::collection::vec(act(), 2..6).prop_map(Step::Together),
         1 => Just(Step::Reopen),
         1 => Just(Step::Rewrite),
         2 => (0..20_u8).prop_map(|back| Step::ListAt { back }),
@@ -74,40 +108,59 @@ async fn run(steps: Vec<Step>, events_max: usize) {
             Step::Rewrite => rewrite(&bench).await,
             Step::ListAt { back } => check_list(&bench, &model, u64::from(back)),
             Step::ResumeAt { back } => check_resume(&bench, &model, u64::from(back)),
-            Step::Create { name, size, large } => {
-                let name = format!("w{name}");
-                let text = if large { "x".repeat(9000) } else { String::new() };
-                let result = bench.create(&name, json!({"size": size, "text": text})).await;
-                assert_eq!(result.is_ok(), !model.live.contains_key(&name));
-                if let Ok(written) = result {
-                    model.live.insert(name.clone(), i64::from(size));
-                    model.events.push((EventKind::Added, name, i64::from(size), written.object.revision));
-                }
-            }
-            Step::Patch { name, size } => {
-                let name = format!("w{name}");
-                let result = bench.merge(&bench.widget(&name), Part::Whole, json!({"spec": {"size": size}})).await;
-                let before = model.live.get(&name).copied();
-                assert_eq!(result.is_ok(), before.is_some());
-                if let (Ok(written), Some(before)) = (result, before)
-                    && before != i64::from(size)
-                {
-                    model.live.insert(name.clone(), i64::from(size));
-                    model.events.push((EventKind::Modified, name, i64::from(size), written.object.revision));
-                }
-            }
-            Step::Delete { name } => {
-                let name = format!("w{name}");
-                let result = bench.delete(&bench.widget(&name)).await;
-                let size = model.live.remove(&name);
-                assert_eq!(result.is_ok(), size.is_some());
-                if let (Ok(written), Some(size)) = (result, size) {
-                    model.events.push((EventKind::Deleted, name, size, written.object.revision));
-                }
-            }
+            Step::Together(acts) => together(&bench, &mut model, &acts).await,
         }
         check_list(&bench, &model, 0);
     }
+}
+
+/// Lets all clients act at once. What they are told must be what some order of their acts would have told them: the
+/// order of the revisions for what was written, and for the rest any moment in between.
+async fn together(bench: &Bench, model: &mut Model, acts: &[Act]) {
+    let told = futures::future::join_all(acts.iter().map(|act| perform(bench, act))).await;
+    let mut written = Vec::new();
+    let mut refused = Vec::new();
+    for (act, told) in acts.iter().zip(told) {
+        match told {
+            Ok(told) if told.outcome != Outcome::Unchanged => written.push((told.object.revision, act)),
+            Ok(_) => refused.push((act, None)),
+            Err(status) => refused.push((act, status.reason)),
+        }
+    }
+    written.sort_unstable_by_key(|(revision, _)| *revision);
+    let mut moments = vec![model.live.clone()];
+    for (revision, act) in written {
+        model.apply(act, revision);
+        moments.push(model.live.clone());
+    }
+    for (act, reason) in refused {
+        let fits = |live: &BTreeMap<String, i64>| match act {
+            Act::Create { name, .. } => reason == Some(Reason::AlreadyExists) && live.contains_key(&name_of(*name)),
+            Act::Patch { name, size } => match live.get(&name_of(*name)) {
+                None => reason == Some(Reason::NotFound),
+                Some(found) => reason.is_none() && *found == i64::from(*size),
+            },
+            Act::Delete { name } => reason == Some(Reason::NotFound) && !live.contains_key(&name_of(*name)),
+        };
+        assert!(moments.iter().any(fits), "{act:?} was told {reason:?} among {acts:?}");
+    }
+}
+
+async fn perform(bench: &Bench, act: &Act) -> Result<Written, Status> {
+    match act {
+        Act::Create { name, size, large } => {
+            let text = if *large { "x".repeat(9000) } else { String::new() };
+            bench.create(&name_of(*name), json!({"size": size, "text": text})).await
+        }
+        Act::Patch { name, size } => {
+            bench.merge(&bench.widget(&name_of(*name)), Part::Whole, json!({"spec": {"size": size}})).await
+        }
+        Act::Delete { name } => bench.delete(&bench.widget(&name_of(*name))).await,
+    }
+}
+
+fn name_of(name: u8) -> String {
+    format!("w{name}")
 }
 
 async fn rewrite(bench: &Bench) {

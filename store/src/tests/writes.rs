@@ -1,9 +1,14 @@
 //! Every verb, with what it refuses.
 
+use std::sync::Arc;
+
 use api_types::status::Reason;
 use serde_json::json;
 
 use super::{Bench, widget_body};
+use crate::commit::{Expected, Write};
+use crate::error::CommitError;
+use crate::object::Draft;
 use crate::request::{Body, DeleteOptions, DryRun, Outcome, Part, Patch, Propagation, WriteOptions};
 
 #[tokio::test]
@@ -218,4 +223,38 @@ async fn a_definition_serves_its_kind_until_its_end() {
     bench.delete(&bench.widget("a")).await.unwrap();
     bench.merge(&definition, Part::Whole, json!({"metadata": {"finalizers": null}})).await.unwrap();
     assert!(bench.store.registry().get("widgets.test.example.com").is_none());
+}
+
+/// A transaction that creates widgets, and expects each where it says.
+fn creations(expectations: &[(&str, Expected)]) -> Vec<Write> {
+    let write = |(name, expected): &(&str, Expected)| {
+        let key = format!("default/{name}");
+        let value = json!({"apiVersion": "test.example.com/v1", "kind": "Widget",
+            "metadata": {"name": name, "namespace": "default", "uid": name}, "spec": {}});
+        Write {
+            resource: Arc::from("widgets.test.example.com"),
+            key: Arc::from(key.as_str()),
+            expected: *expected,
+            draft: Draft::new("widgets.test.example.com", &key, &value).unwrap(),
+            deletes: false,
+            namespace: Some(Arc::from("default")),
+            registry: None,
+        }
+    };
+    expectations.iter().map(write).collect()
+}
+
+#[tokio::test]
+async fn a_transaction_happens_whole_or_not_at_all() {
+    let bench = Bench::new().await;
+    let before = bench.store.state().revision;
+    let stale = creations(&[("a", Expected::Absent), ("b", Expected::Revision(1))]);
+    assert_eq!(bench.store.commit(stale).await.unwrap_err(), CommitError::Stale { index: 1 });
+    assert_eq!((bench.names().len(), bench.store.state().revision), (0, before));
+    let whole = creations(&[("a", Expected::Absent), ("b", Expected::Absent), ("c", Expected::Absent)]);
+    let written = bench.store.commit(whole).await.unwrap();
+    let revisions: Vec<u64> = written.iter().map(|object| object.revision).collect();
+    assert_eq!(revisions, [before + 1, before + 2, before + 3]);
+    let bench = bench.reopen().await;
+    assert_eq!(bench.names(), ["default/a", "default/b", "default/c"]);
 }

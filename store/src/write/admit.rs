@@ -3,6 +3,8 @@
 //! The order is Kubernetes': strict decoding, system metadata, what the kind's strategy does, defaults, validation,
 //! field bookkeeping, generation.
 
+use std::sync::Arc;
+
 use api_types::definition::Subresources;
 use api_types::status::{Reason, ResourceNames, Status, StatusCause};
 use serde_json::{Map, Value};
@@ -10,7 +12,7 @@ use serde_json::{Map, Value};
 use super::identity;
 use crate::commit::RegistryChange;
 use crate::fields::{self, Writer};
-use crate::registry::{DEFINITIONS, NAMESPACES, Origin, Resource, ResourceVersion};
+use crate::registry::{DEFINITIONS, NAMESPACES, Origin, Registry, Resource, ResourceVersion};
 use crate::request::{Body, FieldValidation, Part, Target, WriteOptions};
 use crate::schema::metadata::{self, MetadataRules, NameGrammar};
 use crate::schema::{self};
@@ -29,6 +31,8 @@ pub(super) struct Admission<'a> {
     pub options: &'a WriteOptions,
     pub part: Part,
     pub now: &'a str,
+    /// Looks at the newest registry, for what depends on other definitions.
+    pub registry: &'a (dyn Fn() -> Arc<Registry> + Send + Sync),
 }
 
 /// Who keeps `managedFields` for a write.
@@ -95,7 +99,7 @@ impl Admission<'_> {
             metadata.remove("managedFields");
         }
         drop_empty_metadata(metadata);
-        strategy::prepare_create(&self.target.resource, &mut value, self.now);
+        strategy::prepare_create(&self.target.resource, &mut value, self.now, &(self.registry)());
         self.version.schema.default(&mut value);
         let (causes, warnings) = self.validate(&value, None);
         self.refuse(&value, causes)?;
@@ -121,7 +125,8 @@ impl Admission<'_> {
         metadata.remove("selfLink");
         metadata.remove("resourceVersion");
         drop_empty_metadata(metadata);
-        strategy::prepare_update(&self.target.resource, old, &mut value, self.part);
+        let registry = (self.registry)();
+        strategy::prepare_update(&self.target.resource, old, &mut value, self.part, self.now, &registry);
         self.version.schema.default(&mut value);
         let (mut causes, warnings) = self.validate(&value, Some(old));
         causes.extend(new_finalizers_while_deleting(old, &value));

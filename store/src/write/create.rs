@@ -29,7 +29,8 @@ impl Store {
     pub async fn create(&self, target: &Target, body: Body, options: &WriteOptions) -> Result<Written, Status> {
         let version = target.resource_version()?;
         let now = self.now_text();
-        let admission = Admission { target, version, options, part: Part::Whole, now: &now };
+        let registry = || self.registry();
+        let admission = Admission { target, version, options, part: Part::Whole, now: &now, registry: &registry };
         let (value, warnings) = admission.decode(body, Source::Body)?;
         self.check_namespace(target, value["metadata"]["name"].as_str().unwrap_or_default())?;
         if value["metadata"]["resourceVersion"].as_str().is_some_and(|version| !version.is_empty()) {
@@ -89,6 +90,10 @@ impl Store {
         match self.attempt(resource, write).await? {
             Attempt::Done(object) => Ok(Written { object, outcome: Outcome::Created, warnings }),
             Attempt::LostRace => Err(Status::already_exists(&resource.names, name)),
+            Attempt::NamesTaken => {
+                let why = "another definition was given one of its names at this moment, please try again";
+                Err(Status::conflict(&resource.names, name, why))
+            }
         }
     }
 

@@ -75,7 +75,7 @@ impl Store {
         };
         match self.attempt(&target.resource, write).await? {
             Attempt::Done(object) => Ok(Some(Written { object, outcome, warnings: Vec::new() })),
-            Attempt::LostRace => Ok(None),
+            Attempt::LostRace | Attempt::NamesTaken => Ok(None),
         }
     }
 }

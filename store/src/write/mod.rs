@@ -31,6 +31,8 @@ enum Attempt {
     Done(Arc<Object>),
     /// Somebody else was faster.
     LostRace,
+    /// Another definition was given names that this one counted on.
+    NamesTaken,
 }
 
 impl Store {
@@ -40,6 +42,7 @@ impl Store {
         match self.commit(vec![write]).await {
             Ok(objects) => Ok(Attempt::Done(objects.into_iter().next().expect("one object comes back for one write"))),
             Err(CommitError::Stale { .. }) => Ok(Attempt::LostRace),
+            Err(CommitError::NamesTaken { .. }) => Ok(Attempt::NamesTaken),
             Err(CommitError::NamespaceGone { .. }) => {
                 let name = key.rsplit('/').next().unwrap_or_default();
                 Err(admit::namespace_gone(&self.state(), resource, namespace.as_deref().unwrap_or_default(), name))

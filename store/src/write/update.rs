@@ -43,7 +43,8 @@ impl Store {
     ) -> Result<Written, Status> {
         let version = target.resource_version()?;
         let now = self.now_text();
-        let admission = Admission { target, version, options, part, now: &now };
+        let registry = || self.registry();
+        let admission = Admission { target, version, options, part, now: &now, registry: &registry };
         let (mut value, warnings) = admission.decode(body, Source::Body)?;
         identity::check_name(target, &mut value)?;
         let given = value["metadata"]["resourceVersion"].as_str().unwrap_or_default().to_owned();
@@ -73,7 +74,8 @@ impl Store {
     ) -> Result<Written, Status> {
         let version = target.resource_version()?;
         let now = self.now_text();
-        let admission = Admission { target, version, options, part, now: &now };
+        let registry = || self.registry();
+        let admission = Admission { target, version, options, part, now: &now, registry: &registry };
         let compute = |object: &Object, old: &Value| {
             let patched = patched(&admission, patch, old)?;
             let given = match patched["metadata"]["resourceVersion"].as_str() {
@@ -106,7 +108,8 @@ impl Store {
     ) -> Result<Written, Status> {
         let version = target.resource_version()?;
         let now = self.now_text();
-        let admission = Admission { target, version, options, part, now: &now };
+        let registry = || self.registry();
+        let admission = Admission { target, version, options, part, now: &now, registry: &registry };
         let applied = body.value.clone();
         let given = applied["metadata"]["resourceVersion"].as_str().unwrap_or_default().to_owned();
         let compute = |object: &Object, old: &Value| {
@@ -196,7 +199,7 @@ impl Store {
         };
         match self.attempt(&target.resource, write).await? {
             Attempt::Done(object) => Ok(Some(Written { object, outcome, warnings })),
-            Attempt::LostRace => Ok(None),
+            Attempt::LostRace | Attempt::NamesTaken => Ok(None),
         }
     }
 }

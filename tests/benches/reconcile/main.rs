@@ -15,7 +15,7 @@ use controller::runtime::guards::Guards;
 use serde_json::json;
 use store::state::HistoryLimits;
 use tests::fleet::Fleet;
-use tests::server::{ServerOptions, TestServer};
+use tests::server::{Namespaces, ServerOptions, TestServer};
 use tests::widgets;
 use tests::world::{Scenario, run};
 
@@ -119,6 +119,7 @@ async fn resync() -> anyhow::Result<()> {
         history: HistoryLimits::default(),
         definitions: vec![widgets::definition_object()],
         logs: Arc::new(NoLogs),
+        namespaces: Namespaces::Stay,
     };
     let server = TestServer::start(options).await?;
     let fleet = Fleet::start(&server.store, RESYNC);
@@ -169,7 +170,12 @@ impl std::fmt::Display for Latencies {
 
 /// Starts `ccctl get namespaces` with what earlier runs have kept on disk.
 async fn startup(ccctl: &Path) -> anyhow::Result<()> {
-    let options = ServerOptions { history: HistoryLimits::default(), definitions: Vec::new(), logs: Arc::new(NoLogs) };
+    let options = ServerOptions {
+        history: HistoryLimits::default(),
+        definitions: Vec::new(),
+        logs: Arc::new(NoLogs),
+        namespaces: Namespaces::Stay,
+    };
     let server = TestServer::start(options).await?;
     let authority = server.dir.path().join("authority.pem");
     std::fs::write(&authority, &server.authority_pem)?;

@@ -19,7 +19,7 @@ use futures::future::BoxFuture;
 use script::{COMMANDS, Command, FILES};
 use store::state::HistoryLimits;
 use tempfile::TempDir;
-use tests::server::{ServerOptions, TestServer};
+use tests::server::{Namespaces, ServerOptions, TestServer};
 use tokio::io::AsyncWriteExt as _;
 
 /// How long one command may take on a busy machine.
@@ -52,6 +52,7 @@ async fn kubectl_finds_a_kubernetes_server() {
         history: HistoryLimits::default(),
         definitions: apiserver::built_in::own_definitions(),
         logs: Arc::new(EchoLogs),
+        namespaces: Namespaces::Go,
     };
     let server = TestServer::start(options).await.unwrap();
     let world = World::new(&server);

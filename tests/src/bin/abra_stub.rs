@@ -15,6 +15,8 @@ use ports::recipe::{abra_sh, app, names};
 use serde_json::{Value, json};
 
 const STACK_LABEL: &str = "com.docker.stack.namespace";
+/// Waits of 200 ms for tasks to stop: two minutes, more than any grace period of a test.
+const STOP_PAUSES_MAX: usize = 600;
 const HELP: &str = "\
 Usage: abra [command]
 
@@ -282,7 +284,20 @@ impl App {
         }
         let words = docker(&["stack", "rm", &self.stack].map(str::to_owned), &BTreeMap::new(), &[])?;
         print!("{words}");
-        Ok(())
+        self.wait_until_stopped()
+    }
+
+    /// Waits until no container of the stack is left, as abra does: what ignores SIGTERM takes its whole grace.
+    fn wait_until_stopped(&self) -> Done {
+        let filter = format!("label={STACK_LABEL}={}", self.stack);
+        let arguments = ["ps", "--all", "--quiet", "--filter", &filter].map(str::to_owned);
+        for _ in 0..STOP_PAUSES_MAX {
+            if docker(&arguments, &BTreeMap::new(), &[])?.trim().is_empty() {
+                return Ok(());
+            }
+            pause();
+        }
+        Err(Fatal(format!("timed out waiting for the tasks of {} to stop", self.domain)))
     }
 
     fn secrets(&self, rendered: &Value) -> Vec<Secret> {

@@ -77,6 +77,8 @@ impl Drop for Mounted {
         if session.umount_and_join().is_err() {
             detach(&self.mount_point);
         }
+        // A test that was killed does not remove what it made.
+        let _ = std::fs::remove_dir(&self.mount_point);
     }
 }
 

@@ -7,6 +7,7 @@ use crate::environment::Environment;
 use crate::kinds::app::reaper::{Mode, Reaper};
 use crate::kinds::host::ears;
 use crate::logs::RunLogs;
+use crate::logs::apps::AppLogs;
 use crate::outside::Outside;
 use crate::runtime::guards::Guards;
 use crate::runtime::job_keeper::JobKeeper;
@@ -94,11 +95,16 @@ impl Assembly {
         let collector = Collector::new(store.clone(), CollectorOptions::default());
         tasks.spawn(collector.run(background.clone()));
         let outside = outside::open(paths, config, environment).await?;
-        let logs = Arc::new(RunLogs::new(outside.runs.clone()));
         let manager = manager(&store, &access.metrics, &outside, additions);
+        let apps = AppLogs::new(manager.shared().objects.clone(), outside.engines.clone(), outside.redactor.clone());
+        let logs = Arc::new(RunLogs::new(outside.runs.clone()).with_apps(apps));
         tasks.spawn(JobKeeper::new(outside.jobs.clone(), &manager).run(background.clone()));
         let (engines, cache) = (outside.engines.clone(), manager.shared().cache.clone());
-        tasks.spawn(ears::listen(engines, cache, manager.bell(), background.clone()));
+        tasks.spawn(ears::listen(engines.clone(), cache, manager.bell(), background.clone()));
+        #[expect(clippy::cast_precision_loss, reason = "exact up to 2^53")]
+        access.metrics.add_figure("cc_engine_calls", "Requests made to Docker engines since the start", move || {
+            engines.calls() as f64
+        });
         let mode = if config.reaper.dry_run { Mode::DryRun } else { Mode::Act };
         let shared = manager.shared();
         let reaper = Reaper::new(shared.objects.clone(), shared.recorder.clone(), outside, mode);

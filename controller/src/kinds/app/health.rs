@@ -129,7 +129,11 @@ pub fn verdict(
             let message = answers.first().map_or(nothing.to_owned(), |(_, answer)| sentence(&answer.message));
             return Finding { status: ConditionStatus::True, reason: good.to_owned(), message };
         };
-        let text = if name.is_empty() { bad.message.clone() } else { format!("{name}: {}", bad.message) };
+        let text = if name.is_empty() {
+            bad.message.clone()
+        } else {
+            format!("the probe {name} is not good: {}", bad.message)
+        };
         let text = sentence(&text);
         if was_good(type_) && probes.bad < BAD_ROUNDS {
             let message = format!("It answered before; the last try did not: {text}");

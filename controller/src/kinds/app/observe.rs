@@ -31,7 +31,7 @@ use crate::runtime::outcome::Failure;
 #[derive(Debug)]
 pub enum Observed {
     /// It is being deleted.
-    Leaving(Leaving),
+    Leaving(Box<Leaving>),
     /// It should run.
     Present(Box<Present>),
 }
@@ -127,7 +127,7 @@ pub struct Swarm {
 impl Apps {
     pub(super) async fn look(&self, app: &Object<App>) -> Result<Observed, Failure> {
         if app.is_being_deleted() {
-            return self.look_at_leaving(app).await.map(Observed::Leaving);
+            return self.look_at_leaving(app).await.map(|leaving| Observed::Leaving(Box::new(leaving)));
         }
         let stack = stack_name(&app.spec.domain);
         self.check_domain(app, &stack)?;

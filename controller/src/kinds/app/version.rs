@@ -52,12 +52,10 @@ pub fn choose(published: &[RecipeVersion], wish: &Wish<'_>) -> Choice {
 }
 
 fn is_allowed(from: &RecipeVersion, to: &RecipeVersion, auto: AutoUpdate) -> bool {
-    match (auto, from.step_to(to)) {
-        (AutoUpdate::Patch | AutoUpdate::Minor, Step::Upstream | Step::Patch) | (AutoUpdate::Minor, Step::Minor) => {
-            true
-        }
-        _ => false,
-    }
+    matches!(
+        (auto, from.step_to(to)),
+        (AutoUpdate::Patch | AutoUpdate::Minor, Step::Upstream | Step::Patch) | (AutoUpdate::Minor, Step::Minor)
+    )
 }
 
 /// Returns whether a window is open. One that ends before it begins ends on the next day; one in an unknown time zone is

@@ -23,7 +23,7 @@ use super::running::{Flow, Life};
 use super::steps::{self, DONE, Step};
 use super::verdict;
 use super::work::{
-    Artifacts, BackupTaken, Check, Deed, Fetched, Inventory, LintResults, Outcome, Rendered, Side, Work,
+    Artifacts, BackupTaken, Check, Deed, Fetched, Inventory, LintResults, Outcome, Rendered, Side, Work, Written,
 };
 use crate::runtime::events::seconds;
 use crate::runtime::reconciler::Next;
@@ -179,7 +179,7 @@ impl Life<'_> {
             match view(app.metadata.generation, &app.status) {
                 AppView::Serves => {}
                 AppView::Failed(trouble) => {
-                    missing.push(format!("{} ({}: {})", dependency.name, trouble.reason, trouble.message))
+                    missing.push(format!("{} ({}: {})", dependency.name, trouble.reason, trouble.message));
                 }
                 AppView::Waiting(message) | AppView::Troubled(super::blame::Trouble { message, .. }) if is_late => {
                     missing.push(format!("{} (not in time: {message})", dependency.name));
@@ -265,7 +265,16 @@ impl Life<'_> {
             return Flow::ended(reason::HEAD_NOT_RUNNING, message);
         }
         let base = self.status.base.clone().unwrap_or_default();
-        let merged = Identity { version: wanted.version.or(observed.version), ..observed };
+        // The images stay those that the compose files name, so that what runs can be compared with them.
+        let digest = |service: &str| {
+            let found = observed.images.iter().find(|image| image.service == service);
+            found.and_then(|image| image.digest.clone())
+        };
+        let mut images = if wanted.images.is_empty() { observed.images.clone() } else { wanted.images };
+        for image in &mut images {
+            image.digest = image.digest.take().or_else(|| digest(&image.service));
+        }
+        let merged = Identity { version: wanted.version.or(observed.version), commit: observed.commit, images };
         match side {
             Side::Base => self.status.base = Some(merged.clone()),
             Side::Head => self.status.head = Some(merged.clone()),
@@ -369,7 +378,7 @@ impl Life<'_> {
             self.record(TestResult { message: Some(message), ..result(stage, &name, RungStatus::Unverified) });
             return Flow::Again;
         }
-        let limit = self.check_limit(&check) + Duration::from_mins(1);
+        let limit = self.check_limit(&check) + Duration::from_mins(2);
         let work = Work::Check { stage, check };
         match self.order::<TestResult>(step, &name, work, limit) {
             Answer::Not(flow) => flow,
@@ -574,12 +583,13 @@ impl Life<'_> {
     fn results(&mut self) -> Flow {
         let ended = self.ended();
         verdict::conclude(&self.run.spec, &mut self.status, ended.as_ref());
-        match self.order::<Artifacts>(Step::Results, "", Work::Results, Duration::from_mins(1)) {
+        match self.order::<Written>(Step::Results, "", Work::Results, Duration::from_mins(1)) {
             Answer::Not(flow) => flow,
             // The verdict stands in the object; the files are a copy.
             Answer::Bad { reason, message } => Flow::ended(&reason, message),
-            Answer::Good(artifacts) => {
-                self.keep_artifacts(artifacts);
+            Answer::Good(written) => {
+                self.keep_artifacts(written.artifacts);
+                self.status.logs = written.logs;
                 Flow::done()
             }
         }

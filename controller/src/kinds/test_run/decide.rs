@@ -1,4 +1,4 @@
-//! What a run does next: before it begins, and after it has ended. What lies between is [`running`](super::running).
+//! What a run does next: before it begins, and after it has ended. What lies between is `running`.
 //! Pure.
 
 use std::sync::Arc;

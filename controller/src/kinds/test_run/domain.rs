@@ -1,16 +1,14 @@
 //! Under which domain a run's app answers, and how long names may be there. Pure.
 //!
 //! `<first 4 letters of the recipe>-<6 hexadecimal digits>.<zone>`: short, because the names of swarm secrets and
-//! configs begin with the stack, which is the domain with its dots as underscores, and end at 64 characters. The digits
+//! configs begin with the stack, which is the domain with its dots as underscores, and end at 64 characters (which is
+//! checked before anything is deployed). The digits
 //! follow from what is tested, so that two runs of the same thing have the same domain and take turns.
 
 #[cfg(test)]
 mod tests;
 
 use api_types::kinds::test_run::TestSource;
-
-/// Longest name of a secret or config, in bytes.
-pub const NAME_BYTES_MAX: usize = 64;
 
 /// Returns the domain of a run.
 #[must_use]
@@ -28,25 +26,6 @@ pub fn dependency_domain(run_domain: &str, dependency: &str) -> String {
     let letters = if letters.is_empty() { "app".to_owned() } else { letters.to_ascii_lowercase() };
     let mixed = fnv(&format!("{label}\n{dependency}"));
     format!("{letters}-{:06x}.{zone}", mixed & 0x00ff_ffff)
-}
-
-/// Returns the stack's name: every object's name begins with it and an underscore.
-#[must_use]
-pub fn stack(domain: &str) -> String {
-    domain.replace('.', "_")
-}
-
-/// Returns those of `names` that are too long for the swarm.
-#[must_use]
-pub fn too_long<'a>(names: impl IntoIterator<Item = &'a str>) -> Vec<&'a str> {
-    names.into_iter().filter(|name| name.len() > NAME_BYTES_MAX).collect()
-}
-
-/// Returns how many bytes a zone may have so that `<stack>_` leaves room for `rest` bytes.
-#[must_use]
-pub fn zone_bytes_max(rest: usize) -> usize {
-    // Four letters, a dash, six digits, a dot, and the underscore after the stack.
-    NAME_BYTES_MAX.saturating_sub(rest + 13)
 }
 
 fn identity(namespace: &str, recipe: &str, source: &TestSource) -> u64 {

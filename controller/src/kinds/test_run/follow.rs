@@ -110,7 +110,13 @@ pub fn add_up(stage: RungName, results: &[TestResult]) -> (RungStatus, &'static 
     if !unverified.is_empty() {
         let message =
             format!("{} of {} checks did not run. {}", unverified.len(), results.len(), unverified.join(" · "));
-        return (RungStatus::Unverified, reason::INFRASTRUCTURE_FAILED, message);
+        // Nothing failed where there was nothing to run.
+        let is_empty = results.iter().any(|result| {
+            result.status == RungStatus::Unverified
+                && result.message.as_deref().is_some_and(|text| text.starts_with(reason::NO_CHECKS))
+        });
+        let reason = if is_empty { reason::NO_CHECKS } else { reason::INFRASTRUCTURE_FAILED };
+        return (RungStatus::Unverified, reason, message);
     }
     let passed = results.iter().filter(|result| result.status == RungStatus::Pass).count();
     if passed == 0 {

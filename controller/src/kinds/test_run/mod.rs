@@ -7,7 +7,9 @@ pub mod base;
 pub mod blame;
 pub mod decide;
 pub mod domain;
+pub mod expectation;
 pub mod follow;
+pub mod hands;
 pub mod ladder;
 pub mod observe;
 mod orders;
@@ -35,7 +37,6 @@ use api_types::reason;
 use api_types::status::{Reason, Status};
 use jiff::Timestamp;
 use ports::clock::Clock;
-use serde_json::Value;
 
 use crate::runtime::cache::Cache;
 use crate::runtime::controller::{ControllerOptions, Shared};
@@ -289,7 +290,7 @@ impl TestRuns {
     /// Rings for the runs that wait: there is room.
     fn wake_waiting(&self) {
         for run in self.cache.list(&TestRun::resource()) {
-            if run.value["status"]["phase"] == Value::from("Queued") {
+            if run.value["status"]["phase"] == "Queued" {
                 self.operations.ring(&run.key);
             }
         }

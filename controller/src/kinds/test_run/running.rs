@@ -7,7 +7,7 @@ use api_types::condition::{ConditionStatus, ConditionType};
 use api_types::kind::Object;
 use api_types::kinds::recipe::{BackupCapable, Recipe, RecipeTest};
 use api_types::kinds::test_run::{
-    Cleanup, Phase, Rung, RungName, RungStatus, Step as StepStatus, TestRun, TestRunStatus,
+    Cleanup, Phase, RunLog, Rung, RungName, RungStatus, Step as StepStatus, TestRun, TestRunStatus,
 };
 use api_types::reason;
 use jiff::Timestamp;
@@ -175,17 +175,7 @@ impl<'a> Life<'a> {
 
     /// Returns why the run ends by something other than a rung, if it does.
     pub(super) fn ended(&self) -> Option<Ended> {
-        let of = |recorded: &StepStatus, phase: Phase| Ended {
-            phase,
-            reason: recorded.outcome.clone().unwrap_or_default(),
-            message: recorded.message.clone().unwrap_or_default(),
-        };
-        if let Some(stop) = steps::find(&self.status, Step::Stop) {
-            let by_people = matches!(stop.outcome.as_deref(), Some(reason::CANCELLED | reason::APPROVAL_VOID));
-            return Some(of(stop, if by_people { Phase::Cancelled } else { Phase::Error }));
-        }
-        let fetch = steps::find(&self.status, Step::Fetch).filter(|fetch| fetch.finished_at.is_some())?;
-        (fetch.outcome.as_deref() != Some(DONE)).then(|| of(fetch, Phase::Error))
+        ended_of(&self.status)
     }
 
     fn next_step(&self) -> Option<Step> {
@@ -281,6 +271,10 @@ impl<'a> Life<'a> {
                 attempts: Some(1),
                 ..StepStatus::default()
             });
+        }
+        let log = step.log();
+        if !self.status.logs.iter().any(|known| known.name == log) {
+            self.status.logs.push(RunLog { name: log.to_owned(), ..RunLog::default() });
         }
         let now = seconds(self.now);
         if let Some(rung) = step.rung().filter(|rung| verdict::is_open(&self.status, *rung)) {
@@ -400,4 +394,19 @@ impl<'a> Life<'a> {
     pub(super) fn cleanup_mut(&mut self) -> &mut Cleanup {
         self.status.cleanup.get_or_insert_default()
     }
+}
+
+/// Returns why a run ends by something other than a rung, if it does.
+pub(super) fn ended_of(status: &TestRunStatus) -> Option<Ended> {
+    let of = |recorded: &StepStatus, phase: Phase| Ended {
+        phase,
+        reason: recorded.outcome.clone().unwrap_or_default(),
+        message: recorded.message.clone().unwrap_or_default(),
+    };
+    if let Some(stop) = steps::find(status, Step::Stop) {
+        let by_people = matches!(stop.outcome.as_deref(), Some(reason::CANCELLED | reason::APPROVAL_VOID));
+        return Some(of(stop, if by_people { Phase::Cancelled } else { Phase::Error }));
+    }
+    let fetch = steps::find(status, Step::Fetch).filter(|fetch| fetch.finished_at.is_some())?;
+    (fetch.outcome.as_deref() != Some(DONE)).then(|| of(fetch, Phase::Error))
 }

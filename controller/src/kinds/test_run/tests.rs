@@ -49,99 +49,73 @@ async fn a_good_recipe_reaches_level_five_with_one_deploy() {
     assert!(status.steps.iter().all(|step| step.finished_at.is_some()), "{:#?}", status.steps);
 }
 
+/// What goes wrong, the phase, the rungs, and one rung's reason.
+type Case = (&'static str, Box<dyn FnOnce(&mut Script)>, Phase, [RungStatus; 5], (RungName, &'static str));
+
+fn reply(name: &'static str, reply: Reply) -> Box<dyn FnOnce(&mut Script)> {
+    Box::new(move |script| {
+        script.replies.insert(name, reply);
+    })
+}
+
+fn app(commit: &'static str, reason: &'static str) -> Box<dyn FnOnce(&mut Script)> {
+    Box::new(move |script| {
+        script.apps.insert(commit, reason);
+    })
+}
+
+async fn check_cases(cases: Vec<Case>) {
+    for (name, change, phase, expected, (rung, reason)) in cases {
+        let (_, status) = played(change).await;
+        assert_eq!(rungs(&status), expected, "{name}: {:#?}", status.rungs);
+        assert_eq!(reason_of(&status, rung), reason, "{name}");
+        assert_eq!(status.phase, Some(phase), "{name}");
+        assert!(status.finished_at.is_some() && status.level.is_some(), "{name}");
+    }
+}
+
+const STUCK: [RungStatus; 5] = [Pass, Fail, Unverified, Unverified, Pass];
+
 #[tokio::test(start_paused = true)]
-async fn each_failure_is_red_at_its_own_rung() {
-    type Case = (&'static str, Box<dyn FnOnce(&mut Script)>, Phase, [RungStatus; 5], (RungName, &'static str));
-    fn reply(name: &'static str, reply: Reply) -> Box<dyn FnOnce(&mut Script)> {
-        Box::new(move |script| {
-            script.replies.insert(name, reply);
-        })
-    }
-    fn app(commit: &'static str, reason: &'static str) -> Box<dyn FnOnce(&mut Script)> {
-        Box::new(move |script| {
-            script.apps.insert(commit, reason);
-        })
-    }
+async fn a_bad_recipe_is_red_at_its_own_rung() {
     use RungName::{BackupRestore, Functional, Install, Lint, Upgrade};
-    let failed = Phase::Failed;
-    let cases: Vec<Case> = vec![
+    let no = [Fail, Unverified, Unverified, Unverified, Pass];
+    let upgrade = [Pass, Fail, Pass, Pass, Pass];
+    let backup = [Pass, Pass, Fail, Pass, Pass];
+    let nobody = [Pass, Pass, Unverified, Pass, Pass];
+    type Bad = (&'static str, Box<dyn FnOnce(&mut Script)>, [RungStatus; 5], (RungName, &'static str));
+    let cases: [Bad; 11] = [
+        ("a test", reply("login", Reply::Result(Fail)), [Fail, Pass, Pass, Pass, Pass], (Install, "ChecksFailed")),
+        ("the policy", reply("head-render", Reply::Bad("PolicyViolation")), no, (Install, "PolicyViolation")),
+        ("a crash in the upgrade", app(HEAD, "CrashLoop"), STUCK, (Upgrade, "CrashLoop")),
+        ("a rollback", app(HEAD, "RolledBack"), STUCK, (Upgrade, "RolledBack")),
+        ("a missing image", reply("upgrade-pull", Reply::Bad("ImageNotFound")), STUCK, (Upgrade, "ImageNotFound")),
+        ("lost data", reply("survives", Reply::Result(Fail)), upgrade, (Upgrade, "ChecksFailed")),
+        ("an empty backup", reply("backup-take", Reply::Bad("EmptyBackup")), backup, (BackupRestore, "EmptyBackup")),
+        ("an empty restore", reply("kept", Reply::Result(Fail)), backup, (BackupRestore, "ChecksFailed")),
         (
-            "an install test",
-            reply("login", Reply::Result(Fail)),
-            failed,
-            [Fail, Pass, Pass, Pass, Pass],
-            (Install, "ChecksFailed"),
-        ),
-        (
-            "the policy",
-            reply("head-render", Reply::Bad("PolicyViolation")),
-            failed,
-            [Fail, Unverified, Unverified, Unverified, Pass],
-            (Install, "PolicyViolation"),
-        ),
-        (
-            "the head crashes in the upgrade",
-            app(HEAD, "CrashLoop"),
-            failed,
-            [Pass, Fail, Unverified, Unverified, Pass],
-            (Upgrade, "CrashLoop"),
-        ),
-        (
-            "the swarm rolls back",
-            app(HEAD, "RolledBack"),
-            failed,
-            [Pass, Fail, Unverified, Unverified, Pass],
-            (Upgrade, "RolledBack"),
-        ),
-        (
-            "the head's image is missing",
-            reply("upgrade-pull", Reply::Bad("ImageNotFound")),
-            failed,
-            [Pass, Fail, Unverified, Unverified, Pass],
-            (Upgrade, "ImageNotFound"),
-        ),
-        (
-            "data is lost in the upgrade",
-            reply("survives", Reply::Result(Fail)),
-            failed,
-            [Pass, Fail, Pass, Pass, Pass],
-            (Upgrade, "ChecksFailed"),
-        ),
-        (
-            "the backup is empty",
-            reply("backup-take", Reply::Bad("EmptyBackup")),
-            failed,
-            [Pass, Pass, Fail, Pass, Pass],
-            (BackupRestore, "EmptyBackup"),
-        ),
-        (
-            "the restore brings nothing back",
-            reply("kept", Reply::Result(Fail)),
-            failed,
-            [Pass, Pass, Fail, Pass, Pass],
-            (BackupRestore, "ChecksFailed"),
-        ),
-        (
-            "nothing was destroyed",
+            "nothing destroyed",
             reply("backup-destroyed", Reply::Bad("NotDestroyed")),
-            failed,
-            [Pass, Pass, Unverified, Pass, Pass],
+            nobody,
             (BackupRestore, "NotDestroyed"),
         ),
         (
-            "a functional test",
+            "a function",
             reply("works", Reply::Result(Fail)),
-            failed,
             [Pass, Pass, Pass, Fail, Pass],
             (Functional, "ChecksFailed"),
         ),
-        (
-            "the linter",
-            reply("lint", Reply::Bad("LintFailed")),
-            failed,
-            [Pass, Pass, Pass, Pass, Fail],
-            (Lint, "LintFailed"),
-        ),
+        ("the linter", reply("lint", Reply::Bad("LintFailed")), [Pass, Pass, Pass, Pass, Fail], (Lint, "LintFailed")),
+    ];
+    let failed = |(name, change, rungs, reason)| (name, change, Phase::Failed, rungs, reason);
+    check_cases(cases.into_iter().map(failed).collect()).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn our_own_trouble_is_never_held_against_a_recipe() {
+    use RungName::{BackupRestore, Functional, Upgrade};
+    let no_base = [Pass, Unverified, Pass, Pass, Pass];
+    let cases: Vec<Case> = vec![
         (
             "a test that could not run",
             reply("works", Reply::Result(Unverified)),
@@ -163,44 +137,35 @@ async fn each_failure_is_red_at_its_own_rung() {
             [Pass, Unverified, Unverified, Unverified, Pass],
             (Upgrade, "AllocatorStuck"),
         ),
-        (
-            "the base crashes",
-            app(BASE, "CrashLoop"),
-            Phase::Error,
-            [Pass, Unverified, Pass, Pass, Pass],
-            (Upgrade, "BaseUnavailable"),
-        ),
+        ("the base crashes", app(BASE, "CrashLoop"), Phase::Error, no_base, (Upgrade, "BaseUnavailable")),
         (
             "the base's image vanished",
             reply("base-pull", Reply::Bad("ImageNotFound")),
             Phase::Error,
-            [Pass, Unverified, Pass, Pass, Pass],
+            no_base,
             (Upgrade, "BaseUnavailable"),
         ),
-        (
-            "something else runs",
-            Box::new(|script| {
-                script.runs_instead.insert(HEAD, BASE);
-            }),
-            failed,
-            [Pass, Fail, Unverified, Unverified, Pass],
-            (Upgrade, "HeadNotRunning"),
-        ),
+    ];
+    check_cases(cases).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_upgrade_must_end_at_the_head_and_begin_somewhere() {
+    let other: Box<dyn FnOnce(&mut Script)> = Box::new(|script| {
+        script.runs_instead.insert(HEAD, BASE);
+    });
+    let first: Box<dyn FnOnce(&mut Script)> = Box::new(|script| script.published.clear());
+    check_cases(vec![
+        ("something else runs", other, Phase::Failed, STUCK, (RungName::Upgrade, "HeadNotRunning")),
         (
             "nothing is published",
-            Box::new(|script| script.published.clear()),
+            first,
             Phase::Succeeded,
             [Pass, Skip, Pass, Pass, Pass],
-            (Upgrade, "NoOlderVersion"),
+            (RungName::Upgrade, "NoOlderVersion"),
         ),
-    ];
-    for (name, change, phase, expected, (rung, reason)) in cases {
-        let (_, status) = played(change).await;
-        assert_eq!(rungs(&status), expected, "{name}: {:#?}", status.rungs);
-        assert_eq!(reason_of(&status, rung), reason, "{name}");
-        assert_eq!(status.phase, Some(phase), "{name}");
-        assert!(status.finished_at.is_some() && status.level.is_some(), "{name}");
-    }
+    ])
+    .await;
 }
 
 #[tokio::test(start_paused = true)]
@@ -252,9 +217,9 @@ async fn what_is_left_behind_keeps_the_run_from_ending() {
 #[tokio::test(start_paused = true)]
 async fn a_kill_at_any_call_changes_no_verdict() {
     type Change = fn(&mut Script);
-    // Every call of a good run, and a sample of those of two that fail.
+    // Every third call of a good run (before the effects of some, after those of others), and a sample of those of two that fail.
     let cases: [(&str, u64, Change); 3] = [
-        ("good", 1, |_| ()),
+        ("good", 3, |_| ()),
         ("the base crashes", 7, |script| {
             script.apps.insert(BASE, "CrashLoop");
         }),

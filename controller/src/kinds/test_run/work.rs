@@ -10,7 +10,7 @@ use api_types::kind::Object;
 use api_types::kinds::check::Action;
 use api_types::kinds::identity::Identity;
 use api_types::kinds::recipe::{Recipe, RecipeTest, RecipeVersion};
-use api_types::kinds::test_run::{Artifact, RungName, TestResult, TestRun};
+use api_types::kinds::test_run::{Artifact, RunLog, RungName, TestResult, TestRun};
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -95,7 +95,7 @@ pub enum Work {
     CleanUp,
     /// List what is still there once the app is gone. → [`Inventory`]
     Leftovers,
-    /// Write the results as files. → [`Vec`] of [`Artifact`]
+    /// Write the results as files, and close the logs. → [`Written`]
     Results,
     /// Remove every file of the run. → nothing
     RemoveFiles,
@@ -244,6 +244,16 @@ pub struct BackupTaken {
 pub struct Inventory {
     /// Everything that was found.
     pub objects: Vec<String>,
+}
+
+/// What a run leaves in the end.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Written {
+    /// Its files.
+    pub artifacts: Artifacts,
+    /// Its logs.
+    pub logs: Vec<RunLog>,
 }
 
 /// Files that were written.

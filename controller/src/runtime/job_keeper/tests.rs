@@ -7,7 +7,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use ports::clock::PausedClock;
 use ports::jobs::fake::FakeJobs;
-use ports::jobs::{JobId, JobSpec, JobState, Jobs, Limits};
+use ports::jobs::{JobId, JobSpec, JobState, Jobs as _, Limits};
 use serde_json::json;
 use tokio::sync::Notify;
 use tokio_util::sync::{CancellationToken, DropGuard};

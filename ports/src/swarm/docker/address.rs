@@ -1,6 +1,6 @@
 //! [`Address`]: where an engine listens, and how a byte stream to it is opened.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -24,6 +24,8 @@ pub(super) enum Address {
         destination: String,
         /// Its port; what `ssh` is configured to when `None`.
         port: Option<u16>,
+        /// The program that is called `ssh`.
+        program: PathBuf,
     },
 }
 
@@ -50,14 +52,16 @@ impl Address {
         if !starts_well || !destination.chars().all(fits) || destination.matches('@').count() > 1 {
             return Err(invalid());
         }
-        Ok(Self::Ssh { destination: destination.to_owned(), port })
+        Ok(Self::Ssh { destination: destination.to_owned(), port, program: "ssh".into() })
     }
 
     /// Opens a byte stream to the engine.
     pub(super) async fn open(&self) -> std::io::Result<Wire> {
         match self {
             Self::Unix(path) => Ok(Wire::Unix(UnixStream::connect(path).await?)),
-            Self::Ssh { destination, port } => Ok(Wire::Ssh(Box::new(Ssh::start(destination, *port)?))),
+            Self::Ssh { destination, port, program } => {
+                Ok(Wire::Ssh(Box::new(Ssh::start(program, destination, *port)?)))
+            }
         }
     }
 }
@@ -66,8 +70,8 @@ impl std::fmt::Display for Address {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Unix(path) => write!(formatter, "unix://{}", path.display()),
-            Self::Ssh { destination, port: None } => write!(formatter, "ssh://{destination}"),
-            Self::Ssh { destination, port: Some(port) } => write!(formatter, "ssh://{destination}:{port}"),
+            Self::Ssh { destination, port: None, .. } => write!(formatter, "ssh://{destination}"),
+            Self::Ssh { destination, port: Some(port), .. } => write!(formatter, "ssh://{destination}:{port}"),
         }
     }
 }
@@ -111,8 +115,8 @@ pub(super) struct Ssh {
 }
 
 impl Ssh {
-    fn start(destination: &str, port: Option<u16>) -> std::io::Result<Self> {
-        let mut command = Command::new("ssh");
+    fn start(program: &Path, destination: &str, port: Option<u16>) -> std::io::Result<Self> {
+        let mut command = Command::new(program);
         // Nobody sits there to answer questions, and a machine that went away is noticed within a minute.
         command.args(["-o", "BatchMode=yes", "-o", "ConnectTimeout=10", "-o", "ServerAliveInterval=20"]);
         if let Some(port) = port {

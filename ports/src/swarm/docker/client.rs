@@ -186,6 +186,11 @@ impl Client {
         Self { time_max, ..self }
     }
 
+    /// Returns where the engine listens.
+    pub(super) fn address(&self) -> &Address {
+        &self.address
+    }
+
     /// Returns how many requests were made.
     pub(super) fn calls(&self) -> u64 {
         self.calls.load(Ordering::Relaxed)

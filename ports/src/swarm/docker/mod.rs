@@ -24,6 +24,7 @@ mod wire;
 mod tests;
 
 use std::collections::HashMap;
+use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
@@ -102,6 +103,17 @@ impl DockerEngine {
         Ok(Self { client: Arc::new(Client::new(Address::parse(address)?)) })
     }
 
+    /// Returns the same engine, reached through another program in the place of `ssh`. Does nothing to one behind a
+    /// Unix socket.
+    #[must_use]
+    pub fn through(self, ssh: &Path) -> Self {
+        let mut address = self.client.address().clone();
+        if let Address::Ssh { program, .. } = &mut address {
+            ssh.clone_into(program);
+        }
+        Self { client: Arc::new(Client::new(address)) }
+    }
+
     /// Reads a list and turns it into ours.
     async fn list<Raw: serde::de::DeserializeOwned, Ours: From<Raw>>(
         &self,
@@ -126,8 +138,6 @@ impl DockerEngine {
         removal(self.client.call(&Request::delete(path)).await)
     }
 
-    /// Returns what a failed call to the swarm means: a network, secret or config that is not there is worth another
-    /// look, because somebody may be about to make it.
     async fn stack_files(&self, path: &str, filter: &Filter) -> Result<Vec<StackFile>, Error> {
         let mut files: Vec<StackFile> = self.list::<wire::RawStackFile, _>(path, filter).await?;
         keep_prefix(&mut files, filter, |file| &file.name);

@@ -266,7 +266,7 @@ fn addresses_are_read_or_refused() {
         Address::parse("unix:///var/run/docker.sock").unwrap(),
         Address::Unix(PathBuf::from("/var/run/docker.sock"))
     );
-    let ssh = Address::Ssh { destination: "root@host.example".to_owned(), port: Some(2222) };
+    let ssh = Address::Ssh { destination: "root@host.example".to_owned(), port: Some(2222), program: "ssh".into() };
     assert_eq!(Address::parse("ssh://root@host.example:2222").unwrap(), ssh);
     let bad = [
         "",

@@ -87,6 +87,10 @@ fn normal(spec: &ServiceSpec, networks: &BTreeMap<String, String>) -> Value {
     if endpoint.mode.is_empty() {
         "vip".clone_into(&mut endpoint.mode);
     }
+    for port in &mut endpoint.ports {
+        default_word(&mut port.protocol, "tcp");
+        default_word(&mut port.publish_mode, "ingress");
+    }
     endpoint.ports.sort_by(|left, right| {
         (left.target_port, left.published_port, &left.protocol).cmp(&(
             right.target_port,
@@ -104,17 +108,19 @@ fn normal(spec: &ServiceSpec, networks: &BTreeMap<String, String>) -> Value {
 
 fn normal_update(update: Option<UpdateConfig>) -> UpdateConfig {
     let mut update = update.unwrap_or_default();
-    let default = |text: &mut String, word: &str| {
-        if text.is_empty() {
-            word.clone_into(text);
-        }
-    };
-    default(&mut update.failure_action, "pause");
-    default(&mut update.order, "stop-first");
+    default_word(&mut update.failure_action, "pause");
+    default_word(&mut update.order, "stop-first");
     if update.monitor == 0 {
         update.monitor = MONITOR;
     }
     update
+}
+
+/// Writes out the word that the engine takes an empty one for.
+fn default_word(text: &mut String, word: &str) {
+    if text.is_empty() {
+        word.clone_into(text);
+    }
 }
 
 fn normal_template(template: &TaskSpec, networks: &BTreeMap<String, String>) -> Value {

@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use ports::compose::stack::{Stack, StackNetwork, StackObject, StackService};
 use ports::swarm::spec::{
-    ConfigReference, FileTarget, Labels, Mount, NetworkAttachment, ServiceMode, ServiceSpec, VolumeOptions,
+    ConfigReference, EndpointSpec, FileTarget, Labels, Mount, NetworkAttachment, PortConfig, ServiceMode, ServiceSpec,
+    VolumeOptions,
 };
 use ports::swarm::{IMAGE_LABEL, Network, NewNetwork, STACK_LABEL, Service, StackFile};
 
@@ -211,6 +212,24 @@ fn an_image_is_pinned_once_and_keeps_its_digest_while_its_text_stays() {
     app.spec.task_template.container_spec.image = "127.0.0.1:5000/app:2".to_owned();
     app.spec.labels.insert(IMAGE_LABEL.to_owned(), "127.0.0.1:5000/app:2".to_owned());
     assert_eq!(missing(&wanted, &live), ["UpdateService(x_app)"]);
+}
+
+#[test]
+fn words_that_the_engine_fills_in_are_no_difference() {
+    let asked = wanted().stack.services[0].spec.clone();
+    let port = |protocol: &str, publish_mode: &str| PortConfig {
+        protocol: protocol.to_owned(),
+        target_port: 8080,
+        published_port: 0,
+        publish_mode: publish_mode.to_owned(),
+    };
+    let with = |port: PortConfig| ServiceSpec {
+        endpoint_spec: Some(EndpointSpec { mode: String::new(), ports: vec![port] }),
+        ..asked.clone()
+    };
+    let names = BTreeMap::new();
+    assert_eq!(differences(&with(port("", "")), &with(port("tcp", "ingress")), &names), [""; 0]);
+    assert_eq!(differences(&with(port("", "host")), &with(port("udp", "host")), &names).len(), 1);
 }
 
 #[test]

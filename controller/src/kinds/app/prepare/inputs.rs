@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use api_types::kind::{Kind as _, Object};
+use api_types::kinds::allow::{Allow, AllowOption};
 use api_types::kinds::app::{App, AppSecret, AutoUpdate, SecretCharset, UpdateWindow, VolumePolicy};
 use api_types::kinds::check::{Health, Probe};
 use api_types::kinds::overlay::{Overlay, OverlayType, ServiceOverlay, UpdateOrder};
@@ -14,8 +15,8 @@ use api_types::reason;
 use api_types::units::DurationText;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use ports::compose::stack::{ServiceChange, Stack};
-use ports::compose::{self};
+use ports::compose::policy::{self, Allowed, AllowedOption, Limits, Permissions};
+use ports::compose::stack::{Finding, ServiceChange, Severity, Stack};
 use ports::recipe::secret::{Charset, Rule};
 use serde::Deserialize as _;
 
@@ -27,6 +28,8 @@ use crate::runtime::objects::ObjectKey;
 use crate::runtime::outcome::Failure;
 use crate::trust::{Tier, tier};
 
+/// The network of the reverse proxy, as every recipe names it.
+const PROXY_NETWORK: &str = "proxy";
 /// The resource of Secrets.
 const SECRETS: &str = "secrets";
 /// What pulling may take when no Recipe says so.
@@ -78,6 +81,8 @@ pub struct Inputs {
     pub generated_secrets: BTreeMap<String, Rule>,
     /// By which rules the stack is judged.
     pub tier: Tier,
+    /// What its Recipe permits besides what everybody may.
+    pub allow: Option<Allow>,
     /// Whether volumes, secrets and files go with the App.
     pub goes_with_app: bool,
     /// What the App says of its health.
@@ -104,7 +109,7 @@ impl Inputs {
         let how =
             (&self.compose_files, &self.overlays, secrets, &self.generated_secrets, self.tier, self.goes_with_app);
         let checks = (&self.health, &self.recipe_health, &self.probes);
-        let times = (self.pull_timeout, self.converge_timeout, self.http_timeout);
+        let times = (&self.allow, self.pull_timeout, self.converge_timeout, self.http_timeout);
         hash(format!("{what:?}{how:?}{checks:?}{times:?}").as_bytes())
     }
 
@@ -140,16 +145,54 @@ impl Inputs {
         changes
     }
 
-    /// Judges a stack by the rules of its tier.
-    pub(super) fn judge(&self, stack: &Stack) -> Result<(), Refusal> {
-        let _ = stack;
-        match self.tier {
-            Tier::Trusted => Ok(()),
-            Tier::Untrusted => Err(Refusal {
-                reason: reason::POLICY_REFUSED,
-                message: "Stacks of forks are refused as long as there are no rules to judge them by.".to_owned(),
-            }),
+    /// Judges a stack by the rules of its tier, and takes in one of an untrusted author.
+    ///
+    /// # Errors
+    /// `PolicyRefused`, with file and line of everything that is not allowed.
+    pub(super) fn judge(&self, stack: &mut Stack) -> Result<(), Refusal> {
+        let permissions = Permissions {
+            tier: match self.tier {
+                Tier::Untrusted => policy::Tier::Untrusted,
+                Tier::Trusted => policy::Tier::Trusted,
+            },
+            domains: vec![self.domain.clone()],
+            proxy_network: PROXY_NETWORK.to_owned(),
+            allowed: self.allow.as_ref().map(allowed).unwrap_or_default(),
+        };
+        let findings = policy::judge(stack, &permissions);
+        let errors: Vec<Finding> = findings.into_iter().filter(|finding| finding.severity == Severity::Error).collect();
+        if !errors.is_empty() {
+            return Err(super::refused(reason::POLICY_REFUSED, &errors));
         }
+        if self.tier == Tier::Untrusted {
+            policy::harden(stack, &permissions, &Limits::default());
+        }
+        Ok(())
+    }
+}
+
+/// Returns what a Recipe permits, in the words of the policy.
+fn allowed(allow: &Allow) -> Allowed {
+    let option = |option: &AllowOption| match option {
+        AllowOption::GlobalMode => AllowedOption::GlobalMode,
+        AllowOption::Placement => AllowedOption::Placement,
+        AllowOption::ManyReplicas => AllowedOption::ManyReplicas,
+        AllowOption::AnyTimes => AllowedOption::AnyTimes,
+        AllowOption::Ulimits => AllowedOption::Ulimits,
+        AllowOption::NetworkOptions => AllowedOption::NetworkOptions,
+        AllowOption::Aliases => AllowedOption::Aliases,
+        AllowOption::Routers => AllowedOption::Routers,
+    };
+    Allowed {
+        host_binds: allow.host_binds.clone(),
+        volume_drivers: allow.volume_drivers.clone(),
+        networks: allow.networks.clone(),
+        names: allow.names.clone(),
+        capabilities: allow.capabilities.clone(),
+        sysctls: allow.sysctls.clone(),
+        ports: allow.ports.clone(),
+        hosts: allow.hosts.clone(),
+        options: allow.options.iter().map(option).collect(),
     }
 }
 
@@ -167,8 +210,8 @@ fn change(change: &mut ServiceChange, overlay: &ServiceOverlay) {
     change.update_order = overlay
         .update_order
         .map(|order| match order {
-            UpdateOrder::StartFirst => compose::UpdateOrder::StartFirst,
-            UpdateOrder::StopFirst => compose::UpdateOrder::StopFirst,
+            UpdateOrder::StartFirst => ports::compose::UpdateOrder::StartFirst,
+            UpdateOrder::StopFirst => ports::compose::UpdateOrder::StopFirst,
         })
         .or(change.update_order);
 }
@@ -221,6 +264,7 @@ impl Apps {
             given_secrets: self.given_secrets(app)?,
             generated_secrets: spec.secrets.iter().filter_map(rule).collect(),
             tier: self.tier(app, recipe.as_ref()),
+            allow: recipe.as_ref().and_then(|recipe| recipe.trust.allow.clone()),
             goes_with_app: spec.volumes == VolumePolicy::Delete,
             health: spec.health.clone(),
             recipe_health: recipe.as_ref().map(|recipe| recipe.health.clone()),
@@ -309,7 +353,7 @@ fn rule(secret: &AppSecret) -> Option<(String, Rule)> {
 }
 
 /// Returns the name of a recipe: the last part of its address.
-fn recipe_name(url: &str) -> String {
+pub(crate) fn recipe_name(url: &str) -> String {
     let last = url.trim_end_matches('/').rsplit(['/', ':']).next().unwrap_or(url);
     last.strip_suffix(".git").unwrap_or(last).to_owned()
 }

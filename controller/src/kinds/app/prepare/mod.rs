@@ -11,7 +11,6 @@ use std::fmt;
 use std::path::Path;
 use std::time::Duration;
 
-use api_types::kinds::check::Health;
 use api_types::kinds::identity::{Identity, ServiceImage};
 use api_types::reason;
 use ports::compose::stack::{Finding, Stack};
@@ -21,7 +20,7 @@ use ports::files::Area;
 use ports::git::{CommitId, Fetch, RefName, RemoteUrl, Revision};
 use ports::recipe::app::{AppEnvironment, compose_files, expose};
 use ports::recipe::env::EnvFile;
-use ports::recipe::secret::{Rule, version_variable, wanted};
+use ports::recipe::secret::{Rule, WantedSecret, version_variable, wanted};
 use ports::recipe::version::RecipeVersion;
 use ports::recipe::{labels, names};
 
@@ -35,6 +34,7 @@ use crate::outside::Outside;
 use crate::runtime::outcome::{Failure, sentence};
 use crate::trust::Tier;
 
+pub(crate) use inputs::recipe_name;
 pub(super) use inputs::references;
 pub use inputs::{Inputs, Target};
 
@@ -73,13 +73,13 @@ pub struct Prepared {
 }
 
 /// What a preparation came to: a stack, or what a person must change.
-pub(super) type Outcome = Result<std::sync::Arc<Prepared>, Refusal>;
+pub(crate) type Outcome = Result<std::sync::Arc<Prepared>, Refusal>;
 
 /// Prepares a stack.
 ///
 /// # Errors
 /// What may pass: the forge is away, the disk is full.
-pub(super) async fn prepare(inputs: &Inputs, outside: &Outside) -> Result<Outcome, Failure> {
+pub(crate) async fn prepare(inputs: &Inputs, outside: &Outside) -> Result<Outcome, Failure> {
     let url = match RemoteUrl::new(inputs.url.clone()) {
         Ok(url) => url,
         Err(error) => return Ok(Err(refusal(reason::INVALID_SPEC, &error.to_string()))),
@@ -242,6 +242,66 @@ fn read(
     checkout: &Path,
     secret_versions: BTreeMap<String, String>,
 ) -> Result<Prepared, Refusal> {
+    let Loaded { mut stack, sample, converge_timeout, order } = load_stack(inputs, chosen, checkout, secret_versions)?;
+    let (wanted_secrets, wrong) = wanted(&stack, &sample);
+    if !wrong.is_empty() {
+        return Err(refused(reason::COMPOSE_INVALID, &wrong));
+    }
+    inputs.judge(&mut stack)?;
+    let identity = labels::Identity {
+        recipe: inputs.recipe.clone(),
+        version: chosen.version.clone(),
+        chaos_commit: chosen.version.is_none().then(|| chosen.commit.as_str().to_owned()),
+    };
+    labels::write(&mut stack, &identity);
+    let images = images(&stack);
+    let origin = Origin {
+        version: chosen.nearest.clone().unwrap_or_default(),
+        commit: chosen.commit.as_str().to_owned(),
+        goes_with_app: inputs.goes_with_app,
+    };
+    decorate(&mut stack, &inputs.owner, &origin);
+    let (secrets, secret_rules) = share_out(inputs, &wanted_secrets);
+    let short: String = chosen.commit.as_str().chars().take(8).collect();
+    Ok(Prepared {
+        order,
+        hash: stack_hash(&stack, &BTreeMap::new()),
+        identity: Identity { version: chosen.nearest.clone(), commit: Some(chosen.commit.as_str().to_owned()), images },
+        summary: match &chosen.version {
+            Some(version) => format!("Version {version} (commit {short}) should run."),
+            None => format!("Commit {short} should run."),
+        },
+        available_version: chosen.available.clone(),
+        checks: checks(inputs, &stack),
+        wanted: Wanted {
+            owner: inputs.owner.clone(),
+            stack,
+            secrets,
+            goes_with_app: inputs.goes_with_app,
+            images: BTreeMap::new(),
+        },
+        secret_rules,
+        pull_timeout: inputs.pull_timeout,
+        converge_timeout,
+        http_timeout: inputs.http_timeout,
+        last_pull_error: LastError::default(),
+    })
+}
+
+/// What the files of a checkout say.
+struct Loaded {
+    stack: Stack,
+    sample: EnvFile,
+    converge_timeout: Option<Duration>,
+    order: Result<Order, String>,
+}
+
+fn load_stack(
+    inputs: &Inputs,
+    chosen: &Chosen,
+    checkout: &Path,
+    secret_versions: BTreeMap<String, String>,
+) -> Result<Loaded, Refusal> {
     let files = CheckoutFiles::open(checkout)
         .map_err(|error| refusal(reason::COMPOSE_INVALID, &format!("the checkout cannot be read: {error}")))?;
     let sample = EnvFile::parse(".env.sample", &text(&files, ".env.sample")?)
@@ -280,70 +340,29 @@ fn read(
     if !too_long.is_empty() {
         return Err(refused(reason::NAME_TOO_LONG, &too_long));
     }
-    let (wanted_secrets, wrong) = wanted(&stack, &sample);
-    if !wrong.is_empty() {
-        return Err(refused(reason::COMPOSE_INVALID, &wrong));
-    }
     let converge_timeout = inputs.converge_timeout.or_else(|| labels::of_stack(&stack).timeout);
     expose(&mut stack, &variables);
-    inputs.judge(&stack)?;
-    let identity = labels::Identity {
-        recipe: inputs.recipe.clone(),
-        version: chosen.version.clone(),
-        chaos_commit: chosen.version.is_none().then(|| chosen.commit.as_str().to_owned()),
-    };
-    labels::write(&mut stack, &identity);
-    let images = images(&stack);
-    let origin = Origin {
-        version: chosen.nearest.clone().unwrap_or_default(),
-        commit: chosen.commit.as_str().to_owned(),
-        goes_with_app: inputs.goes_with_app,
-    };
-    decorate(&mut stack, &inputs.owner, &origin);
-    let mut secret_rules = BTreeMap::new();
-    let mut values = BTreeMap::new();
-    for secret in &wanted_secrets {
+    let env = env_text(&sample, &inputs.recipe, &variables, |name| {
+        ports::recipe::abra_sh::exports(&abra_sh).contains_key(name)
+    });
+    let order = order(inputs, chosen, checkout, &env);
+    Ok(Loaded { stack, sample, converge_timeout, order })
+}
+
+/// Returns the values that are given, and the rules for those that are made, by the names of secrets in the swarm.
+fn share_out(inputs: &Inputs, wanted: &[WantedSecret]) -> (BTreeMap<String, SecretValue>, BTreeMap<String, Rule>) {
+    let (mut values, mut rules) = (BTreeMap::new(), BTreeMap::new());
+    for secret in wanted {
         if let Some(value) = inputs.given_secrets.get(&secret.key) {
             values.insert(secret.name.clone(), SecretValue(value.0.clone()));
-        } else {
-            let rule = inputs.generated_secrets.get(&secret.key).copied().unwrap_or(secret.rule);
-            if rule != Rule::ByHand {
-                secret_rules.insert(secret.name.clone(), rule);
-            }
+            continue;
+        }
+        let rule = inputs.generated_secrets.get(&secret.key).copied().unwrap_or(secret.rule);
+        if rule != Rule::ByHand {
+            rules.insert(secret.name.clone(), rule);
         }
     }
-    let short: String = chosen.commit.as_str().chars().take(8).collect();
-    let order = order(
-        inputs,
-        chosen,
-        checkout,
-        &env_text(&sample, &inputs.recipe, &variables, |name| {
-            ports::recipe::abra_sh::exports(&abra_sh).contains_key(name)
-        }),
-    );
-    Ok(Prepared {
-        order,
-        hash: stack_hash(&stack, &BTreeMap::new()),
-        identity: Identity { version: chosen.nearest.clone(), commit: Some(chosen.commit.as_str().to_owned()), images },
-        summary: match &chosen.version {
-            Some(version) => format!("Version {version} (commit {short}) should run."),
-            None => format!("Commit {short} should run."),
-        },
-        available_version: chosen.available.clone(),
-        checks: checks(inputs, &stack),
-        wanted: Wanted {
-            owner: inputs.owner.clone(),
-            stack,
-            secrets: values,
-            goes_with_app: inputs.goes_with_app,
-            images: BTreeMap::new(),
-        },
-        secret_rules,
-        pull_timeout: inputs.pull_timeout,
-        converge_timeout,
-        http_timeout: inputs.http_timeout,
-        last_pull_error: LastError::default(),
-    })
+    (values, rules)
 }
 
 /// Returns what abra would be told to deploy, or why it cannot be: it reads the recipe's files itself, so that they must
@@ -386,7 +405,7 @@ fn checks(inputs: &Inputs, stack: &Stack) -> Checks {
             name.starts_with("traefik.") && value.contains("Host") && value.contains(&inputs.domain)
         })
     });
-    let by_default = || has_route.then(|| inputs.recipe_health.clone().unwrap_or_else(Health::default));
+    let by_default = || has_route.then(|| inputs.recipe_health.clone().unwrap_or_default());
     Checks { reach: inputs.health.clone().or_else(by_default), probes: inputs.probes.clone() }
 }
 

@@ -334,7 +334,7 @@ fn an_app_that_is_deleted_goes_when_nothing_is_left() {
     let mut app = ready();
     app.metadata.deletion_timestamp = Some("2027-01-15T08:10:00Z".to_owned());
     let leaving = |inventory: Inventory, progress: Progress| {
-        Observed::Leaving(Leaving { inventory, scope: Scope::Everything, progress })
+        Observed::Leaving(Box::new(Leaving { inventory, scope: Scope::Everything, progress }))
     };
     let network = Item { id: "n".to_owned(), name: "x_example_default".to_owned(), ..Item::default() };
     let inventory = Inventory { networks: vec![network], ..Inventory::default() };

@@ -3,7 +3,10 @@
 use std::time::Duration;
 
 use api_types::condition::{ConditionStatus, find};
-use api_types::kinds::app::AppStatus;
+use api_types::kind::Kind as _;
+use api_types::kinds::app::{App, AppStatus};
+use api_types::kinds::recipe::Recipe;
+use api_types::kinds::test_run::TestRun;
 use api_types::reason;
 use ports::probe::fake::FakeAnswer;
 use ports::swarm::fake::{Behaviour, Fault};
@@ -14,6 +17,7 @@ use super::world::{ABRA, COMPOSE, DOMAIN, SAMPLE, STACK, World};
 use crate::kinds::app::ADOPT_ANNOTATION;
 use crate::kinds::app::labels::{APP_LABEL, SPEC_LABEL};
 use crate::kinds::app::reaper::Mode;
+use crate::runtime::objects::ObjectKey;
 
 fn condition(status: &AppStatus, type_: &str) -> (ConditionStatus, String) {
     let found = find(&status.conditions, type_).unwrap();
@@ -396,5 +400,42 @@ async fn an_app_that_does_not_answer_is_given_its_time_and_then_called_unreachab
     world.until_condition("x", "Reachable", ConditionStatus::Unknown, reason::PROBING).await;
     world.until_condition("x", "Reachable", ConditionStatus::False, reason::BACKEND_DOWN).await;
     world.probe.set_host(DOMAIN, FakeAnswer::Status(200, String::new()));
+    world.until_ready("x").await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_fork_may_not_do_is_refused_before_anything_is_made() {
+    let world = World::start().await;
+    let before = world.inventory().await;
+    let bind = COMPOSE.replace("volumes: ['data:/data']", "volumes: ['/etc:/data']");
+    world.publish("1.2.0+1", &[("compose.yml", &bind), (".env.sample", SAMPLE), ("abra.sh", ABRA), ("conf.tmpl", "a")]);
+    let recipe = json!({"source": {"url": super::world::URL}});
+    world.create(&Recipe::resource(), "default", "demo", recipe).await;
+    let pull_request = json!({"number": 7, "headSHA": "a".repeat(40), "fork": true});
+    world
+        .create(
+            &TestRun::resource(),
+            "default",
+            "run",
+            json!({"recipeRef": "demo", "source": {"pullRequest": pull_request}}),
+        )
+        .await;
+    let run = world.objects.get(&ObjectKey::new(&TestRun::resource(), "default", "run")).await.unwrap();
+    let mut owner = serde_json::to_value(run.as_owner()).unwrap();
+    owner["kind"] = json!("TestRun");
+    owner["apiVersion"] = json!("ci.coopcloud.tech/v1alpha1");
+    let app = json!({"apiVersion": "ci.coopcloud.tech/v1alpha1", "kind": "App",
+        "metadata": {"name": "x", "namespace": "default", "ownerReferences": [owner]},
+        "spec": {"recipe": {"recipeRef": "demo"}, "domain": DOMAIN, "version": "1.2.0+1", "volumes": "Delete"}});
+    world.objects.create(&App::resource(), app).await.unwrap();
+    let status = world.until_condition("x", "Configured", ConditionStatus::False, reason::POLICY_REFUSED).await;
+    let message = &find(&status.conditions, "Configured").unwrap().message;
+    assert!(message.contains("compose.yml:8"), "{message}");
+    assert_eq!(world.inventory().await, before);
+    // The recipe's owner says that it may.
+    let key = ObjectKey::new(&Recipe::resource(), "default", "demo");
+    let mut recipe = world.objects.get(&key).await.unwrap().value.clone();
+    recipe["spec"]["trust"] = json!({"allow": {"hostBinds": ["/etc"]}});
+    world.objects.update(&key, recipe).await.unwrap();
     world.until_ready("x").await;
 }

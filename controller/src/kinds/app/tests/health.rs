@@ -29,7 +29,8 @@ fn probes(rounds: &[(i64, bool)]) -> Probes {
 fn an_app_has_its_time_to_answer_and_one_that_answered_is_not_called_down_at_once() {
     use ConditionStatus::{False, True, Unknown};
     let minute = Duration::from_mins(1);
-    let cases: [(&str, &[(i64, bool)], i64, bool, ConditionStatus, &str, u64); 8] = [
+    type Case<'a> = (&'a str, &'a [(i64, bool)], i64, bool, ConditionStatus, &'a str, u64);
+    let cases: [Case<'_>; 8] = [
         ("nobody has asked", &[], 0, false, Unknown, reason::PROBING, 0),
         ("it answers", &[(1, true)], 1, false, True, reason::REACHABLE, 110),
         ("and is asked again", &[(1, true)], 111, true, True, reason::REACHABLE, 0),
@@ -68,5 +69,5 @@ fn a_probe_is_named_and_the_domain_stands_for_itself() {
     let found = verdict(&probes, at(0), Duration::from_mins(1), at(100), &|_| false);
     assert_eq!(found.reachable.status, ConditionStatus::True);
     assert_eq!(found.healthy.status, ConditionStatus::False);
-    assert_eq!(found.healthy.message, "imap: ProbeFailed.");
+    assert_eq!(found.healthy.message, "The probe imap is not good: ProbeFailed.");
 }

@@ -204,7 +204,7 @@ impl World {
         commit
     }
 
-    async fn create(&self, resource: &str, namespace: &str, name: &str, spec: Value) {
+    pub(super) async fn create(&self, resource: &str, namespace: &str, name: &str, spec: Value) {
         let mut value =
             json!({"apiVersion": App::api_version(), "kind": "X", "metadata": {"name": name}, "spec": spec});
         if !namespace.is_empty() {

@@ -94,3 +94,24 @@ fn what_was_said_about_an_older_spec_says_nothing() {
     ready.observed_generation = Some(1);
     assert_eq!(word(&view(2, &status(vec![ready]))), "waiting");
 }
+
+/// The table at the end of `docs/testruns.md` is this table.
+#[test]
+fn the_document_has_every_reason() {
+    let mut table = "| reason | whose fault | what it means |\n|---|---|---|\n".to_owned();
+    for row in APP_REASONS {
+        let whose = if row.blame == Blame::Recipe { "the recipe's" } else { "ours" };
+        table.push_str(&format!("| {} | {whose} | {} |\n", row.reason, row.meaning));
+    }
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/testruns.md");
+    let text = std::fs::read_to_string(path).unwrap();
+    let (head, _) = text.split_once("## Reasons\n").unwrap();
+    let wanted = format!("{head}## Reasons\n\nWhat an App's failure means for the rung that waits for it:\n\n{table}");
+    #[expect(clippy::disallowed_methods, reason = "tests read their settings here and nowhere else")]
+    let update = std::env::var_os("UPDATE_DOCS").is_some();
+    if update {
+        std::fs::write(path, &wanted).unwrap();
+        return;
+    }
+    assert_eq!(text, wanted, "stale: UPDATE_DOCS=1 cargo nextest run -p controller the_document_has");
+}

@@ -22,7 +22,7 @@ use serde_json::{Value, json};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
-use super::super::work::{BackupTaken, Fetched, Hands, Inventory, Order, Outcome, Rendered, Work};
+use super::super::work::{BackupTaken, Fetched, Hands, Inventory, Order, Outcome, Rendered, Work, Written};
 use super::super::{TestRuns, steps::Step};
 use crate::runtime::controller::ControllerOptions;
 use crate::runtime::guards::Guards;
@@ -174,7 +174,8 @@ impl Scripted {
                 let result = TestResult { name: "R001".to_owned(), status: RungStatus::Pass, ..TestResult::default() };
                 Outcome::Good(vec![result]).to_value()
             }
-            Work::Evidence | Work::Results => Outcome::Good(Vec::<Value>::new()).to_value(),
+            Work::Evidence => Outcome::Good(Vec::<Value>::new()).to_value(),
+            Work::Results => Outcome::Good(Written::default()).to_value(),
             Work::CleanUp => Outcome::Good(Inventory { objects: vec!["service/x".to_owned()] }).to_value(),
             Work::Leftovers => {
                 let mut script = self.outside.script.lock().unwrap();

@@ -1,0 +1,144 @@
+//! Rows that a broken disk has changed: a store that does not add up is not opened, and the report names the place.
+
+use std::collections::BTreeMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use serde_json::json;
+
+use super::{Clock, built_in, memory_options};
+use crate::engine::memory::MemoryEngine;
+use crate::error::OpenError;
+use crate::guards::{Guard, Guards};
+use crate::open::load;
+use crate::request::{Body, Target, WriteOptions};
+use crate::store::Store;
+
+type Rows = BTreeMap<Vec<u8>, Vec<u8>>;
+
+/// An engine with a few records, one of them in several rows, and one superseded.
+async fn filled() -> MemoryEngine {
+    let engine = MemoryEngine::default();
+    let store = Store::with_engine(Box::new(engine.clone()), memory_options(&Clock::default())).unwrap();
+    let namespaces = store.registry().get("namespaces").unwrap().clone();
+    for (name, length) in [("a", 10), ("b", 9000), ("c", 20)] {
+        let body = json!({"metadata": {"name": name, "annotations": {"text": "x".repeat(length)}}});
+        let target = Target::new(&namespaces, "", name);
+        store.create(&target, Body::from(body), &WriteOptions::by("test")).await.unwrap();
+    }
+    store.close().await;
+    engine
+}
+
+fn open(rows: &Rows, guards: Guards) -> Result<(), OpenError> {
+    let engine = MemoryEngine::default();
+    engine.tamper(|found| *found = rows.clone());
+    load(&engine, built_in(), guards).map(drop)
+}
+
+fn rows_of(engine: &MemoryEngine) -> Rows {
+    let mut rows = Rows::new();
+    engine.tamper(|found| rows = found.clone());
+    rows
+}
+
+/// Every single change: a flipped bit here and there in every row, a row lost, two rows swapped.
+fn damages(rows: &Rows) -> Vec<(String, Rows)> {
+    let mut damages = Vec::new();
+    for (key, value) in rows {
+        for position in [0, 1, 2, 6, value.len() / 2, value.len() - 1] {
+            let mut damaged = rows.clone();
+            damaged.get_mut(key).unwrap()[position] ^= 4;
+            damages.push((format!("bit of byte {position} of {key:02x?}"), damaged));
+        }
+        let mut damaged = rows.clone();
+        damaged.remove(key);
+        damages.push((format!("row {key:02x?} is lost"), damaged));
+    }
+    for (one, two) in rows.keys().zip(rows.keys().skip(1)) {
+        let mut damaged = rows.clone();
+        damaged.insert(one.clone(), rows[two].clone());
+        damaged.insert(two.clone(), rows[one].clone());
+        damages.push((format!("rows {one:02x?} and {two:02x?} are swapped"), damaged));
+    }
+    damages
+}
+
+/// Returns the changes that go unnoticed.
+fn unnoticed(rows: &Rows, guards: Guards) -> Vec<String> {
+    damages(rows)
+        .into_iter()
+        .filter(|(_, damaged)| matches!(catch_unwind(AssertUnwindSafe(|| open(damaged, guards))), Ok(Ok(()))))
+        .map(|(what, _)| what)
+        .collect()
+}
+
+#[tokio::test]
+async fn every_changed_row_is_noticed() {
+    let rows = rows_of(&filled().await);
+    open(&rows, Guards::all()).unwrap();
+    assert_eq!(unnoticed(&rows, Guards::all()), Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn checksum_and_hash_are_both_needed() {
+    let rows = rows_of(&filled().await);
+    for guard in [Guard::RecordChecksum, Guard::RecordsHash] {
+        assert!(!unnoticed(&rows, Guards::without(guard)).is_empty(), "nobody misses {guard:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_mixture_of_two_moments_is_noticed() {
+    let engine = filled().await;
+    let old = rows_of(&engine);
+    let engine = engine.reopened();
+    let store = Store::with_engine(Box::new(engine.clone()), memory_options(&Clock::default())).unwrap();
+    let target = Target::new(store.registry().get("namespaces").unwrap(), "", "d");
+    let body = Body::from(json!({"metadata": {"name": "d"}}));
+    store.create(&target, body, &WriteOptions::by("test")).await.unwrap();
+    store.close().await;
+    let new = rows_of(&engine);
+    let meta = b"m".to_vec();
+    for (rows, other) in [(&old, &new), (&new, &old)] {
+        let mut mixed = rows.clone();
+        mixed.insert(meta.clone(), other[&meta].clone());
+        assert!(matches!(open(&mixed, Guards::all()), Err(OpenError::Damaged(_))));
+    }
+}
+
+#[tokio::test]
+async fn the_report_names_what_is_wrong_and_what_to_do() {
+    let rows = rows_of(&filled().await);
+    let report = |change: &dyn Fn(&mut Rows)| {
+        let mut damaged = rows.clone();
+        change(&mut damaged);
+        open(&damaged, Guards::all()).unwrap_err().to_string()
+    };
+    let (first, last) = (rows.keys().nth(1).unwrap().clone(), rows.keys().last().unwrap().clone());
+    let revision = u64::from_be_bytes(last[1..9].try_into().unwrap());
+    let flipped = report(&|rows| *rows.get_mut(&last).unwrap().last_mut().unwrap() ^= 1);
+    assert!(flipped.starts_with(&format!("the store is damaged: revision {revision}: checksum is ")), "{flipped}");
+    assert!(flipped.ends_with("nothing was changed: restore a backup with `ccd restore`, or look with `ccd check`"));
+    let lost = report(&|rows| drop(rows.remove(&last)));
+    assert!(lost.contains("2 records with hash") && lost.contains("3 with hash"), "{lost}");
+    let part = rows.keys().find(|key| key.len() == 11 && key[10] == 1).unwrap().clone();
+    let half = report(&|rows| drop(rows.remove(&part)));
+    assert!(half.contains("part 1 of revision 2 is missing"), "{half}");
+    let foreign = report(&|rows| drop(rows.insert(b"zzz".to_vec(), Vec::new())));
+    assert!(foreign.contains("has a key of unknown form"), "{foreign}");
+    let meta = report(&|rows| drop(rows.remove(&b"m".to_vec())));
+    assert!(meta.contains("the meta row is missing although there are records"), "{meta}");
+    assert_eq!(first.len(), 11);
+}
+
+#[tokio::test]
+async fn newer_layouts_are_refused_as_newer() {
+    let rows = rows_of(&filled().await);
+    let (meta, record) = (b"m".to_vec(), rows.keys().last().unwrap().clone());
+    for key in [meta, record] {
+        let mut newer = rows.clone();
+        newer.get_mut(&key).unwrap()[0] = 9;
+        let error = open(&newer, Guards::all()).unwrap_err();
+        assert!(matches!(error, OpenError::Newer(_)), "{error}");
+    }
+}
