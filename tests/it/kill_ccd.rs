@@ -115,9 +115,10 @@ async fn kill_of_ccd_repeats_nothing_and_forgets_nothing() {
         } else {
             daemon.wait_until_ready().unwrap();
             let api = Api::of(&daemon);
-            // As many as have to have come by now; the last life before the last kill has the last ones.
-            let share = (ORDERS - ORDERS_AT_FIRST) * usize::try_from(kill).unwrap() / usize::try_from(KILLS).unwrap();
-            while created < (ORDERS_AT_FIRST + share + 3).min(ORDERS) {
+            // As many as have to have come by now. The last life ends before it is ready: the one before has the last ones.
+            let share =
+                (ORDERS - ORDERS_AT_FIRST) * usize::try_from(kill).unwrap() / usize::try_from(KILLS - 2).unwrap();
+            while created < (ORDERS_AT_FIRST + share).min(ORDERS) {
                 assert!(api.create(created, &folder).await);
                 created += 1;
             }

@@ -11,7 +11,7 @@ use std::time::Duration;
 use apiserver::pods::NoLogs;
 use store::state::HistoryLimits;
 use tests::daemon::program;
-use tests::server::{ServerOptions, TestServer};
+use tests::server::{Namespaces, ServerOptions, TestServer};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 
@@ -69,6 +69,7 @@ async fn start() -> TestServer {
         history: HistoryLimits::default(),
         definitions: apiserver::built_in::own_definitions(),
         logs: Arc::new(NoLogs),
+        namespaces: Namespaces::Stay,
     };
     TestServer::start(options).await.unwrap()
 }

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use store::request::{Body, Part, Target, WriteOptions};
 use store::state::HistoryLimits;
 use tests::daemon::{program, wait_a_moment};
-use tests::server::{ServerOptions, TestServer};
+use tests::server::{Namespaces, ServerOptions, TestServer};
 
 const WIDTHS: [usize; 3] = [60, 100, 200];
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -30,6 +30,7 @@ impl Cli {
             history: HistoryLimits::default(),
             definitions: apiserver::built_in::own_definitions(),
             logs: Arc::new(NoLogs),
+            namespaces: Namespaces::Stay,
         };
         let cli = Self { server: TestServer::start(options).await.unwrap(), home: tempfile::tempdir().unwrap() };
         let cluster = json!({"server": cli.server.url("")});
