@@ -11,6 +11,7 @@ mod fuzz;
 mod golden;
 mod hostile;
 mod kill;
+mod kill_ccd;
 mod kubectl;
 mod kubectl_old;
 mod power_cut;
@@ -18,6 +19,8 @@ mod routes;
 mod run_files;
 #[cfg(test)]
 mod simulation;
+mod startup;
+mod terminal;
 #[cfg(test)]
 mod soak;
 #[cfg(test)]
