@@ -13,7 +13,7 @@ fn program() -> PathBuf {
     path
 }
 
-const FORGE: &str = "apiVersion: ci.coopcloud.tech/v1alpha1\nkind: Forge\nmetadata: {name: old}\nspec:\n  url: \"https://git.example\"\n  tokenSecretRef: {name: token, key: token}\n";
+const FORGE: &str = "apiVersion: ci.coopcloud.tech/v1alpha1\nkind: Forge\nmetadata: {name: old}\nspec:\n  url: \"https://git.example\"\n  tokenSecretRef: {namespace: default, name: token, key: token}\n";
 const MAP: &str = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: map}\ndata: {a: \"1\"}\n";
 
 /// One command, what it prints, and whether it must fail.

@@ -19,10 +19,10 @@ mod routes;
 mod run_files;
 #[cfg(test)]
 mod simulation;
-mod startup;
-mod terminal;
 #[cfg(test)]
 mod soak;
+mod startup;
+mod terminal;
 #[cfg(test)]
 mod throughput;
 mod tidy;
