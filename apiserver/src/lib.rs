@@ -21,6 +21,7 @@ mod discovery;
 mod documents;
 mod events;
 pub mod health;
+pub mod hooks;
 pub mod limits;
 pub mod metrics;
 mod negotiation;
