@@ -6,6 +6,7 @@ mod cli;
 mod clients;
 mod disk_full;
 mod endurance;
+mod forge;
 mod golden;
 mod hostile;
 mod kill;

@@ -29,6 +29,7 @@ fn objects(url: &str, recipe: &RecipeRepository) -> Vec<Value> {
             "source": {"url": recipe.url()}, "zone": ZONE, "deployer": "Swarm", "repositoryRef": "wiki",
             "env": {"LETS_ENCRYPT_ENV": "", "TITLE": "Wiki"},
             "timeouts": {"pull": "1m", "converge": "3m", "http": "1m", "run": "10m"},
+            "tests": crate::canaries::tests(),
         }}),
         json!({"apiVersion": api, "kind": "Repository", "metadata": {"name": "wiki"}, "spec": {
             "forgeRef": "home", "owner": "coop", "name": "wiki",

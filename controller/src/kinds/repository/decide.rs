@@ -194,5 +194,9 @@ fn polled(object: &Object<Repository>, status: &mut RepositoryStatus, seen: &Obs
     if let Some(problem) = &seen.doorbell_problem {
         message.push_str(&format!(" Its webhook is off: {problem}"));
     }
+    let others = object.spec.triggers.iter().filter(|trigger| trigger.on != TriggerEvent::Comment).count();
+    if others > 0 {
+        message.push_str(&format!(" {others} of its triggers are on Tag, Push or Schedule, which do nothing yet."));
+    }
     condition::set(&mut status.conditions, Condition::new(READY, ConditionStatus::True, reason::SUCCEEDED, message));
 }
