@@ -10,12 +10,15 @@ mod forge;
 mod golden;
 mod hostile;
 mod kill;
+mod kill_ccd;
 mod kubectl;
 mod power_cut;
 mod routes;
 mod run_files;
 #[cfg(test)]
 mod simulation;
+mod startup;
+mod terminal;
 #[cfg(test)]
 mod throughput;
 mod tidy;

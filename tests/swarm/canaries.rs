@@ -141,7 +141,7 @@ fn upgrades() -> Vec<Canary> {
         Canary {
             name: "loses-data",
             head: |tree| replace(tree, "compose.yml", "entries:/data", "entries:/elsewhere"),
-            rungs: &[("install", "Pass", ""), ("upgrade", "Fail", "ChecksFailed")],
+            rungs: &[("install", "Pass", ""), ("upgrade", "Fail", "DataLost")],
             ..SOUND
         },
         Canary {
@@ -199,7 +199,7 @@ fn higher_rungs() -> Vec<Canary> {
             name: "restores-nothing",
             head: |tree| replace(tree, "compose.yml", "backupbot.restore.post-hook=/backup.sh restore", "no=hook"),
             level: 2,
-            rungs: &[("install", "Pass", ""), ("upgrade", "Pass", ""), ("backup-restore", "Fail", "ChecksFailed")],
+            rungs: &[("install", "Pass", ""), ("upgrade", "Pass", ""), ("backup-restore", "Fail", "DataLost")],
             ..SOUND
         },
         Canary {

@@ -25,7 +25,7 @@ use super::{
     judge,
 };
 use crate::error::Error;
-use trust::Authorities;
+use trust::{Authorities, Belief};
 
 /// What probes call themselves.
 const AGENT: HeaderValue = HeaderValue::from_static("cc-ci-probe");
@@ -72,12 +72,13 @@ impl NetworkProbe {
         &self,
         stream: TcpStream,
         name: &str,
+        belief: Belief,
         time: Duration,
     ) -> (Result<tokio_rustls::client::TlsStream<TcpStream>, String>, Vec<CertificateFacts>) {
         let Ok(server_name) = ServerName::try_from(name.trim_matches(['[', ']']).to_owned()) else {
             return (Err(format!("{name:?} is no name that a certificate could be for")), Vec::new());
         };
-        let (configuration, seen) = self.authorities.client();
+        let (configuration, seen) = self.authorities.client(belief);
         let connected = timeout(time, TlsConnector::from(Arc::new(configuration)).connect(server_name, stream)).await;
         let (chain, problem) = seen.take();
         let chain: Vec<CertificateFacts> = chain.iter().filter_map(|der| CertificateFacts::read(der)).collect();
@@ -138,7 +139,8 @@ impl Probe for NetworkProbe {
             Err(message) => report.message = message,
             Ok(stream) if probe.scheme == Scheme::Http => ask(stream, probe, &mut report).await,
             Ok(stream) => {
-                let (connected, chain) = self.shake_hands(stream, &probe.host, probe.times.tls).await;
+                let belief = if probe.scheme == Scheme::UncheckedHttps { Belief::Anybody } else { Belief::Authorities };
+                let (connected, chain) = self.shake_hands(stream, &probe.host, belief, probe.times.tls).await;
                 report.certificate = chain.into_iter().next();
                 match connected {
                     Ok(stream) => ask(stream, probe, &mut report).await,
@@ -163,7 +165,7 @@ impl Probe for NetworkProbe {
             Ok(stream) => stream,
             Err(message) => return TlsReport { verdict: Verdict::ProxyDown, chain: Vec::new(), message },
         };
-        let (connected, chain) = self.shake_hands(stream, server_name, times.tls).await;
+        let (connected, chain) = self.shake_hands(stream, server_name, Belief::Authorities, times.tls).await;
         match connected {
             Ok(_) => {
                 let message = format!("{host} shows a certificate that holds for {server_name}");

@@ -167,6 +167,12 @@ fn hand_over(mut status: AppStatus, prepared: &Prepared, swarm: &Swarm, images: 
         Ok(effects) => effects,
     };
     let is_another = status.deployed_hash.as_deref() != Some(&prepared.hash) || status.deployed_at.is_none();
+    if effects.is_empty()
+        && let Some(wait) = swarm.held_for
+    {
+        set(&mut status, deployed, unknown, reason::DEPLOYING, &format!("{HANDING_OVER} {NOT_KEPT}"));
+        return Decision::wait(finish(status), Next::After(wait));
+    }
     if effects.is_empty() {
         if is_another {
             // It runs already: taken over from somebody, or only what is around the services changed.
@@ -190,6 +196,9 @@ fn hand_over(mut status: AppStatus, prepared: &Prepared, swarm: &Swarm, images: 
 /// Begins the message of a deploy that has begun, so that one that was cut off is told from one that has not.
 const HANDING_OVER: &str = "The stack is being handed to the swarm.";
 
+/// Ends the message of a deploy that waits before it hands over the same again.
+const NOT_KEPT: &str = "A service is not as it was handed over a moment ago; it is told again shortly.";
+
 /// Notes that a deploy begins: what updates report from before is history.
 fn begin(status: &mut AppStatus, prepared: &Prepared, now: Timestamp) {
     status.deployed_hash = Some(prepared.hash.clone());
@@ -211,7 +220,7 @@ fn handed_over(
         set(&mut status, ConditionType::Converged, ConditionStatus::True, reason::CONVERGED, text);
         return probe(app, status, prepared, present, now);
     };
-    if matches!(worst.reason, Reason::Superseded | Reason::Vanished) {
+    if worst.reason.wants_repair() {
         return repair(status, swarm, worst, now);
     }
     let converged = ConditionType::Converged;
@@ -268,6 +277,11 @@ fn repair(mut status: AppStatus, swarm: &Swarm, worst: &Judgement, now: Timestam
     let age = age.and_then(|at| Duration::try_from(now.duration_since(at)).ok()).unwrap_or(REPAIR_PAUSE);
     if age < REPAIR_PAUSE {
         return Decision::wait(finish(status), Next::After(REPAIR_PAUSE.saturating_sub(age)));
+    }
+    if effects.is_empty()
+        && let Some(wait) = swarm.held_for
+    {
+        return Decision::wait(finish(status), Next::After(wait));
     }
     status.deployed_at = Some(seconds(now));
     if effects.is_empty() {

@@ -8,6 +8,7 @@ use super::converge::Clocks;
 use super::deployer::{Refusal, SecretValue};
 use super::health::Probes;
 use super::prepare::Outcome;
+use super::repeats::Repeats;
 use super::teardown::Progress;
 
 /// What is remembered of one App.
@@ -27,6 +28,8 @@ pub(super) struct Memory {
     pub(super) generated: BTreeMap<String, SecretValue>,
     /// The stack, by its hash, whose surplus is gone.
     pub(super) swept: Option<String>,
+    /// Updates that were made to services which carried our mark already.
+    pub(super) repeats: Repeats,
     /// Whether it answers, and since which deploy that is asked.
     pub(super) probes: (Option<String>, Probes),
 }

@@ -114,6 +114,8 @@ pub struct Swarm {
     pub claim: Claim,
     /// What is still to be done to hand the stack over.
     pub missing: Result<Vec<Effect>, Refusal>,
+    /// After which time more of it may be done; `None` when nothing was done a moment ago already.
+    pub held_for: Option<Duration>,
     /// Secrets that are to be generated first, by their names in the swarm.
     pub secrets_to_make: Vec<String>,
     /// What the swarm has made of the services that were handed over.
@@ -272,6 +274,7 @@ impl Apps {
             let swarm = Swarm {
                 claim,
                 missing: Ok(Vec::new()),
+                held_for: None,
                 secrets_to_make: Vec::new(),
                 judgements: Vec::new(),
                 surplus: Vec::new(),
@@ -295,13 +298,12 @@ impl Apps {
             judgements = self.judge_all(app, prepared, &wanted.images, &seen);
         }
         let is_converged = super::converge::worst(&judgements).is_none_or(|worst| worst.verdict == Verdict::Converged);
-        let is_drifted = judgements.iter().any(|judgement| {
-            matches!(judgement.reason, super::converge::Reason::Superseded | super::converge::Reason::Vanished)
-        });
+        let is_drifted = judgements.iter().any(|judgement| judgement.reason.wants_repair());
         let has_swept = self.with_memory(app, |memory| memory.swept.as_deref() == Some(&prepared.hash));
         let mut swarm = Swarm {
             claim: Claim::Ours,
             missing: Ok(Vec::new()),
+            held_for: None,
             secrets_to_make: Vec::new(),
             judgements,
             surplus: Vec::new(),
@@ -314,7 +316,13 @@ impl Apps {
         let deployer = self.deployer(app, prepared, &host.engine).map(|(_, deployer)| deployer);
         swarm.secrets_to_make = secrets_to_make(prepared, &wanted, &live);
         if !is_handed_over || is_drifted {
-            swarm.missing = deployer.and_then(|deployer| deployer.missing(&wanted, &live));
+            let missing = deployer.and_then(|deployer| deployer.missing(&wanted, &live));
+            let now = self.outside.clock.now();
+            let allow = |effects| self.with_memory(app, |memory| memory.repeats.allow(effects, &live, now));
+            swarm.missing = missing.and_then(allow).map(|allowed| {
+                swarm.held_for = allowed.held_for;
+                allowed.effects
+            });
         } else {
             let prune = if app.spec.prune_dropped { Prune::Services } else { Prune::Nothing };
             swarm.surplus = Native.surplus(&wanted, &live, prune);
@@ -344,6 +352,9 @@ impl Apps {
                 let spec = fit(&service.spec, live, images, &seen.network_names);
                 let mark = Mark::Label(spec.labels.get(SPEC_LABEL).cloned().unwrap_or_default());
                 let differing = live.map(|live| differences(&spec, &live.spec, &seen.network_names));
+                if differing.as_ref().is_some_and(Vec::is_empty) {
+                    memory.repeats.settled(&spec.name);
+                }
                 let tasks = seen.tasks.iter().filter(|task| live.is_some_and(|live| live.id == task.service_id));
                 let looked = Seen {
                     service: live.cloned(),

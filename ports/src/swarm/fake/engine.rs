@@ -79,6 +79,9 @@ impl World {
             let found = found.ok_or_else(|| missing("NetworkNotFound", "network", target))?;
             attachment.target = found.network.id.clone();
         }
+        if let Some(normalise) = &self.normalise {
+            (normalise.0)(&mut spec);
+        }
         Ok(spec)
     }
 

@@ -91,6 +91,7 @@ fn swarm(judgements: Vec<Judgement>) -> Swarm {
     Swarm {
         claim: Claim::Ours,
         missing: Ok(Vec::new()),
+        held_for: None,
         secrets_to_make: Vec::new(),
         judgements,
         surplus: Vec::new(),

@@ -71,7 +71,11 @@ pub(super) async fn fetch(job: &Job) -> Result<Outcome<Fetched>, Failure> {
     let into = job.outside.files.path(Area::Trees, &job.tree()?);
     job.outside.git.checkout(&url, &head, &into).await?;
     let version = fetched.version.as_deref().unwrap_or("no version");
-    job.say(format!("commit {head} ({version}), {} published versions", fetched.published.len())).await;
+    let published = match fetched.published.len() {
+        1 => "one published version".to_owned(),
+        count => format!("{count} published versions"),
+    };
+    job.say(format!("commit {head} ({version}), {published}")).await;
     Ok(Outcome::Good(fetched))
 }
 

@@ -13,6 +13,8 @@ use ports::clock::PausedClock;
 use ports::files::runs::RunLimits;
 use ports::files::{Faults, FileName, FileRoot, RunFiles, RunKey};
 use ports::git::fake::FakeGit;
+use ports::host::fake::FakeHost;
+use ports::host::{DiskFigures, MemoryFigures};
 use ports::jobs::fake::FakeJobs;
 use ports::probe::fake::{FakeAnswer, FakeProbe};
 use ports::redact::Redactor;
@@ -52,7 +54,7 @@ impl Bench {
         let outside = Outside {
             forges: ports::forge::fake::FakeForge::new(Arc::new(ports::clock::SystemClock)).forges(),
             abra: None,
-            figures: Arc::new(ports::host::fake::FakeHost::default()),
+            figures: figures(),
             jobs: Arc::new(FakeJobs::default()),
             engines: Arc::new(FakeEngines::default()),
             git: Arc::new(FakeGit::default()),
@@ -104,6 +106,7 @@ impl Bench {
         };
         Job {
             outside: self.outside.clone(),
+            is_here: true,
             order,
             stack: STACK.to_owned(),
             domain: "x.example".to_owned(),
@@ -120,6 +123,15 @@ impl Bench {
         let result = checks::own(&self.job(json!({})), &self.engine, &test).await.unwrap();
         (result.status, result.message.unwrap_or_default())
     }
+}
+
+/// A machine that has little left.
+fn figures() -> Arc<FakeHost> {
+    let host = FakeHost::default();
+    let disk = DiskFigures { total_bytes: 9000, free_bytes: 5000, total_inodes: 90, free_inodes: 50 };
+    host.set_disk(std::path::Path::new("/"), disk);
+    host.set_memory(MemoryFigures { total_bytes: 900, available_bytes: 700 });
+    Arc::new(host)
 }
 
 fn service(name: &str) -> ServiceSpec {
@@ -335,6 +347,11 @@ async fn evidence_and_leftovers_name_what_there_is() {
     let names: Vec<String> =
         evidence::collect(&job, &bench.engine).await.unwrap().into_iter().map(|found| found.name).collect();
     assert_eq!(names, ["services.json", "tasks.txt", "log-app.txt", "host.json"]);
+    let name = FileName::new("host.json").unwrap();
+    let (_, host) = bench.outside.runs.artifact(&job.key, &name).unwrap().unwrap();
+    let host: Value = serde_json::from_slice(&host).unwrap();
+    assert_eq!((&host["disk"]["freeBytes"], &host["disk"]["freeInodes"]), (&json!(5000), &json!(50)), "{host}");
+    assert_eq!(host["memoryAvailableBytes"], 700, "{host}");
     let found = clean_up::leftovers(&job, Ok(Arc::new(bench.engine.clone()))).await.unwrap().objects;
     assert!(found.contains(&format!("service/{STACK}_app")), "{found:?}");
     assert!(found.contains(&format!("volume/{STACK}_data")), "{found:?}");
