@@ -22,6 +22,7 @@ mod documents;
 mod events;
 pub mod fuzz;
 pub mod health;
+pub mod hooks;
 pub mod limits;
 pub mod metrics;
 mod negotiation;

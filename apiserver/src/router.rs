@@ -5,6 +5,7 @@
 //! /                       every path there is
 //! /api /apis /apis/GROUP /api/v1 /apis/GROUP/VERSION                discovery
 //! /admin/backup                                                     everything there is, for administrators
+//! /hooks/NS/REPOSITORY                                              POST: whoever signs, rings; see `hooks`
 //! /openapi/v2 /openapi/v3[/api/v1 | /apis/GROUP/VERSION]            schemas
 //! BASE/PLURAL                                  GET list, watch · POST create · DELETE deletecollection
 //! BASE/PLURAL/NAME                             GET · PUT · PATCH · DELETE · POST (create)
@@ -45,7 +46,7 @@ use crate::request::RequestInfo;
 use crate::reviews::{self, Review};
 use crate::served::{Served, View};
 use crate::verbs::{VerbResult, artifact, create, delete, delete_collection, get, list, log, patch, update, watch};
-use crate::{documents, pods, scale, tokens};
+use crate::{documents, hooks, pods, scale, tokens};
 
 /// Returns the router of the API. It answers every path, so that other routes can be merged into it.
 pub fn router(api: Arc<Api>) -> Router {
@@ -83,9 +84,20 @@ async fn serve(api: Arc<Api>, request: Request) -> Answer {
     let is_head = parts.method == Method::HEAD;
     let fallback = Negotiated::fallback(&parts.headers, &query);
     let metrics = api.access.metrics.clone();
-    let (mut answer, user) = match admit(&api, &parts, &info, &audit_id) {
-        Err(status) => (answer::refusal(&status, &fallback), String::new()),
-        Ok(admitted) => {
+    let hook =
+        hooks::target(&parts.method, parts.uri.path()).map(|(namespace, name)| (namespace.to_owned(), name.to_owned()));
+    let admitted = match &hook {
+        Some(_) => None,
+        None => Some(admit(&api, &parts, &info, &audit_id)),
+    };
+    let (mut answer, user) = match admitted {
+        None => {
+            let (namespace, name) = hook.unwrap_or_default();
+            let answer = hooks::answer(&api, &parts, body, &info, &audit_id, (&namespace, &name)).await;
+            (answer, String::new())
+        }
+        Some(Err(status)) => (answer::refusal(&status, &fallback), String::new()),
+        Some(Ok(admitted)) => {
             let user = admitted.user.name.clone();
             let answer = admitted_answer(api, parts, body, info.clone(), query, admitted).await;
             (answer, user)

@@ -7,6 +7,7 @@ mod cli;
 mod clients;
 mod disk_full;
 mod endurance;
+mod forge;
 mod fuzz;
 mod golden;
 mod hostile;

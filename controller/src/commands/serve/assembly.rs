@@ -6,16 +6,19 @@ use crate::commands::Additions;
 use crate::environment::Environment;
 use crate::kinds::app::reaper::{Mode, Reaper};
 use crate::kinds::host::ears;
+use crate::kinds::repository::doorbell::Doorbells;
 use crate::logs::RunLogs;
 use crate::logs::apps::AppLogs;
 use crate::outside::Outside;
 use crate::runtime::guards::Guards;
 use crate::runtime::job_keeper::JobKeeper;
-use crate::runtime::manager::Manager;
-use crate::runtime::objects::Objects;
+use crate::runtime::manager::{Bell, Manager};
 use crate::runtime::objects::store_objects::StoreObjects;
+use crate::runtime::objects::{ObjectKey, Objects};
 use crate::secrets_in_use;
 use anyhow::Context as _;
+use api_types::kind::Kind as _;
+use api_types::kinds::repository::Repository;
 use apiserver::access::Access;
 use apiserver::api::Api;
 use apiserver::audit::policy::Policy;
@@ -29,6 +32,7 @@ use apiserver::config::Config;
 use apiserver::data_dir::DataPaths;
 use apiserver::data_dir::space::free_space;
 use apiserver::health::Severity;
+use apiserver::hooks::Doorbell;
 use apiserver::limits::Limits;
 use apiserver::metrics::Metrics;
 use apiserver::metrics::figures::Figure;
@@ -102,7 +106,8 @@ impl Assembly {
         tasks.spawn(follow::follow(authorizer, store.clone(), background.clone()));
         let collector = Collector::new(store.clone(), CollectorOptions::default());
         tasks.spawn(collector.run(background.clone()));
-        let manager = manager(&store, &access.metrics, &outside, additions);
+        let doorbells = Doorbells::default();
+        let manager = manager(&store, &access.metrics, &outside, &doorbells, additions);
         let apps = AppLogs::new(manager.shared().objects.clone(), outside.engines.clone(), outside.redactor.clone());
         let logs = Arc::new(RunLogs::new(outside.runs.clone()).with_apps(apps));
         tasks.spawn(JobKeeper::new(outside.jobs.clone(), &manager).run(background.clone()));
@@ -125,7 +130,9 @@ impl Assembly {
         lifecycle.health.add("reconcilers-synced", Severity::Ready, move || {
             if synced.is_synced() { Ok(()) } else { Err("the reconcilers have not seen all objects yet".to_owned()) }
         });
+        let bell = Arc::new(HookBell { doorbells, bell: manager.bell(), clock: clock.clone() });
         let api = Api::new(store.clone(), access.clone(), lifecycle.clone(), clock.clone(), logs)
+            .with_doorbell(bell)
             .with_debug_state(Arc::new(move || manager.debug_state()));
         let assembly = Self { api: Arc::new(api), lifecycle, access, store };
         assembly.add_checks(paths);
@@ -198,8 +205,29 @@ impl Assembly {
     }
 }
 
+/// Lets webhooks ring for Repositories.
+struct HookBell {
+    doorbells: Doorbells,
+    bell: Bell,
+    clock: Clock,
+}
+
+impl Doorbell for HookBell {
+    fn ring(&self, namespace: &str, repository: &str) {
+        let key = ObjectKey::new(&Repository::resource(), namespace, repository);
+        self.doorbells.ring(&key, self.clock.now());
+        self.bell.ring(&key);
+    }
+}
+
 /// The reconcilers. The lock on the data directory already makes this the only process, so there is no election.
-fn manager(store: &Store, metrics: &Metrics, outside: &Outside, additions: &Additions) -> Arc<Manager> {
+fn manager(
+    store: &Store,
+    metrics: &Metrics,
+    outside: &Outside,
+    doorbells: &Doorbells,
+    additions: &Additions,
+) -> Arc<Manager> {
     let objects: Arc<dyn Objects> = Arc::new(StoreObjects::new(store.clone()));
     let mut manager = None;
     metrics.register(|registry| {
@@ -207,7 +235,7 @@ fn manager(store: &Store, metrics: &Metrics, outside: &Outside, additions: &Addi
         manager = Some(Manager::new(objects.clone(), clock, registry, None, Guards::all()));
     });
     let mut manager = manager.expect("made just above");
-    crate::kinds::register(&mut manager, &objects, outside);
+    crate::kinds::register(&mut manager, &objects, outside, doorbells);
     if let Some(register) = additions.register {
         register(&mut manager, outside);
     }
