@@ -26,9 +26,14 @@ pub(super) async fn look(job: &Job, url: &RemoteUrl) -> Result<Vec<TestResult>, 
     let head = job.order.run.status.head.as_ref().and_then(|head| head.commit.clone()).unwrap_or_default();
     let folder = job.outside.files.path(Area::Trees, &job.abra_folder()?);
     let app = AbraApp::new(folder, &job.domain, &recipe_name(url.as_str()), NO_ENGINE)?;
-    abra.prepare(&app, "").await?;
-    job.outside.git.checkout(url, &CommitId::new(head)?, &app.recipe_folder()).await?;
-    match abra.lint(&app).await {
+    let linted = match abra.prepare(&app, "").await {
+        Ok(()) => {
+            job.outside.git.checkout(url, &CommitId::new(head)?, &app.recipe_folder()).await?;
+            abra.lint(&app).await
+        }
+        Err(error) => Err(error),
+    };
+    match linted {
         Ok(rules) => {
             for rule in rules.iter().filter(|rule| !rule.is_satisfied) {
                 job.say(format!("abra {} {}: {} ({})", rule.severity, rule.reference, rule.rule, rule.advice)).await;
