@@ -411,7 +411,10 @@ impl Apps {
             VolumePolicy::Delete => Scope::Everything,
             VolumePolicy::Retain => Scope::KeepData,
         };
-        let leaving = self.leaving(app, stack, scope, engine).await?;
+        let mut leaving = self.leaving(app, stack, scope, engine).await?;
+        // They are this App's own: it was prepared before anybody asked whose the stack is, and what that made (the key
+        // from which versions of given secrets follow) is needed for as long as the App lives.
+        leaving.inventory.has_files = false;
         Ok(claim_on_leftovers(stack, app.spec.volumes, leaving))
     }
 
