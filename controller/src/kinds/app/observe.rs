@@ -47,6 +47,15 @@ pub struct Leaving {
     pub progress: Progress,
 }
 
+impl Leaving {
+    /// Returns what is left of an App that never had anything: nothing, and that for ever. No moment near the present will
+    /// do: a decision is made for the moment at which the look began.
+    pub(super) fn nothing(scope: Scope) -> Self {
+        let progress = Progress { clean_since: Some(Timestamp::UNIX_EPOCH), ..Progress::default() };
+        Self { inventory: Inventory::default(), scope, progress }
+    }
+}
+
 /// What is known of an App that should run.
 #[derive(Debug)]
 pub struct Present {
@@ -228,10 +237,7 @@ impl Apps {
         let is_first = self.first_of_stack(&stack).is_none_or(|first| first.metadata.uid == app.metadata.uid);
         if !is_first || app.status.deployed_hash.is_none() && app.status.remaining.is_empty() {
             // It never deployed anything, so that nothing can be its own.
-            let now = self.outside.clock.now();
-            let long_ago = now.saturating_sub(super::teardown::AUDIT_PAUSE).unwrap_or(now);
-            let progress = Progress { clean_since: Some(long_ago), ..Progress::default() };
-            return Ok(Leaving { inventory: Inventory::default(), scope, progress });
+            return Ok(Leaving::nothing(scope));
         }
         let host = place::choose(&self.cache, app)?;
         let engine = self.outside.engines.connect(&host.engine)?;
