@@ -15,6 +15,7 @@ use crate::runtime::job_keeper::JobKeeper;
 use crate::runtime::manager::{Bell, Manager};
 use crate::runtime::objects::store_objects::StoreObjects;
 use crate::runtime::objects::{ObjectKey, Objects};
+use crate::secrets_in_use;
 use anyhow::Context as _;
 use api_types::kind::Kind as _;
 use api_types::kinds::repository::Repository;
@@ -37,6 +38,7 @@ use apiserver::metrics::Metrics;
 use apiserver::metrics::figures::Figure;
 use apiserver::serve::Lifecycle;
 use apiserver::tls::Pki;
+use ports::redact::Redactor;
 use store::collector::{Collector, CollectorOptions};
 use store::store::{OpenOptions, Store};
 use tokio_util::sync::CancellationToken;
@@ -84,21 +86,26 @@ impl Assembly {
         definitions.extend(additions.definitions.iter().cloned());
         bootstrap::prepare(&store, &definitions).await?;
 
+        let outside = outside::open(paths, config, environment).await?;
+        secrets_in_use::load(&outside.redactor, &store.state());
+        tasks.spawn(secrets_in_use::follow(outside.redactor.clone(), store.clone(), background.clone()));
         let metrics = Metrics::new();
         let authorizer = Arc::new(Authorizer::new(&config.anonymous.open_paths));
         follow::load(&authorizer, &store.state());
         let access = Access {
-            authenticator: Arc::new(Authenticator::new(TokenTable::open(paths.tokens()), clock.clone())),
+            authenticator: Arc::new(
+                Authenticator::new(TokenTable::open(paths.tokens()), clock.clone())
+                    .with_service_accounts(TokenTable::open(paths.account_tokens()), store.clone()),
+            ),
             authorizer: Arc::clone(&authorizer),
             limits: Limits::new(config.limits.clone()),
-            audit: audit(paths, config, clock)?,
+            audit: audit(paths, config, clock, &outside.redactor)?,
             metrics,
         };
         let lifecycle = Lifecycle::default();
         tasks.spawn(follow::follow(authorizer, store.clone(), background.clone()));
         let collector = Collector::new(store.clone(), CollectorOptions::default());
         tasks.spawn(collector.run(background.clone()));
-        let outside = outside::open(paths, config, environment).await?;
         let doorbells = Doorbells::default();
         let manager = manager(&store, &access.metrics, &outside, &doorbells, additions);
         let apps = AppLogs::new(manager.shared().objects.clone(), outside.engines.clone(), outside.redactor.clone());
@@ -237,7 +244,7 @@ fn manager(
     Arc::new(manager)
 }
 
-fn audit(paths: &DataPaths, config: &Config, clock: &Clock) -> anyhow::Result<Audit> {
+fn audit(paths: &DataPaths, config: &Config, clock: &Clock, redactor: &Redactor) -> anyhow::Result<Audit> {
     if !config.audit.enabled {
         return Ok(Audit::off());
     }
@@ -248,5 +255,7 @@ fn audit(paths: &DataPaths, config: &Config, clock: &Clock) -> anyhow::Result<Au
         queue_max: AUDIT_QUEUE_MAX,
     };
     let writer = AuditWriter::open(settings, clock.clone())?;
-    Ok(Audit::new(Policy::new(config.audit.rules.clone()), writer, clock.clone(), None))
+    let redactor = redactor.clone();
+    let mask: apiserver::audit::Redactor = Arc::new(move |line| redactor.text(&line));
+    Ok(Audit::new(Policy::new(config.audit.rules.clone()), writer, clock.clone(), Some(mask)))
 }
