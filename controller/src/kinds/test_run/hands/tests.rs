@@ -19,13 +19,15 @@ use ports::jobs::fake::FakeJobs;
 use ports::probe::fake::{FakeAnswer, FakeProbe};
 use ports::redact::Redactor;
 use ports::swarm::fake::{Behaviour, FakeEngine, FakeEngines, Fault, Played};
-use ports::swarm::spec::{ContainerSpec, Mount, ServiceMode, ServiceSpec, TaskSpec};
-use ports::swarm::{Engine as _, Filter, STACK_LABEL, TaskState};
+use ports::swarm::spec::{
+    ContainerSpec, EndpointSpec, Mount, NetworkAttachment, PortConfig, ServiceMode, ServiceSpec, TaskSpec,
+};
+use ports::swarm::{Engine as _, Filter, NewNetwork, STACK_LABEL, TaskState};
 use serde_json::{Value, json};
 
 use super::super::steps::Step;
 use super::super::work::{Deed, Order, Outcome, Work};
-use super::{Job, abra_lint, backup, checks, clean_up, evidence, junit, source, tar_files};
+use super::{Job, abra_lint, backup, checks, clean_up, container, evidence, junit, source, tar_files};
 use crate::outside::Outside;
 use crate::runtime::operations::Operations;
 use crate::trust::Tier;
@@ -255,6 +257,27 @@ async fn containers_run_once_and_leave_nothing() {
     clean_up::own_things(&bench.job(json!({})), Ok(Arc::new(bench.engine.clone()))).await.unwrap();
     let containers = bench.engine.containers(&Filter::default()).await.unwrap();
     assert!(containers.iter().all(|container| container.name.contains(STACK)), "{containers:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn in_a_test_container_the_domain_leads_to_the_proxy() {
+    let bench = Bench::new(&[]).await;
+    let mut ids = Vec::new();
+    for name in ["internal", "proxy"] {
+        let network = NewNetwork { name: name.to_owned(), attachable: true, ..NewNetwork::default() };
+        ids.push(bench.engine.create_network(&network).await.unwrap());
+    }
+    let (job, networks) = (bench.job(json!({})), std::collections::BTreeSet::from([ids[1].clone()]));
+    let hosts = || container::hosts(&job, &bench.engine, &networks);
+    assert_eq!(hosts().await.unwrap(), [""; 0], "there is no proxy");
+    let mut proxy = service("proxy");
+    proxy.task_template.networks =
+        ids.iter().map(|id| NetworkAttachment { target: id.clone(), ..NetworkAttachment::default() }).collect();
+    let https = PortConfig { target_port: 443, published_port: 8443, ..PortConfig::default() };
+    proxy.endpoint_spec = Some(EndpointSpec { ports: vec![https], ..EndpointSpec::default() });
+    bench.engine.create_service(&proxy, None).await.unwrap();
+    bench.until_running("proxy").await;
+    assert_eq!(hosts().await.unwrap(), ["10.0.0.2 x.example"], "its address in the network that both are in");
 }
 
 #[tokio::test(start_paused = true)]
