@@ -217,7 +217,7 @@ impl Reconciler for Orders {
             Act::RemoveJob => Ok(self.jobs.remove(&job_id(uid)?).await?),
             Act::Post(number) => {
                 let file = receipt(folder, uid, number);
-                let look = || async { Ok(exists(&file).await?.then(|| "posted".to_owned())) };
+                let look = || async { Ok(is_written(&file).await?.then(|| "posted".to_owned())) };
                 let post = || async {
                     append(&file).await?;
                     tokio::time::sleep(REPLY_DELAY).await;
@@ -272,6 +272,15 @@ fn job(order: &Object<Order>) -> Result<JobSpec, Failure> {
 
 async fn exists(path: &Path) -> Result<bool, Failure> {
     tokio::fs::try_exists(path).await.map_err(|error| disk(&error))
+}
+
+/// Whether a line has been written: a kill between making the file and writing to it leaves an empty one.
+async fn is_written(path: &Path) -> Result<bool, Failure> {
+    match tokio::fs::metadata(path).await {
+        Ok(metadata) => Ok(metadata.len() > 0),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(disk(&error)),
+    }
 }
 
 /// Writes one line more, in one system call: a kill leaves no half of one.

@@ -5,3 +5,5 @@ mod abra;
 #[cfg(test)]
 mod canaries;
 mod engine;
+#[cfg(test)]
+mod forge;

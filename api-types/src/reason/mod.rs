@@ -71,6 +71,8 @@ pub const PULL_REQUEST_CLOSED: &str = "PullRequestClosed";
 pub const NOT_ENROLLED: &str = "NotEnrolled";
 /// The command has an option that does not exist.
 pub const BAD_COMMAND: &str = "BadCommand";
+/// The comment was changed after it was written; commands count as they were first written.
+pub const EDITED: &str = "Edited";
 /// The event has been acted on before.
 pub const ALREADY_RUN: &str = "AlreadyRun";
 
@@ -205,6 +207,10 @@ pub const CONFIG_CHANGED_WITHOUT_VERSION: &str = "ConfigChangedWithoutVersion";
 pub const DEPLOYED: &str = "Deployed";
 /// The swarm or abra refused the stack.
 pub const DEPLOY_FAILED: &str = "DeployFailed";
+/// The engine was away while the stack was being updated, and the swarm gave the update up for that; it is done again.
+pub const ENGINE_WAS_AWAY: &str = "EngineWasAway";
+/// The engine has a field otherwise each time after it was updated; the message says which.
+pub const SPEC_NOT_KEPT: &str = "SpecNotKept";
 /// The stack is being handed to the swarm.
 pub const DEPLOYING: &str = "Deploying";
 /// Images are being pulled; wait.
@@ -360,6 +366,7 @@ pub const ALL: &[&str] = &[
     PULL_REQUEST_CLOSED,
     NOT_ENROLLED,
     BAD_COMMAND,
+    EDITED,
     ALREADY_RUN,
     BRANCH_NOT_FOUND,
     NO_RECIPE,
@@ -421,6 +428,8 @@ pub const ALL: &[&str] = &[
     CONFIG_CHANGED_WITHOUT_VERSION,
     DEPLOYED,
     DEPLOY_FAILED,
+    ENGINE_WAS_AWAY,
+    SPEC_NOT_KEPT,
     DEPLOYING,
     PULLING,
     PULL_TIMEOUT,

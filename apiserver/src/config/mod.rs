@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use work::{AbraConfig, GitConfig, ProbeConfig, ReaperConfig, RunsConfig};
+use work::{AbraConfig, GitConfig, OutboundConfig, ProbeConfig, ReaperConfig, RunsConfig};
 
 /// Everything that can be configured.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -39,6 +39,8 @@ pub struct Config {
     pub probe: ProbeConfig,
     /// What recipes may be fetched from.
     pub git: GitConfig,
+    /// Where recipes and probes may lead this machine.
+    pub outbound: OutboundConfig,
     /// The program `abra`.
     pub abra: AbraConfig,
     /// Stacks whose App is gone.
@@ -86,7 +88,8 @@ pub struct AnonymousConfig {
 pub struct LimitsConfig {
     /// Largest request body in bytes.
     pub body_bytes_max: usize,
-    /// Memory that request bodies may take at the same time, in bytes; more of them wait, then get 429.
+    /// Memory that request bodies and what is made of them may take at the same time, in bytes; more of them wait,
+    /// then get 429.
     pub body_bytes_total: usize,
     /// Largest request head in bytes.
     pub header_bytes_max: usize,

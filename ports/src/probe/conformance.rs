@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{HttpProbe, HttpReport, Probe, ProbeTimes, Verdict};
+use super::{HttpProbe, HttpReport, Probe, ProbeTimes, Scheme, Verdict};
 
 /// How a host of the suite behaves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -110,6 +110,13 @@ async fn certificates_are_told_apart(harness: &impl Harness) {
         assert_eq!(bad.verdict, Verdict::TlsInvalid, "{situation:?}: {}", bad.message);
         assert!(!bad.chain.is_empty(), "{situation:?}: what was shown is told even so");
         assert_ne!(bad.chain[0].fingerprint, good.chain[0].fingerprint, "{situation:?}");
+    }
+    for situation in [Situation::Good, Situation::WrongName, Situation::Expired, Situation::UnknownIssuer] {
+        let mut probe = HttpProbe::https(harness.host(situation), "/health?full=1");
+        (probe.times, probe.scheme) = (TIMES, Scheme::UncheckedHttps);
+        let report = harness.probe().http(&probe).await;
+        let seen = (report.verdict, report.status);
+        assert_eq!(seen, (Verdict::Answered, Some(200)), "{situation:?} is not looked at: {}", report.message);
     }
     let refused = look(Situation::Refused).await;
     assert_eq!((refused.verdict, refused.chain.len()), (Verdict::ProxyDown, 0));

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
-use super::{CertificateFacts, HttpProbe, HttpReport, Probe, ProbeTimes, TcpReport, TlsReport, Verdict, judge};
+use super::{CertificateFacts, HttpProbe, HttpReport, Probe, ProbeTimes, Scheme, TcpReport, TlsReport, Verdict, judge};
 
 /// How a host behaves over HTTP.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -17,7 +17,7 @@ pub enum FakeAnswer {
     Redirect(String),
     /// It is not there, for this reason.
     Down(String),
-    /// Its certificate does not hold, for this reason.
+    /// Its certificate does not hold, for this reason; who does not look at it is answered 200.
     TlsInvalid(String),
     /// It accepts the connection and says nothing.
     Silent,
@@ -103,6 +103,9 @@ impl Probe for FakeProbe {
         match answer {
             FakeAnswer::Silent => report.elapsed = probe.times.answer,
             FakeAnswer::Down(message) => (report.verdict, report.message) = (Verdict::ProxyDown, message),
+            FakeAnswer::TlsInvalid(_) if probe.scheme == Scheme::UncheckedHttps => {
+                (report.verdict, report.status) = (Verdict::Answered, Some(200));
+            }
             FakeAnswer::TlsInvalid(message) => (report.verdict, report.message) = (Verdict::TlsInvalid, message),
             FakeAnswer::Redirect(to) => {
                 (report.verdict, report.status, report.location) = (Verdict::Answered, Some(302), Some(to));

@@ -54,6 +54,8 @@ pub enum Scheme {
     /// With TLS.
     #[default]
     Https,
+    /// With TLS, whatever certificate is shown.
+    UncheckedHttps,
     /// Without.
     Http,
 }
@@ -102,7 +104,7 @@ impl HttpProbe {
     #[must_use]
     pub fn port(&self) -> u16 {
         self.port.unwrap_or(match self.scheme {
-            Scheme::Https => HTTPS_PORT,
+            Scheme::Https | Scheme::UncheckedHttps => HTTPS_PORT,
             Scheme::Http => 80,
         })
     }

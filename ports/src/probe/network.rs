@@ -25,7 +25,8 @@ use super::{
     judge,
 };
 use crate::error::Error;
-use trust::Authorities;
+use crate::outbound::Outbound;
+use trust::{Authorities, Belief};
 
 /// What probes call themselves.
 const AGENT: HeaderValue = HeaderValue::from_static("cc-ci-probe");
@@ -33,26 +34,25 @@ const AGENT: HeaderValue = HeaderValue::from_static("cc-ci-probe");
 /// The real network.
 pub struct NetworkProbe {
     rules: ConnectRules,
+    outbound: Outbound,
     authorities: Authorities,
 }
 
 impl NetworkProbe {
-    /// Returns a probe that trusts the machine's authorities and those in `ca_files` (PEM).
+    /// Returns a probe that trusts the machine's authorities and those in `ca_files` (PEM). What `rules` do not lead
+    /// elsewhere is reached as far as `outbound` lets it.
     ///
     /// # Errors
     /// `Terminal` when one of the files cannot be read or holds no certificate.
-    pub fn open(rules: ConnectRules, ca_files: &[PathBuf]) -> Result<Self, Error> {
-        Ok(Self { rules, authorities: Authorities::open(ca_files)? })
+    pub fn open(rules: ConnectRules, outbound: Outbound, ca_files: &[PathBuf]) -> Result<Self, Error> {
+        Ok(Self { rules, outbound, authorities: Authorities::open(ca_files)? })
     }
 
     async fn connect(&self, host: &str, port: u16, time: Duration) -> Result<TcpStream, String> {
         let connect = async {
             let addresses: Vec<SocketAddr> = match self.rules.address(host, port) {
                 Some(address) => vec![address],
-                None => tokio::net::lookup_host((host.trim_matches(['[', ']']), port))
-                    .await
-                    .map_err(|error| format!("{host} has no address in the DNS ({error})"))?
-                    .collect(),
+                None => self.outbound.addresses(host, port).await.map_err(|error| error.message)?,
             };
             let mut problem = format!("{host} has no address in the DNS");
             for address in addresses {
@@ -72,12 +72,13 @@ impl NetworkProbe {
         &self,
         stream: TcpStream,
         name: &str,
+        belief: Belief,
         time: Duration,
     ) -> (Result<tokio_rustls::client::TlsStream<TcpStream>, String>, Vec<CertificateFacts>) {
         let Ok(server_name) = ServerName::try_from(name.trim_matches(['[', ']']).to_owned()) else {
             return (Err(format!("{name:?} is no name that a certificate could be for")), Vec::new());
         };
-        let (configuration, seen) = self.authorities.client();
+        let (configuration, seen) = self.authorities.client(belief);
         let connected = timeout(time, TlsConnector::from(Arc::new(configuration)).connect(server_name, stream)).await;
         let (chain, problem) = seen.take();
         let chain: Vec<CertificateFacts> = chain.iter().filter_map(|der| CertificateFacts::read(der)).collect();
@@ -138,7 +139,8 @@ impl Probe for NetworkProbe {
             Err(message) => report.message = message,
             Ok(stream) if probe.scheme == Scheme::Http => ask(stream, probe, &mut report).await,
             Ok(stream) => {
-                let (connected, chain) = self.shake_hands(stream, &probe.host, probe.times.tls).await;
+                let belief = if probe.scheme == Scheme::UncheckedHttps { Belief::Anybody } else { Belief::Authorities };
+                let (connected, chain) = self.shake_hands(stream, &probe.host, belief, probe.times.tls).await;
                 report.certificate = chain.into_iter().next();
                 match connected {
                     Ok(stream) => ask(stream, probe, &mut report).await,
@@ -163,7 +165,7 @@ impl Probe for NetworkProbe {
             Ok(stream) => stream,
             Err(message) => return TlsReport { verdict: Verdict::ProxyDown, chain: Vec::new(), message },
         };
-        let (connected, chain) = self.shake_hands(stream, server_name, times.tls).await;
+        let (connected, chain) = self.shake_hands(stream, server_name, Belief::Authorities, times.tls).await;
         match connected {
             Ok(_) => {
                 let message = format!("{host} shows a certificate that holds for {server_name}");

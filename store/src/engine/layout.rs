@@ -34,6 +34,8 @@ const CURRENT_UNFINISHED: &str = "CURRENT.unfinished";
 const FILLING: &str = "FILLING";
 const DATA: &str = "db";
 const LOCK_PAUSE: Duration = Duration::from_millis(10);
+/// The longest wait for what a dead process has left its lock to.
+const DEAD_HOLDER_WAIT: Duration = Duration::from_secs(30);
 
 /// Brings a directory to the next format. Must be repeatable: it runs again if it was cut short.
 pub(super) type Migration = fn(&Path) -> Result<(), EngineError>;
@@ -110,8 +112,9 @@ impl Layout {
             if error != rustix::io::Errno::WOULDBLOCK {
                 return Err(file_error(&format!("lock {}", path.display()), &error.into()));
             }
-            if started.elapsed() >= options.lock_wait {
-                return Err(EngineError::Locked { dir: dir.to_owned(), holder: read_holder(&mut lock) });
+            let holder = read_holder(&mut lock);
+            if started.elapsed() >= patience(holder, options) {
+                return Err(EngineError::Locked { dir: dir.to_owned(), holder });
             }
             pause();
         }
@@ -338,6 +341,14 @@ fn make_directory(dir: &Path, guards: Guards) -> Result<(), EngineError> {
     .map_err(|error| file_error(&format!("make {}", dir.display()), &error))
 }
 
+/// How long to wait for the lock. A holder that has died leaves it to a child that it was just starting, which has it
+/// until its own program begins: a moment, but on a busy machine a long one.
+fn patience(holder: Option<u32>, options: &EngineOptions) -> Duration {
+    let holder = holder.and_then(|id| rustix::process::Pid::from_raw(i32::try_from(id).ok()?));
+    let is_dead = holder.is_some_and(|id| rustix::process::test_kill_process(id) == Err(rustix::io::Errno::SRCH));
+    if is_dead { options.lock_wait.max(DEAD_HOLDER_WAIT) } else { options.lock_wait }
+}
+
 fn read_holder(lock: &mut File) -> Option<u32> {
     let mut text = String::new();
     lock.rewind().ok()?;
@@ -358,4 +369,19 @@ fn parse_name(name: &str) -> Option<u32> {
 #[expect(clippy::disallowed_methods, reason = "flock has no time limit of its own; the caller bounds the tries")]
 fn pause() {
     std::thread::sleep(LOCK_PAUSE);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{DEAD_HOLDER_WAIT, EngineOptions, patience};
+
+    #[test]
+    fn a_dead_holder_is_given_more_time_than_a_living_one() {
+        let mut child = std::process::Command::new("/bin/true").spawn().unwrap();
+        let id = child.id();
+        child.wait().unwrap();
+        let options = EngineOptions::default();
+        let waits = [Some(id), Some(std::process::id()), Some(0), None].map(|holder| patience(holder, &options));
+        assert_eq!(waits, [DEAD_HOLDER_WAIT, options.lock_wait, options.lock_wait, options.lock_wait]);
+    }
 }

@@ -118,6 +118,8 @@ impl Apps {
         for effect in effects {
             tracing::info!(app = %self.key(app).key, ?effect, "deploying");
             deployer.apply(&*engine, &wanted, effect).await?;
+            let now = self.outside.clock.now();
+            self.with_memory(app, |memory| memory.repeats.note(effect, now));
         }
         Ok(())
     }

@@ -186,11 +186,18 @@ pub(super) async fn round(outside: &Outside, engine: &dyn Engine, prepared: &Pre
     Round { at: outside.clock.now(), reach, probes }
 }
 
+/// Returns how an app is asked whose certificate must be so.
+pub(crate) fn scheme(tls: TlsCheck) -> Scheme {
+    match tls {
+        TlsCheck::Verify => Scheme::Https,
+        TlsCheck::Insecure => Scheme::UncheckedHttps,
+        TlsCheck::Disabled => Scheme::Http,
+    }
+}
+
 async fn ask_domain(outside: &Outside, health: &Health, domain: &str) -> Answer {
     let mut probe = HttpProbe::https(domain, health.path.as_str());
-    if health.tls == TlsCheck::Disabled {
-        probe.scheme = Scheme::Http;
-    }
+    probe.scheme = scheme(health.tls);
     let report = outside.probe.http(&probe).await;
     if report.is_one_of(&health.statuses) {
         return Answer { is_good: true, reason: reason::REACHABLE.to_owned(), message: report.message };

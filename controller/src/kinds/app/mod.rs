@@ -13,6 +13,7 @@ pub mod observe;
 pub mod place;
 pub mod prepare;
 pub mod reaper;
+mod repeats;
 pub mod secrets;
 pub mod teardown;
 pub mod version;

@@ -47,6 +47,15 @@ pub struct Leaving {
     pub progress: Progress,
 }
 
+impl Leaving {
+    /// Returns what is left of an App that never had anything: nothing, and that for ever. No moment near the present will
+    /// do: a decision is made for the moment at which the look began.
+    pub(super) fn nothing(scope: Scope) -> Self {
+        let progress = Progress { clean_since: Some(Timestamp::UNIX_EPOCH), ..Progress::default() };
+        Self { inventory: Inventory::default(), scope, progress }
+    }
+}
+
 /// What is known of an App that should run.
 #[derive(Debug)]
 pub struct Present {
@@ -114,10 +123,14 @@ pub struct Swarm {
     pub claim: Claim,
     /// What is still to be done to hand the stack over.
     pub missing: Result<Vec<Effect>, Refusal>,
+    /// After which time more of it may be done; `None` when nothing was done a moment ago already.
+    pub held_for: Option<Duration>,
     /// Secrets that are to be generated first, by their names in the swarm.
     pub secrets_to_make: Vec<String>,
     /// What the swarm has made of the services that were handed over.
     pub judgements: Vec<Judgement>,
+    /// For how long no task and no service has moved, as far as was seen.
+    pub still: Duration,
     /// What is no longer needed.
     pub surplus: Vec<Effect>,
     /// What runs, by the labels and images of the services.
@@ -226,10 +239,7 @@ impl Apps {
         let is_first = self.first_of_stack(&stack).is_none_or(|first| first.metadata.uid == app.metadata.uid);
         if !is_first || app.status.deployed_hash.is_none() && app.status.remaining.is_empty() {
             // It never deployed anything, so that nothing can be its own.
-            let now = self.outside.clock.now();
-            let long_ago = now.saturating_sub(super::teardown::AUDIT_PAUSE).unwrap_or(now);
-            let progress = Progress { clean_since: Some(long_ago), ..Progress::default() };
-            return Ok(Leaving { inventory: Inventory::default(), scope, progress });
+            return Ok(Leaving::nothing(scope));
         }
         let host = place::choose(&self.cache, app)?;
         let engine = self.outside.engines.connect(&host.engine)?;
@@ -272,8 +282,10 @@ impl Apps {
             let swarm = Swarm {
                 claim,
                 missing: Ok(Vec::new()),
+                held_for: None,
                 secrets_to_make: Vec::new(),
                 judgements: Vec::new(),
+                still: Duration::ZERO,
                 surplus: Vec::new(),
                 identity: None,
             };
@@ -286,24 +298,26 @@ impl Apps {
         let mut wanted = prepared.wanted.clone();
         wanted.images = wanted_images;
         wanted.secrets.extend(self.generated(app));
-        let mut judgements = Vec::new();
+        let (mut judgements, mut still) = (Vec::new(), Duration::ZERO);
         if is_handed_over {
             let tasks = engine.tasks(&filter).await?;
+            let now = self.outside.clock.now();
+            still = self.with_memory(app, |memory| memory.motion.still_for(&services, &tasks, now));
             let nodes = engine.nodes().await?;
             let out_of_memory = out_of_memory(engine, &tasks).await?;
             let seen = SwarmSeen { services: &services, tasks, nodes, out_of_memory, network_names };
             judgements = self.judge_all(app, prepared, &wanted.images, &seen);
         }
         let is_converged = super::converge::worst(&judgements).is_none_or(|worst| worst.verdict == Verdict::Converged);
-        let is_drifted = judgements.iter().any(|judgement| {
-            matches!(judgement.reason, super::converge::Reason::Superseded | super::converge::Reason::Vanished)
-        });
+        let is_drifted = judgements.iter().any(|judgement| judgement.reason.wants_repair());
         let has_swept = self.with_memory(app, |memory| memory.swept.as_deref() == Some(&prepared.hash));
         let mut swarm = Swarm {
             claim: Claim::Ours,
             missing: Ok(Vec::new()),
+            held_for: None,
             secrets_to_make: Vec::new(),
             judgements,
+            still,
             surplus: Vec::new(),
             identity,
         };
@@ -314,7 +328,13 @@ impl Apps {
         let deployer = self.deployer(app, prepared, &host.engine).map(|(_, deployer)| deployer);
         swarm.secrets_to_make = secrets_to_make(prepared, &wanted, &live);
         if !is_handed_over || is_drifted {
-            swarm.missing = deployer.and_then(|deployer| deployer.missing(&wanted, &live));
+            let missing = deployer.and_then(|deployer| deployer.missing(&wanted, &live));
+            let now = self.outside.clock.now();
+            let allow = |effects| self.with_memory(app, |memory| memory.repeats.allow(effects, &live, now));
+            swarm.missing = missing.and_then(allow).map(|allowed| {
+                swarm.held_for = allowed.held_for;
+                allowed.effects
+            });
         } else {
             let prune = if app.spec.prune_dropped { Prune::Services } else { Prune::Nothing };
             swarm.surplus = Native.surplus(&wanted, &live, prune);
@@ -344,6 +364,9 @@ impl Apps {
                 let spec = fit(&service.spec, live, images, &seen.network_names);
                 let mark = Mark::Label(spec.labels.get(SPEC_LABEL).cloned().unwrap_or_default());
                 let differing = live.map(|live| differences(&spec, &live.spec, &seen.network_names));
+                if differing.as_ref().is_some_and(Vec::is_empty) {
+                    memory.repeats.settled(&spec.name);
+                }
                 let tasks = seen.tasks.iter().filter(|task| live.is_some_and(|live| live.id == task.service_id));
                 let looked = Seen {
                     service: live.cloned(),
@@ -400,7 +423,10 @@ impl Apps {
             VolumePolicy::Delete => Scope::Everything,
             VolumePolicy::Retain => Scope::KeepData,
         };
-        let leaving = self.leaving(app, stack, scope, engine).await?;
+        let mut leaving = self.leaving(app, stack, scope, engine).await?;
+        // They are this App's own: it was prepared before anybody asked whose the stack is, and what that made (the key
+        // from which versions of given secrets follow) is needed for as long as the App lives.
+        leaving.inventory.has_files = false;
         Ok(claim_on_leftovers(stack, app.spec.volumes, leaving))
     }
 

@@ -133,12 +133,12 @@ fn fetched_condition(object: &Object<Recipe>, status: &RecipeStatus, observed: &
         (_, Some(source)) => {
             let count = status.versions.len();
             let versions = match (count, &status.latest_version) {
-                (0, _) | (_, None) => "no published version".to_owned(),
-                (1, Some(latest)) => format!("one published version, {latest}"),
-                (_, Some(latest)) => format!("{count} published versions, the newest {latest}"),
+                (0, _) | (_, None) => "there is no published version".to_owned(),
+                (1, Some(latest)) => format!("there is one published version, {latest}"),
+                (_, Some(latest)) => format!("there are {count} published versions, the newest {latest}"),
             };
             let tip = source.head.as_ref().map_or("nothing", |head| head.short());
-            let message = format!("Branch {} is at {tip}; there is {versions}.", object.spec.source.branch);
+            let message = format!("Branch {} is at {tip}; {versions}.", object.spec.source.branch);
             of(ConditionStatus::True, reason::FETCHED, message)
         }
     }

@@ -354,7 +354,8 @@ impl Life<'_> {
             Answer::Good(taken) => {
                 let captures =
                     if taken.captures > 1 { format!(", at the {}. try", taken.captures) } else { String::new() };
-                Flow::ended(DONE, format!("{} files, {} bytes{captures}.", taken.files, taken.bytes))
+                let files = if taken.files == 1 { "1 file".to_owned() } else { format!("{} files", taken.files) };
+                Flow::ended(DONE, format!("{files}, {} bytes{captures}.", taken.bytes))
             }
         }
     }

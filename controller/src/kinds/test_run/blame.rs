@@ -101,6 +101,7 @@ pub const APP_REASONS: &[Row] = {
         row("ConfigChangedWithoutVersion", Recipe, Final, "a config's content changed, but its version did not"),
         row(reason::NAME_TOO_LONG, Recipe, Final, "a secret or config name would pass 64 characters"),
         row(reason::DEPLOY_FAILED, Recipe, Final, "the swarm or abra refused the stack"),
+        row(reason::SPEC_NOT_KEPT, Ours, Final, "the engine has a field otherwise each time after it was updated"),
         row(reason::DOMAIN_TAKEN, Ours, Passing, "another App has the run's domain"),
         row(reason::STACK_NOT_OURS, Ours, Final, "a stack of the same name was deployed by somebody else"),
         row(reason::NO_HOST, Ours, Passing, "no Host has an engine that manages a swarm"),

@@ -8,6 +8,7 @@ use super::blame::{Blame, blame_of};
 use super::decide::say;
 use super::running::Life;
 use super::steps::{DONE, Step};
+use super::work::Check;
 
 impl Life<'_> {
     /// Draws the conclusions from a step that has ended.
@@ -88,21 +89,37 @@ impl Life<'_> {
     /// Gives a rung the result that its checks add up to. Without any check there is none.
     fn conclude_checks(&mut self, stage: RungName) {
         let results: Vec<TestResult> = self.status.tests.iter().filter(|test| test.stage == stage).cloned().collect();
-        let (status, reason, message) = add_up(stage, &results);
+        let data: Vec<String> = match stage {
+            // Which of them fail says whether it is the data that is missing.
+            RungName::Upgrade | RungName::BackupRestore => {
+                let seeded = self.tests_with_seed(stage).into_iter().map(|test| test.name.clone());
+                seeded.chain([Check::Markers.name()]).collect()
+            }
+            RungName::Install | RungName::Functional | RungName::Lint => Vec::new(),
+        };
+        let (status, reason, message) = add_up(stage, &results, &data);
         self.judge(stage, status, reason, &message);
     }
 }
 
-/// Adds the results of a rung's checks up. Pure.
+/// Adds the results of a rung's checks up; `data` names those that look for data which was put in before. Pure.
 #[must_use]
-pub fn add_up(stage: RungName, results: &[TestResult]) -> (RungStatus, &'static str, String) {
+pub fn add_up(stage: RungName, results: &[TestResult], data: &[String]) -> (RungStatus, &'static str, String) {
     let named = |status: RungStatus| -> Vec<String> {
         let found = results.iter().filter(|result| result.status == status);
         found.map(|result| format!("{}: {}", result.name, result.message.as_deref().unwrap_or("no message"))).collect()
     };
     let failed = named(RungStatus::Fail);
     if !failed.is_empty() {
-        let reason = if stage == RungName::Lint { reason::LINT_FAILED } else { reason::CHECKS_FAILED };
+        let mut names = results.iter().filter(|result| result.status == RungStatus::Fail).map(|result| &result.name);
+        let reason = if stage == RungName::Lint {
+            reason::LINT_FAILED
+        } else if names.all(|name| data.contains(name)) {
+            // The app serves, and what it should still know is gone.
+            reason::DATA_LOST
+        } else {
+            reason::CHECKS_FAILED
+        };
         let message = format!("{} of {} checks failed. {}", failed.len(), results.len(), failed.join(" · "));
         return (RungStatus::Fail, reason, message);
     }

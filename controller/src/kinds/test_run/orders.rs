@@ -19,8 +19,9 @@ use crate::runtime::outcome::{Failure, TIMED_OUT};
 use crate::runtime::reconciler::Next;
 use crate::trust;
 
-/// How often an order is given when something of ours fails.
-const ATTEMPTS_MAX: u32 = 4;
+/// How often an order is given when something of ours fails: with the pauses between them, an engine and the proxy on it
+/// have half a minute to start again.
+const ATTEMPTS_MAX: u32 = 6;
 /// How often an order that runs is looked at although nobody rang.
 const ORDER_POLL: Duration = Duration::from_secs(10);
 

@@ -90,9 +90,9 @@ async fn a_bad_recipe_is_red_at_its_own_rung() {
         ("a crash in the upgrade", app(HEAD, "CrashLoop"), STUCK, (Upgrade, "CrashLoop")),
         ("a rollback", app(HEAD, "RolledBack"), STUCK, (Upgrade, "RolledBack")),
         ("a missing image", reply("upgrade-pull", Reply::Bad("ImageNotFound")), STUCK, (Upgrade, "ImageNotFound")),
-        ("lost data", reply("survives", Reply::Result(Fail)), upgrade, (Upgrade, "ChecksFailed")),
+        ("lost data", reply("survives", Reply::Result(Fail)), upgrade, (Upgrade, "DataLost")),
         ("an empty backup", reply("backup-take", Reply::Bad("EmptyBackup")), backup, (BackupRestore, "EmptyBackup")),
-        ("an empty restore", reply("kept", Reply::Result(Fail)), backup, (BackupRestore, "ChecksFailed")),
+        ("an empty restore", reply("kept", Reply::Result(Fail)), backup, (BackupRestore, "DataLost")),
         (
             "nothing destroyed",
             reply("backup-destroyed", Reply::Bad("NotDestroyed")),

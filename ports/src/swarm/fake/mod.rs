@@ -26,6 +26,7 @@ use tokio::time::Instant;
 
 pub use self::behaviour::{Behaviour, End, Fault, Played};
 use self::world::World;
+use super::spec::ServiceSpec;
 use super::{Container, Engine, EngineEvent, Engines, ExecSpec, SwarmState};
 use crate::error::Error;
 
@@ -80,6 +81,11 @@ impl FakeEngine {
     /// Puts an image on the node.
     pub fn add_image(&self, reference: &str) {
         self.lock().add_image(reference);
+    }
+
+    /// Says how the engine keeps specs of services otherwise than they were given, from now on.
+    pub fn normalise(&self, normalise: impl Fn(&mut ServiceSpec) + Send + Sync + 'static) {
+        self.lock().normalise = Some(world::Normalise(Arc::new(normalise)));
     }
 
     /// Says what commands in containers do.

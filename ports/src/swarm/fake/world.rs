@@ -11,6 +11,8 @@
 //! Nothing runs by itself: whoever looks first lets everything happen that was due until then, in order.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -19,7 +21,7 @@ use tokio::time::Instant;
 
 use super::behaviour::Behaviour;
 use super::rollout::Rollout;
-use crate::swarm::spec::{Labels, Mount, ServiceMode, TaskSpec};
+use crate::swarm::spec::{Labels, Mount, ServiceMode, ServiceSpec, TaskSpec};
 use crate::swarm::{
     Container, ContainerDetails, EngineEvent, Image, Network, STACK_LABEL, Service, StackFile, SwarmState, Task,
     TaskState, Volume,
@@ -129,6 +131,16 @@ pub(super) struct World {
     pub(super) images: BTreeMap<String, Image>,
     pub(super) behaviours: BTreeMap<String, VecDeque<Behaviour>>,
     pub(super) events: Vec<EngineEvent>,
+    pub(super) normalise: Option<Normalise>,
+}
+
+/// How specs of services are kept otherwise than they were given.
+pub(super) struct Normalise(pub(super) Arc<dyn Fn(&mut ServiceSpec) + Send + Sync>);
+
+impl fmt::Debug for Normalise {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("Normalise")
+    }
 }
 
 /// Takes the digest off a reference that has a tag as well.
@@ -160,6 +172,7 @@ impl World {
             images: BTreeMap::new(),
             behaviours: BTreeMap::new(),
             events: Vec::new(),
+            normalise: None,
         }
     }
 

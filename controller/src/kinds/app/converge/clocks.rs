@@ -30,10 +30,14 @@ pub struct Clocks {
     reached: BTreeMap<String, (TaskState, Duration)>,
     /// Tasks that failed, by slot.
     failed: BTreeMap<Slot, BTreeSet<String>>,
-    /// Tasks that nodes refused.
-    rejected: BTreeSet<String>,
-    /// Tasks whose failure counts no more, because all was good after it.
+    /// Tasks that nodes refused, by slot.
+    rejected: BTreeMap<Slot, BTreeSet<String>>,
+    /// Tasks whose failure counts no more, because what came after it in their slot was good for long enough.
     forgiven: BTreeSet<String>,
+    /// Whether looks failed since the last one that did not.
+    is_back: bool,
+    /// Whether looks failed since the deploy, or since it last had converged.
+    was_away: bool,
     /// Whether it had converged at the last look.
     is_converged: bool,
     /// Whether it is known to have converged before the first look.
@@ -41,9 +45,11 @@ pub struct Clocks {
 }
 
 impl Clocks {
-    /// Notes that a look failed: the time until the next one does not count.
+    /// Notes that a look failed: the time until the next one does not count, and neither do the tasks that end in it.
     pub fn stop(&mut self) {
         self.looked_at = None;
+        self.is_back = self.applied_at.is_some();
+        self.was_away = self.is_back;
     }
 
     pub(super) fn begin_look(&self, goal: &Goal, now: Timestamp) -> Self {
@@ -76,6 +82,12 @@ impl Clocks {
             self.forgiven = tasks().filter(|task| task.state.is_terminal()).map(|task| task.id.clone()).collect();
             self.give_credit(look);
         }
+        if std::mem::take(&mut self.is_back) {
+            // An engine that ends takes its tasks along, and refuses some while it starts: nothing of it is their fault.
+            let ended = tasks().filter(|task| task.state.is_terminal() && !self.is_counted(task));
+            let ended: Vec<String> = ended.map(|task| task.id.clone()).collect();
+            self.forgiven.extend(ended);
+        }
         let present: BTreeSet<&str> = tasks().map(|task| task.id.as_str()).collect();
         self.reached.retain(|id, _| present.contains(id.as_str()));
         self.forgiven.retain(|id| present.contains(id.as_str()));
@@ -88,16 +100,38 @@ impl Clocks {
                     self.progressed = self.elapsed;
                 }
             }
-            if self.forgiven.contains(&task.id) {
+            if self.forgiven.contains(&task.id) || is_the_engines_own(&task.error) {
                 continue;
             }
             if look.has_failed(task) {
                 self.failed.entry(slot(task)).or_default().insert(task.id.clone());
             }
             if task.state == TaskState::Rejected {
-                self.rejected.insert(task.id.clone());
+                self.rejected.entry(slot(task)).or_default().insert(task.id.clone());
             }
         }
+        self.forgive(look);
+    }
+
+    /// Forgets the failures of slots whose newest task has been good for as long as a service must be. In a loop of
+    /// failures no task gets that far; what failed because the engine was starting again, or a registry was away, is
+    /// history then, although the engine keeps it.
+    fn forgive(&mut self, look: &Look<'_>) {
+        let is_over = |task: &Task| look.is_good(task) && self.waited(task) >= look.monitor();
+        let over: Vec<&Slot> = look.newest.iter().filter(|(_, task)| is_over(task)).map(|(slot, _)| slot).collect();
+        for slot in over {
+            for counted in [&mut self.failed, &mut self.rejected] {
+                self.forgiven.extend(counted.remove(slot).into_iter().flatten());
+            }
+        }
+    }
+
+    /// Returns whether a task is among the failures that count.
+    fn is_counted(&self, task: &Task) -> bool {
+        let slot = slot(task);
+        [&self.failed, &self.rejected]
+            .into_iter()
+            .any(|counted| counted.get(&slot).is_some_and(|tasks| tasks.contains(&task.id)))
     }
 
     /// Counts the stability that tasks have already earned, going by when the engine says that they changed last.
@@ -129,9 +163,10 @@ impl Clocks {
     /// Notes that the service has converged: deadlines begin anew, and failures are forgiven.
     pub(super) fn converged(&mut self) {
         self.is_converged = true;
-        let failed = std::mem::take(&mut self.failed);
-        self.forgiven.extend(failed.into_values().flatten());
-        self.forgiven.append(&mut self.rejected);
+        self.was_away = false;
+        for counted in [&mut self.failed, &mut self.rejected] {
+            self.forgiven.extend(std::mem::take(counted).into_values().flatten());
+        }
     }
 
     /// Returns how long a task has been in its present state, as far as was seen.
@@ -141,7 +176,7 @@ impl Clocks {
 
     /// Returns how many tasks nodes refused.
     pub(super) fn rejected(&self) -> usize {
-        self.rejected.len()
+        self.rejected.values().map(BTreeSet::len).sum()
     }
 
     /// Returns the slot with most failures, and how many those are.
@@ -159,8 +194,22 @@ impl Clocks {
         self.elapsed.saturating_sub(self.began)
     }
 
+    /// Returns whether looks failed since the deploy, or since it last had converged.
+    pub(super) fn was_away(&self) -> bool {
+        self.was_away
+    }
+
     /// Returns whether there is time left.
     pub(super) fn has_time_left(&self, budget: &Budget) -> bool {
         self.spent() < budget.whole && self.since_progress() < budget.progress
     }
+}
+
+/// Returns whether a task ended for what the engine had to do with itself: it was started again, or somebody removed the
+/// container by hand. Whatever runs in the container has no part in it.
+fn is_the_engines_own(error: &str) -> bool {
+    let error = error.to_lowercase();
+    ["no such container", "swarm is not active", "context canceled", "shutting down"]
+        .iter()
+        .any(|words| error.contains(words))
 }

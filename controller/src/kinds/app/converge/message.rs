@@ -65,6 +65,15 @@ pub(super) fn paused(look: &Look<'_>, update: &UpdateStatus) -> Judgement {
     make(look, Verdict::Failed, Reason::Paused, message, task)
 }
 
+/// Turns a failed update into one that says nothing about what was updated.
+pub(super) fn engine_was_away(failed: Judgement) -> Judgement {
+    let message = format!(
+        "The engine was away while {} was being updated, which ended its tasks; nothing is known about the new state. {}",
+        failed.service, failed.message
+    );
+    Judgement { reason: Reason::EngineWasAway, message, ..failed }
+}
+
 pub(super) fn nothing_wanted(look: &Look<'_>) -> Judgement {
     let message = format!("{} is meant to have no tasks, and has none.", look.goal.service);
     make(look, Verdict::Converged, Reason::Converged, message, None)

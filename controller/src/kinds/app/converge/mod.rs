@@ -5,7 +5,7 @@
 //! ```text
 //!   1 is it there?                      Vanished
 //!   2 is its spec ours?                 RolledBack · Superseded
-//!   3 did its update stop?              Paused
+//!   3 did its update stop?              Paused              (2 and 3 while the engine was away: EngineWasAway, ours)
 //!   4 does any task run our spec?       NotObserved (the swarm's observedGeneration); nothing is wanted: Converged
 //!   5 do nodes refuse the tasks?        ImageNotFound · MountFailed · Rejected
 //!   6 do tasks end again and again?     CrashLoop · Unhealthy · OutOfMemory
@@ -20,7 +20,8 @@
 //! What makes this necessary: right after an update the old tasks still run and nothing says that an update goes on;
 //! counts of running tasks include old ones; an update that changes nothing never gets a status; after a rollback all
 //! is running again; failures of tasks stay in the history. So only tasks of the present spec are judged, only what
-//! happened since the spec was handed over counts, and what cannot be seen stops the clocks and judges nothing.
+//! happened since the spec was handed over counts, failures are history once what came after them in their slot has been
+//! good for as long as a service must be, and what cannot be seen stops the clocks and judges nothing.
 
 mod clocks;
 mod message;
@@ -42,7 +43,7 @@ pub use clocks::Clocks;
 /// The label of a service that says which spec of ours it has.
 pub const SPEC_LABEL: &str = "ci.coopcloud.tech/spec";
 /// How long all slots must be good without any change, at the least. The engine's own default monitor.
-const STABLE_MIN: Duration = Duration::from_secs(5);
+pub(super) const STABLE_MIN: Duration = Duration::from_secs(5);
 /// How long a task may be pending with an error before nobody is expected to take it.
 const PENDING_MAX: Duration = Duration::from_secs(20);
 /// How long the swarm may take to allocate what a task needs.
@@ -155,6 +156,7 @@ pub enum Reason {
     RolledBack,
     Superseded,
     Paused,
+    EngineWasAway,
     ImageNotFound,
     MountFailed,
     Rejected,
@@ -180,6 +182,7 @@ impl Reason {
             Self::RolledBack => reason::ROLLED_BACK,
             Self::Superseded => reason::SUPERSEDED,
             Self::Paused => reason::PAUSED,
+            Self::EngineWasAway => reason::ENGINE_WAS_AWAY,
             Self::ImageNotFound => reason::IMAGE_NOT_FOUND,
             Self::MountFailed => reason::MOUNT_FAILED,
             Self::Rejected => reason::REJECTED,
@@ -196,7 +199,13 @@ impl Reason {
     /// Returns whether the trouble is that of the machine and ours, and says nothing about the recipe.
     #[must_use]
     pub fn is_ours(self) -> bool {
-        self == Self::AllocatorStuck
+        matches!(self, Self::AllocatorStuck | Self::EngineWasAway)
+    }
+
+    /// Returns whether handing the same stack over once more puts it right.
+    #[must_use]
+    pub fn wants_repair(self) -> bool {
+        matches!(self, Self::Superseded | Self::Vanished | Self::EngineWasAway)
     }
 }
 
@@ -262,6 +271,9 @@ pub fn judge(goal: &Goal, seen: &Seen, clocks: &Clocks, now: Timestamp) -> (Judg
             look.judge(&mut clocks)
         }
     };
+    if matches!(judgement.reason, Reason::RolledBack | Reason::Paused) && clocks.was_away() {
+        judgement = message::engine_was_away(judgement);
+    }
     if judgement.verdict == Verdict::Converged {
         clocks.converged();
     } else if judgement.verdict == Verdict::Progressing && !clocks.has_time_left(&goal.budget) {
@@ -342,8 +354,10 @@ impl<'a> Look<'a> {
         if self.newest.is_empty() {
             return self.not_observed(clocks);
         }
+        // First, so that the time of stability runs while earlier failures still count.
+        let slots = self.slots(clocks);
         let bad = self.rejected(clocks).or_else(|| self.failing(clocks)).or_else(|| self.stuck(clocks));
-        bad.unwrap_or_else(|| self.slots(clocks))
+        bad.unwrap_or(slots)
     }
 
     /// Question 2.
@@ -502,7 +516,7 @@ impl<'a> Look<'a> {
             || policy.is_some_and(|policy| !policy.condition.is_empty() && policy.condition != "any")
     }
 
-    fn is_good(&self, task: &Task) -> bool {
+    pub(super) fn is_good(&self, task: &Task) -> bool {
         match task.state {
             TaskState::Running => task.desired == TaskState::Running && !self.goal.spec.mode.is_job(),
             TaskState::Complete => self.may_end(),
@@ -521,7 +535,7 @@ impl<'a> Look<'a> {
     }
 
     /// Returns how long all must be good.
-    fn monitor(&self) -> Duration {
+    pub(super) fn monitor(&self) -> Duration {
         let monitor = self.goal.spec.update_config.as_ref().and_then(|update| nanoseconds(update.monitor));
         monitor.unwrap_or_default().max(STABLE_MIN)
     }

@@ -439,3 +439,61 @@ async fn what_a_fork_may_not_do_is_refused_before_anything_is_made() {
     world.objects.update(&key, recipe).await.unwrap();
     world.until_ready("x").await;
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_field_that_the_engine_writes_otherwise_is_named_and_not_updated_for_ever() {
+    let world = World::start().await;
+    world.engine.normalise(|spec| {
+        if spec.name == format!("{STACK}_app") {
+            spec.task_template.container_spec.hostname = "normalised".to_owned();
+        }
+    });
+    world.create_app("x", json!({})).await;
+    let status = world.until_condition("x", "Deployed", ConditionStatus::False, reason::SPEC_NOT_KEPT).await;
+    let message = &find(&status.conditions, "Deployed").unwrap().message;
+    assert!(message.contains("TaskTemplate.ContainerSpec.Hostname differs"), "{message}");
+    let updates = |world: &World| world.engine.calls().iter().filter(|call| **call == "update_service").count();
+    assert_eq!(updates(&world), 3);
+    minutes(9).await;
+    assert_eq!(updates(&world), 3);
+    minutes(120).await;
+    assert!(updates(&world) <= 3 * 14, "{} updates in two hours", updates(&world));
+    // Once the engine (or whoever it was) leaves the field alone, it is put right.
+    world.engine.normalise(|_| {});
+    world.until_ready("x").await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_field_that_is_changed_back_each_time_is_named_as_well() {
+    let world = World::start().await;
+    world.create_app("x", json!({})).await;
+    world.until_ready("x").await;
+    minutes(1).await;
+    world.engine.normalise(|spec| spec.task_template.container_spec.hostname = "theirs".to_owned());
+    let db = world.service("db").await.unwrap();
+    world.engine.update_service(&db.id, db.version, &db.spec, None).await.unwrap();
+    world.until_condition("x", "Deployed", ConditionStatus::False, reason::SPEC_NOT_KEPT).await;
+    world.delete("x").await;
+    world.until_gone("x").await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_given_secret_has_the_same_version_after_a_restart() {
+    for volumes in ["Delete", "Retain"] {
+        let mut world = World::start().await;
+        let secret = json!({"apiVersion": "v1", "kind": "Secret", "type": "Opaque",
+            "metadata": {"name": "given", "namespace": "default"}, "data": {"value": "c2VjcmV0"}});
+        world.objects.create("secrets", secret).await.unwrap();
+        let secrets = json!([{"name": "pass", "valueFrom": {"name": "given", "key": "value"}}]);
+        world.create_app("x", json!({"secrets": secrets, "volumes": volumes})).await;
+        world.until_ready("x").await;
+        let (tasks, before) = (world.running_tasks().await, world.inventory().await);
+        for _ in 0..2 {
+            world.run();
+            minutes(10).await;
+            world.until_ready("x").await;
+        }
+        assert_eq!(world.inventory().await, before, "{volumes}");
+        assert_eq!(world.running_tasks().await, tasks, "{volumes}");
+    }
+}

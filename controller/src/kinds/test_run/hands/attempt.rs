@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use api_types::kinds::check::{Action, HttpCheck, TcpCheck, TlsCheck};
+use api_types::kinds::check::{Action, HttpCheck, TcpCheck};
 use ports::probe::{HttpProbe, ProbeTimes, Scheme, Verdict};
 use ports::swarm::{Engine, Filter};
 
@@ -52,9 +52,7 @@ pub(super) async fn http(
     probe.body = check.body.clone().unwrap_or_default().into_bytes();
     probe.body_bytes_max = BODY_BYTES_MAX;
     probe.times.answer = time_max.min(Duration::from_mins(2));
-    if job.order.recipe.spec.health.tls == TlsCheck::Disabled {
-        probe.scheme = Scheme::Http;
-    }
+    probe.scheme = crate::kinds::app::health::scheme(job.order.recipe.spec.health.tls);
     if let Some(service) = &check.service {
         let Some(address) = address(engine, &job.stack, service).await? else {
             return Ok(Sight {

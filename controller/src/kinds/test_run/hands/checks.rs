@@ -88,7 +88,11 @@ async fn services(job: &Job, engine: &dyn Engine) -> Result<Result<String, Strin
     }
     let wrong: Vec<String> = services.iter().filter_map(|service| shortfall(service, &tasks, nodes)).collect();
     if wrong.is_empty() {
-        return Ok(Ok(format!("{} services run as many tasks as they should", services.len())));
+        let message = match services.len() {
+            1 => "the service runs as many tasks as it should".to_owned(),
+            count => format!("all {count} services run as many tasks as they should"),
+        };
+        return Ok(Ok(message));
     }
     Ok(Err(wrong.join(", ")))
 }
@@ -156,7 +160,11 @@ async fn head(job: &Job, engine: &dyn Engine) -> Result<Result<String, String>, 
     if base == commit {
         return Ok(Err("base and head are the same commit".to_owned()));
     }
-    Ok(Ok(format!("{} services are of commit {commit}, before they were of {base}", services.len())))
+    let subject = match services.len() {
+        1 => "the service is".to_owned(),
+        count => format!("all {count} services are"),
+    };
+    Ok(Ok(format!("{subject} of commit {commit}; the base was of {base}")))
 }
 
 fn without_digest(image: &str) -> &str {

@@ -2,12 +2,13 @@
 //! their logs, and what the machine had left.
 
 use std::fmt::Write as _;
+use std::path::Path;
 
 use api_types::kinds::test_run::Artifact;
 use futures::StreamExt as _;
 use ports::files::{ArtifactInfo, FileName};
-use ports::swarm::{Engine, Filter, LogOptions, Task};
-use serde_json::json;
+use ports::swarm::{Engine, EngineInfo, Filter, LogOptions, Task};
+use serde_json::{Value, json};
 
 use super::{Job, blocking};
 use crate::runtime::outcome::Failure;
@@ -21,7 +22,7 @@ const LOG_BYTES_MAX: usize = 256 << 10;
 pub(super) async fn collect(job: &Job, engine: &dyn Engine) -> Result<Vec<Artifact>, Failure> {
     let services = engine.services(&Filter::stack(&job.stack)).await?;
     let tasks = engine.tasks(&Filter::stack(&job.stack)).await?;
-    let inspected: Vec<serde_json::Value> = services
+    let inspected: Vec<Value> = services
         .iter()
         .map(|service| {
             let update =
@@ -44,11 +45,35 @@ pub(super) async fn collect(job: &Job, engine: &dyn Engine) -> Result<Vec<Artifa
         artifacts.push(put(job, &format!("log-{short}.txt"), log.into_bytes()).await?);
     }
     if let Ok(info) = engine.info().await {
-        let host = json!({"engine": info.engine_version, "images": info.images, "memoryBytes": info.memory_bytes,
-            "processors": info.processors, "swarmError": info.swarm_error});
-        artifacts.push(put(job, "host.json", host.to_string().into_bytes()).await?);
+        let host = host(job, &info).await;
+        let text = serde_json::to_string_pretty(&host).map_err(|error| Failure::bug(error.to_string()))?;
+        artifacts.push(put(job, "host.json", text.into_bytes()).await?);
     }
     Ok(artifacts)
+}
+
+/// Returns what the engine says of itself, and what its machine has left if that is this one.
+async fn host(job: &Job, info: &EngineInfo) -> Value {
+    let mut host = json!({"engine": info.engine_version, "images": info.images, "memoryBytes": info.memory_bytes,
+        "processors": info.processors, "swarmError": info.swarm_error});
+    if !job.is_here {
+        return host;
+    }
+    if let Ok(memory) = job.outside.figures.memory().await {
+        host["memoryAvailableBytes"] = json!(memory.available_bytes);
+    }
+    if let Ok(disk) = job.outside.figures.disk(Path::new(&info.data_root)).await {
+        host["disk"] = json!({"path": info.data_root, "totalBytes": disk.total_bytes, "freeBytes": disk.free_bytes,
+            "totalInodes": disk.total_inodes, "freeInodes": disk.free_inodes});
+        job.say(format!(
+            "the machine: {} MiB and {} inodes are free at {}",
+            disk.free_bytes >> 20,
+            disk.free_inodes,
+            info.data_root
+        ))
+        .await;
+    }
+    host
 }
 
 fn table(tasks: &[Task]) -> String {

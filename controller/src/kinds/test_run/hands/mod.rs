@@ -1,5 +1,6 @@
 //! [`RunHands`]: does what runs order, on the real world.
 
+mod abra_lint;
 mod attempt;
 mod backup;
 mod checks;
@@ -60,17 +61,21 @@ impl RunHands {
         let installation =
             self.cache.get(&installation_key()).map(|found| found.metadata.uid.clone()).unwrap_or_default();
         let outside = self.outside.clone();
-        Ok(Job { outside, stack: stack_name(&domain), domain, installation, key, log, order })
+        let is_here = self.place(&order).is_ok_and(|place| place.engine.starts_with("unix://"));
+        Ok(Job { outside, is_here, stack: stack_name(&domain), domain, installation, key, log, order })
     }
 
     /// Returns the engine on which the run's app is, or will be.
     fn engine(&self, order: &Order) -> Result<Arc<dyn Engine>, Failure> {
+        Ok(self.outside.engines.connect(&self.place(order)?.engine)?)
+    }
+
+    fn place(&self, order: &Order) -> Result<place::Place, Failure> {
         let run = &order.run;
         let key = ObjectKey::new(&App::resource(), &run.metadata.namespace, &run.metadata.name);
         let app = self.cache.get(&key).and_then(|app| Object::<App>::from_value(&app.value).ok());
         let app = app.unwrap_or_else(|| Object::new(&run.metadata.namespace, &run.metadata.name, Default::default()));
-        let place = place::choose(&self.cache, &app)?;
-        Ok(self.outside.engines.connect(&place.engine)?)
+        place::choose(&self.cache, &app)
     }
 }
 
@@ -78,6 +83,8 @@ impl RunHands {
 pub(super) struct Job {
     pub(super) outside: Outside,
     pub(super) order: Order,
+    /// Whether the engine is that of the machine that ccd runs on.
+    pub(super) is_here: bool,
     pub(super) stack: String,
     pub(super) domain: String,
     /// What tells this ccd's things on an engine from another's.
@@ -104,6 +111,11 @@ impl Job {
     /// Returns the folder of the work tree.
     pub(super) fn tree(&self) -> Result<FileName, Error> {
         FileName::new(&self.order.run.metadata.uid)
+    }
+
+    /// Returns the folder in which abra looks at the recipe.
+    pub(super) fn abra_folder(&self) -> Result<FileName, Error> {
+        FileName::new(format!("{}-abra", self.order.run.metadata.uid))
     }
 
     /// Returns the folder of the backup.

@@ -71,7 +71,11 @@ pub(super) async fn fetch(job: &Job) -> Result<Outcome<Fetched>, Failure> {
     let into = job.outside.files.path(Area::Trees, &job.tree()?);
     job.outside.git.checkout(&url, &head, &into).await?;
     let version = fetched.version.as_deref().unwrap_or("no version");
-    job.say(format!("commit {head} ({version}), {} published versions", fetched.published.len())).await;
+    let published = match fetched.published.len() {
+        1 => "one published version".to_owned(),
+        count => format!("{count} published versions"),
+    };
+    job.say(format!("commit {head} ({version}), {published}")).await;
     Ok(Outcome::Good(fetched))
 }
 
@@ -248,7 +252,9 @@ pub(super) async fn lint(job: &Job) -> Result<Outcome<Vec<TestResult>>, Failure>
     for finding in &report.findings {
         job.say(format!("{} {}: {finding}", finding.severity.word(), finding.rule)).await;
     }
-    Ok(Outcome::Good(lint_results(&report)))
+    let mut results = lint_results(&report);
+    results.extend(super::abra_lint::look(job, &url).await?);
+    Ok(Outcome::Good(results))
 }
 
 fn look(

@@ -1,5 +1,7 @@
 //! Every trap of a swarm as data: what is seen, look by look, and what it means.
 
+mod history;
+
 use std::collections::BTreeSet;
 use std::time::Duration;
 
