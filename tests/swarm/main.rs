@@ -3,6 +3,8 @@
 #[cfg(test)]
 mod abra;
 #[cfg(test)]
+mod accidents;
+#[cfg(test)]
 mod canaries;
 mod engine;
 #[cfg(test)]
