@@ -4,6 +4,7 @@
 
 mod cli;
 mod clients;
+mod deploy;
 mod disk_full;
 mod endurance;
 mod golden;

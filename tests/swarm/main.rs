@@ -4,4 +4,6 @@
 mod abra;
 #[cfg(test)]
 mod canaries;
+#[cfg(test)]
+mod deploy;
 mod engine;
