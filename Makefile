@@ -1,6 +1,6 @@
 # The repository's commands. Each does all of its own set-up and may be run again and again.
 
-.PHONY: test demo bench check setup fmt
+.PHONY: test soak demo bench check setup fmt
 
 # Every test there is, after formatting, lints and documentation.
 test: check
@@ -18,6 +18,11 @@ check: setup
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets -- --deny warnings
 	RUSTDOCFLAGS="--deny warnings" cargo doc --workspace --no-deps --document-private-items --quiet
+
+# Ten minutes of churn, kill -9 and restarts under 32 watchers; `make test` plays 40 seconds of it.
+soak: setup
+	cargo build --package controller --bins
+	CC_SOAK_SECONDS=$${CC_SOAK_SECONDS:-600} cargo nextest run --package tests --profile soak --no-capture soak_
 
 # Shows the program at work, from nothing.
 demo: setup

@@ -16,6 +16,7 @@ use crate::audit::AuditRecord;
 use crate::authentication::User;
 use crate::clock::Clock;
 use crate::discovery::documents::DocumentCache;
+use crate::hooks::{Doorbell, Hooks};
 use crate::limits::Permit;
 use crate::limits::body::LimitedBody;
 use crate::negotiation::Negotiated;
@@ -38,6 +39,7 @@ pub struct Api {
     /// Where logs of runs come from.
     pub logs: Arc<dyn LogSource>,
     debug_state: Option<DebugState>,
+    pub(crate) hooks: Hooks,
     pub(crate) documents: DocumentCache,
 }
 
@@ -48,13 +50,28 @@ impl Api {
     /// Returns an API with empty caches.
     #[must_use]
     pub fn new(store: Store, access: Access, lifecycle: Lifecycle, clock: Clock, logs: Arc<dyn LogSource>) -> Self {
-        Self { store, access, lifecycle, clock, logs, debug_state: None, documents: DocumentCache::default() }
+        Self {
+            store,
+            access,
+            lifecycle,
+            clock,
+            logs,
+            debug_state: None,
+            hooks: Hooks::default(),
+            documents: DocumentCache::default(),
+        }
     }
 
     /// Returns the same API, with `/debug/state` answering what `state` returns.
     #[must_use]
     pub fn with_debug_state(self, state: DebugState) -> Self {
         Self { debug_state: Some(state), ..self }
+    }
+
+    /// Returns the same API, whose webhooks ring this bell.
+    #[must_use]
+    pub fn with_doorbell(self, bell: Arc<dyn Doorbell>) -> Self {
+        Self { hooks: Hooks::with_bell(bell), ..self }
     }
 
     pub(crate) fn debug_state(&self) -> Option<serde_json::Value> {

@@ -14,8 +14,10 @@ use crate::negotiation::aggregated_discovery;
 use crate::verbs::VerbResult;
 
 const JSON: &str = "application/json";
-/// The protobuf form of OpenAPI, which this server does not have; clients that ask for nothing else go without.
-const OPENAPI_PROTOBUF: &str = "application/com.github.proto-openapi";
+/// The protobuf form of OpenAPI version 2. Clients ask for it with `.v2@` or `.v2.`; no media type may have an `@`, and
+/// they do not read an answer that has one.
+const OPENAPI_PROTOBUF: &str = "application/com.github.proto-openapi.spec.v2.v1.0+protobuf";
+const OPENAPI_PROTOBUF_BEGIN: &str = "application/com.github.proto-openapi.spec.v2";
 
 /// Answers with the document under a path.
 pub(crate) fn answer(call: &Call) -> VerbResult {
@@ -39,7 +41,7 @@ pub(crate) fn answer(call: &Call) -> VerbResult {
         ["apis", group] => documents.groups.get(*group).map(plain),
         ["api", version] => documents.resource_lists.get(*version).map(plain),
         ["apis", group, version] => documents.resource_lists.get(&format!("{group}/{version}")).map(plain),
-        ["openapi", "v2"] => openapi_v2(call, &documents),
+        ["openapi", "v2"] => Some(openapi_v2(call, &documents)),
         ["openapi", "v3"] => Some(plain(&documents.openapi_index)),
         ["openapi", "v3", rest @ ..] => documents
             .openapi
@@ -86,10 +88,12 @@ fn api_versions(call: &Call) -> Document {
     }))
 }
 
-fn openapi_v2(call: &Call, documents: &Documents) -> Option<Answer> {
+fn openapi_v2(call: &Call, documents: &Documents) -> Answer {
     let accept = call.headers().get(http::header::ACCEPT).and_then(|accept| accept.to_str().ok()).unwrap_or_default();
-    let only_protobuf = accept.starts_with(OPENAPI_PROTOBUF) && !accept.contains("json") && !accept.contains("*/*");
-    (!only_protobuf).then(|| documents.openapi_v2.answer(call.headers(), JSON))
+    if accept.trim_start().starts_with(OPENAPI_PROTOBUF_BEGIN) {
+        return documents.openapi_v2_protobuf.answer(call.headers(), OPENAPI_PROTOBUF);
+    }
+    documents.openapi_v2.answer(call.headers(), JSON)
 }
 
 /// Prometheus asks for OpenMetrics; whoever does not (curl, older scrapers) gets the text format that everybody reads.

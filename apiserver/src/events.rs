@@ -45,6 +45,16 @@ pub(crate) fn to_core(event: Value) -> Value {
     event
 }
 
+/// Turns the schema of core Events into that of `events.k8s.io/v1`.
+pub(crate) fn schema_to_new(schema: &mut Value) {
+    schema["properties"] = rename(schema["properties"].take(), |core, _| core, |_, new| new);
+    for name in schema["required"].as_array_mut().into_iter().flatten() {
+        if let Some((_, new)) = RENAMED.iter().find(|(core, _)| *name == *core) {
+            *name = Value::from(*new);
+        }
+    }
+}
+
 /// Returns a field selector of `events.k8s.io/v1` in the names of core/v1.
 pub(crate) fn selector_to_core(selector: &str) -> String {
     let terms = selector.split(',').map(|term| {

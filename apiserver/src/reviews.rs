@@ -6,7 +6,7 @@ use crate::answer::document;
 use crate::api::Call;
 use crate::authentication::review::{self_subject_review_status, token_review_status};
 use crate::authorization::access_review::ReviewKind;
-use crate::body::decode_object;
+use crate::body::{decode_object, off_the_runtime};
 use crate::negotiation::BodyType;
 use crate::query::OptionsKind;
 use crate::verbs::VerbResult;
@@ -70,9 +70,10 @@ pub(crate) fn find(group: &str, version: &str, plural: &str) -> Option<&'static 
 }
 
 /// Answers a question: nothing is stored.
-pub(crate) fn answer(call: &Call, review: &Review) -> VerbResult {
+pub(crate) async fn answer(call: &Call, review: &'static Review) -> VerbResult {
     call.query.write_options(OptionsKind::Create, "")?;
-    let body = decode_object(&call.body_bytes(), BodyType::of(call.headers())?, review.kind)?;
+    let body_type = BodyType::of(call.headers())?;
+    let body = off_the_runtime(call.body_bytes(), move |bytes| decode_object(bytes, body_type, review.kind)).await?;
     let mut object = body.value;
     let api_version = format!("{}/v1", review.group);
     check_type(&object, review, &api_version)?;

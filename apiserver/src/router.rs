@@ -5,12 +5,15 @@
 //! /                       every path there is
 //! /api /apis /apis/GROUP /api/v1 /apis/GROUP/VERSION                discovery
 //! /admin/backup                                                     everything there is, for administrators
+//! /hooks/NS/REPOSITORY                                              POST: whoever signs, rings; see `hooks`
 //! /openapi/v2 /openapi/v3[/api/v1 | /apis/GROUP/VERSION]            schemas
 //! BASE/PLURAL                                  GET list, watch · POST create · DELETE deletecollection
 //! BASE/PLURAL/NAME                             GET · PUT · PATCH · DELETE · POST (create)
 //! BASE/PLURAL/NAME/status|scale                GET · PUT · PATCH
 //! BASE/namespaces/NAME/finalize                PUT
 //! BASE/pods|testruns|apps/NAME/log             GET
+//! BASE/serviceaccounts/NAME/token              POST
+//! BASE/tokens[/NAME]                           GET · POST · DELETE, of our own group
 //! BASE/testruns/NAME/artifacts/FILE            GET
 //! BASE/…reviews                                POST
 //!     where BASE is /api/v1 or /apis/GROUP/VERSION, with /watch for the old spelling of ?watch=true,
@@ -36,14 +39,14 @@ use crate::access::Admitted;
 use crate::answer::{self, Answer};
 use crate::api::{Api, Call, method_not_allowed};
 use crate::audit::AuditRecord;
-use crate::authentication::Peer;
+use crate::authentication::{Peer, SERVICE_ACCOUNTS};
 use crate::negotiation::Negotiated;
 use crate::query::Query;
 use crate::request::RequestInfo;
 use crate::reviews::{self, Review};
 use crate::served::{Served, View};
 use crate::verbs::{VerbResult, artifact, create, delete, delete_collection, get, list, log, patch, update, watch};
-use crate::{documents, pods, scale};
+use crate::{documents, hooks, pods, scale, tokens};
 
 /// Returns the router of the API. It answers every path, so that other routes can be merged into it.
 pub fn router(api: Arc<Api>) -> Router {
@@ -57,6 +60,7 @@ pub fn router(api: Arc<Api>) -> Router {
 enum Route {
     Document,
     Review(&'static Review),
+    Tokens(Shape),
     Resource(Box<Served>, Shape),
     Nothing,
 }
@@ -80,9 +84,20 @@ async fn serve(api: Arc<Api>, request: Request) -> Answer {
     let is_head = parts.method == Method::HEAD;
     let fallback = Negotiated::fallback(&parts.headers, &query);
     let metrics = api.access.metrics.clone();
-    let (mut answer, user) = match admit(&api, &parts, &info, &audit_id) {
-        Err(status) => (answer::refusal(&status, &fallback), String::new()),
-        Ok(admitted) => {
+    let hook =
+        hooks::target(&parts.method, parts.uri.path()).map(|(namespace, name)| (namespace.to_owned(), name.to_owned()));
+    let admitted = match &hook {
+        Some(_) => None,
+        None => Some(admit(&api, &parts, &info, &audit_id)),
+    };
+    let (mut answer, user) = match admitted {
+        None => {
+            let (namespace, name) = hook.unwrap_or_default();
+            let answer = hooks::answer(&api, &parts, body, &info, &audit_id, (&namespace, &name)).await;
+            (answer, String::new())
+        }
+        Some(Err(status)) => (answer::refusal(&status, &fallback), String::new()),
+        Some(Ok(admitted)) => {
             let user = admitted.user.name.clone();
             let answer = admitted_answer(api, parts, body, info.clone(), query, admitted).await;
             (answer, user)
@@ -202,9 +217,20 @@ async fn dispatch(call: &mut Call, body: Body) -> VerbResult {
         }
         Route::Review(review) if call.parts.method == Method::POST => {
             call.negotiated = Negotiated::new(call.headers(), &call.query)?;
-            reviews::answer(call, review)
+            reviews::answer(call, review).await
         }
         Route::Review(_) => Err(method_not_allowed()),
+        Route::Tokens(shape) => {
+            call.negotiated = Negotiated::new(call.headers(), &call.query)?;
+            let method = call.parts.method.clone();
+            match (shape, &method) {
+                (Shape::Collection, _) if reads && call.info.verb == "list" => tokens::list(call).await,
+                (Shape::Item, _) if reads => tokens::get(call).await,
+                (Shape::Collection, &Method::POST) => tokens::create(call).await,
+                (Shape::Item, &Method::DELETE) => tokens::delete(call).await,
+                _ => Err(method_not_allowed()),
+            }
+        }
         Route::Document | Route::Nothing => Ok(answer::page_not_found()),
     }
 }
@@ -219,6 +245,12 @@ fn route(call: &Call) -> Route {
     if let Some(review) = reviews::find(&info.group, &info.version, &info.resource) {
         let is_right = shape == Shape::Collection && review.namespaced != info.namespace.is_empty();
         return if is_right { Route::Review(review) } else { Route::Nothing };
+    }
+    if (info.group.as_str(), info.version.as_str(), info.resource.as_str())
+        == (tokens::GROUP, tokens::VERSION, tokens::PLURAL)
+    {
+        let is_right = shape != Shape::Subresource && info.namespace.is_empty();
+        return if is_right { Route::Tokens(shape) } else { Route::Nothing };
     }
     let Some(served) = Served::find(&call.registry, &info.group, &info.version, &info.resource) else {
         return Route::Nothing;
@@ -283,6 +315,7 @@ async fn subresource(call: &mut Call, served: &Served, reads: bool) -> VerbResul
         "scale" => declared.scale.is_some() && served.view != View::Pod,
         "finalize" => &*served.resource.key == NAMESPACES,
         "log" => [pods::RUNS, pods::APPS].contains(&&*served.resource.key),
+        "token" => &*served.resource.key == SERVICE_ACCOUNTS,
         artifact::SUBRESOURCE => &*served.resource.key == pods::RUNS && served.view != View::Pod,
         _ => false,
     };
@@ -305,6 +338,7 @@ async fn subresource(call: &mut Call, served: &Served, reads: bool) -> VerbResul
         ("scale", &Method::PATCH) => scale::patch(call, served).await,
         ("finalize", &Method::PUT) => update::update(call, served, Part::Finalize).await,
         ("log", _) if reads => log::log(call, served).await,
+        ("token", &Method::POST) => tokens::request::create(call, served).await,
         (artifact::SUBRESOURCE, _) if reads => artifact::artifact(call, served).await,
         _ => Err(unsupported(served, &method)),
     }

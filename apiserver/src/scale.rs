@@ -10,7 +10,7 @@ use store::write::Force;
 
 use crate::answer::document;
 use crate::api::Call;
-use crate::body::{decode_object, decode_patch};
+use crate::body::{decode_object, decode_patch, off_the_runtime};
 use crate::negotiation::{BodyType, PatchType};
 use crate::query::OptionsKind;
 use crate::served::Served;
@@ -93,7 +93,10 @@ pub(crate) fn get(call: &mut Call, served: &Served) -> VerbResult {
 pub(crate) async fn update(call: &mut Call, served: &Served) -> VerbResult {
     let paths = Paths::of(served)?;
     let options = write_options(call, OptionsKind::Update)?;
-    let Body { value, .. } = decode_object(&call.body_bytes(), BodyType::of(call.headers())?, "Scale")?;
+    let Body { value, .. } = {
+        let body_type = BodyType::of(call.headers())?;
+        off_the_runtime(call.body_bytes(), move |bytes| decode_object(bytes, body_type, "Scale")).await?
+    };
     let replicas = wanted(served, &value)?;
     let version = value["metadata"]["resourceVersion"].clone();
     let patch = Patch::Function(Box::new({
@@ -119,7 +122,7 @@ pub(crate) async fn patch(call: &mut Call, served: &Served) -> VerbResult {
     let options = write_options(call, OptionsKind::Patch)?;
     let target = call.target(served);
     if patch_type == PatchType::Apply {
-        let body = read_apply(call)?;
+        let body = read_apply(call).await?;
         let force = if call.query.flag("force") { Force::Yes } else { Force::No };
         let mut object = json!({
             "apiVersion": served.api_version(), "kind": served.names().kind, "metadata": body.value["metadata"],
@@ -128,7 +131,7 @@ pub(crate) async fn patch(call: &mut Call, served: &Served) -> VerbResult {
         let written = call.api.store.apply(&target, Part::Scale, object.into(), &options, force).await?;
         return answer(call, &paths, 200, &written.object, &written.warnings);
     }
-    let document = decode_patch(&call.body_bytes())?;
+    let document = off_the_runtime(call.body_bytes(), decode_patch).await?;
     check_shape(&document, patch_type)?;
     let names = served.clone();
     let function = {

@@ -184,6 +184,10 @@ pub enum Command {
     Approve(commands::approve::ApproveArguments),
     /// Take an approval back
     Deny(commands::approve::DenyArguments),
+    /// Let comments on a repository's pull requests start test runs
+    Enroll(commands::enroll::EnrollArguments),
+    /// Print what was seen on forges and what was decided about it
+    Inbox(commands::inbox::InboxArguments),
     /// Describe the fields of a resource type
     Explain(commands::explain::ExplainArguments),
     /// List the resource types of the server

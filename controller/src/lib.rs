@@ -10,4 +10,5 @@ pub mod logs;
 pub mod outside;
 pub mod runtime;
 pub mod schedule;
+pub mod secrets_in_use;
 pub mod trust;

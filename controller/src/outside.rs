@@ -5,6 +5,7 @@ use std::sync::Arc;
 use ports::abra::Abra;
 use ports::clock::Clock;
 use ports::files::{FileRoot, RunFiles};
+use ports::forge::Forges;
 use ports::git::Git;
 use ports::host::HostFigures;
 use ports::jobs::Jobs;
@@ -21,6 +22,8 @@ pub struct Outside {
     pub engines: Arc<dyn Engines>,
     /// Figures of the machine that ccd runs on.
     pub figures: Arc<dyn HostFigures>,
+    /// Gitea and Forgejo servers.
+    pub forges: Arc<dyn Forges>,
     /// Git repositories.
     pub git: Arc<dyn Git>,
     /// The program `abra`; `None` when it is not installed.

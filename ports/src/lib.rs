@@ -9,6 +9,7 @@ pub mod clock;
 pub mod compose;
 pub mod error;
 pub mod files;
+pub mod forge;
 pub mod git;
 pub mod host;
 pub mod jobs;

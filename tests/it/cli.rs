@@ -102,6 +102,9 @@ fn redacted_word(word: &str) -> &str {
     if bare.len() == 36 && bare.bytes().filter(|byte| *byte == b'-').count() == 4 && is_hex(bare) {
         return "UID";
     }
+    if bare.starts_with("ccd_") && bare.len() > 40 {
+        return "TOKEN";
+    }
     if bare.parse::<jiff::Timestamp>().is_ok() {
         return "TIME";
     }

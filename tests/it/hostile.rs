@@ -13,8 +13,8 @@ use tests::daemon::{Daemon, get};
 /// What the daemon may hold after everything in this file, in bytes. An idle one holds a tenth of it.
 const MEMORY_MAX: u64 = 512 << 20;
 /// What each idle watch may cost, in bytes: two tasks, the buffers of its connection, its place in the store.
-const WATCH_MEMORY_MAX: u64 = 96 << 10;
-const WATCHES: usize = 2000;
+const WATCH_MEMORY_MAX: u64 = 40 << 10;
+const WATCHES: usize = 10_000;
 /// The longest that any one of these requests may keep the daemon busy.
 const ANSWER_WITHIN: Duration = Duration::from_secs(20);
 const MAPS: &str = "/api/v1/namespaces/default/configmaps";
@@ -132,7 +132,22 @@ fn hostile_bodies_are_refused() {
         let _ = writeln!(text, "a{level}: &a{level} [{below}]");
         text
     });
+    let maps = |count: usize| format!("[{}]", vec![r#"{"":0}"#; count].join(",")).into_bytes();
+    let owners = |count: usize| {
+        let owner = "  - {apiVersion: v1, kind: ConfigMap, name: a, uid: b}\n".repeat(count);
+        format!("apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: a\n  ownerReferences:\n{owner}").into_bytes()
+    };
     let cases: Vec<(&str, &str, Vec<u8>, u16)> = vec![
+        ("400 000 maps of one member", JSON, maps(400_000), 413),
+        ("400 000 maps of one member called YAML", YAML, maps(400_000), 413),
+        ("400 000 maps of one member behind another document", YAML, [b"{}".to_vec(), maps(400_000)].concat(), 400),
+        ("50 000 owners in YAML", YAML, owners(50_000), 400),
+        (
+            "a map of 280 000 members",
+            YAML,
+            (0..280_000).map(|index| format!("k{index}: 1\n")).collect::<String>().into_bytes(),
+            400,
+        ),
         ("10 MiB", JSON, vec![b' '; 10 << 20], 413),
         ("JSON lists 10 000 deep", JSON, deep("[", 10_000), 400),
         ("JSON maps 10 000 deep", JSON, deep("{\"a\":", 10_000), 400),

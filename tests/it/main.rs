@@ -2,24 +2,31 @@
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "tests and what they call say by panicking what is wrong")]
 
+mod audit;
 mod cli;
 mod clients;
 mod deploy;
 mod disk_full;
 mod endurance;
+mod forge;
+mod fuzz;
 mod golden;
 mod hostile;
 mod kill;
 mod kill_ccd;
 mod kubectl;
+mod kubectl_old;
 mod power_cut;
 mod routes;
 mod run_files;
 #[cfg(test)]
 mod simulation;
+#[cfg(test)]
+mod soak;
 mod startup;
 mod terminal;
 #[cfg(test)]
 mod throughput;
 mod tidy;
+mod tokens;
 mod tutorial;

@@ -1,5 +1,6 @@
 //! What runs leave, over HTTP: logs by stage and artifacts, for whoever may see them, and harmless for browsers.
 
+use std::process::{Output, Stdio};
 use std::sync::Arc;
 
 use controller::logs::RunLogs;
@@ -11,6 +12,8 @@ use reqwest::Response;
 use serde_json::{Value, json};
 use store::state::HistoryLimits;
 use tests::server::{Namespaces, ServerOptions, TestServer};
+use tokio::io::{AsyncBufReadExt as _, BufReader};
+use tokio::process::Command;
 
 const RUNS: &str = "/apis/ci.coopcloud.tech/v1alpha1/namespaces/default/testruns";
 
@@ -56,6 +59,23 @@ impl World {
         self.http.get(self.server.url(path)).bearer_auth(token).send().await.unwrap()
     }
 
+    /// Returns a kubectl that talks to the server.
+    fn kubectl(&self, line: &str) -> Command {
+        let config = self.server.dir.path().join("kubeconfig");
+        self.server.write_kubeconfig(&config).unwrap();
+        let mut command = Command::new("kubectl");
+        command.arg("--kubeconfig").arg(config).arg("--cache-dir").arg(self.server.dir.path().join("cache"));
+        command.args(line.split(' ')).stdin(Stdio::null()).kill_on_drop(true);
+        command
+    }
+
+    async fn said(&self, line: &str) -> String {
+        let Output { status, stdout, stderr } = self.kubectl(line).output().await.unwrap();
+        let errors = String::from_utf8_lossy(&stderr);
+        assert!(status.success(), "kubectl {line}: {errors}");
+        String::from_utf8(stdout).unwrap()
+    }
+
     async fn text(&self, path: &str) -> (u16, String) {
         let answer = self.get(path, &self.server.admin).await;
         (answer.status().as_u16(), answer.text().await.unwrap())
@@ -83,6 +103,60 @@ async fn logs_are_read_by_stage_as_runs_and_as_pods() {
     assert!(status == 400 && words.contains("choose one of run, install, prepare"), "{status} {words}");
     world.files.complete(&world.key).unwrap();
     assert_eq!(world.text(&format!("{RUNS}/demo-1/log?follow=true&stage=install")).await, one);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn kubectl_prints_and_follows_the_log_of_a_run() {
+    let world = World::start().await;
+    let mut prepare = world.files.log(&world.key, &name("prepare")).unwrap();
+    prepare.line("fetched").unwrap();
+    let mut install = world.files.log(&world.key, &name("install")).unwrap();
+    install.line("pulled").unwrap();
+    install.line("deployed").unwrap();
+    let pod = world.said("get pod demo-1").await;
+    assert!(pod.contains("demo-1") && pod.contains("Running"), "{pod}");
+    let whole = "[prepare] fetched\n[install] pulled\n[install] deployed\n";
+    let cases = [
+        ("logs demo-1", whole),
+        ("logs pod/demo-1 --since=1h", whole),
+        ("logs demo-1 --since-time=2099-01-01T00:00:00Z", ""),
+        ("logs demo-1 --tail=1", "[install] deployed\n"),
+        ("logs demo-1 --tail=0", ""),
+        ("logs demo-1 -c install", "pulled\ndeployed\n"),
+        ("logs demo-1 -c install --limit-bytes=4", "pull"),
+        ("logs demo-1 --all-containers --prefix --tail=1 --max-log-requests=5", "[pod/demo-1/install] deployed\n"),
+    ];
+    for (line, wanted) in cases {
+        let said = world.said(line).await;
+        let is_right = if line.contains("--prefix") { said.contains(wanted) } else { said == wanted };
+        assert!(is_right, "kubectl {line} prints {said:?}, not {wanted:?}");
+    }
+    let stamped = world.said("logs demo-1 -c prepare --timestamps").await;
+    let (time, text) = stamped.split_once(' ').unwrap();
+    assert!(time.parse::<jiff::Timestamp>().is_ok() && text == "fetched\n", "{stamped}");
+    for (line, why) in [
+        ("logs demo-1 --previous", "runs are never restarted"),
+        ("logs demo-1 -c absent", "container absent is not valid for pod demo-1"),
+        ("logs absent", "pods \"absent\" not found"),
+        ("--context bob logs demo-1", "Forbidden"),
+    ] {
+        let output = world.kubectl(line).output().await.unwrap();
+        let errors = String::from_utf8_lossy(&output.stderr);
+        assert!(!output.status.success() && errors.contains(why), "kubectl {line}: {errors}");
+    }
+
+    // Followed: each line comes when it is written, and the end of the run is the end of the command.
+    let mut following = world.kubectl("logs demo-1 -f --tail=1").stdout(Stdio::piped()).spawn().unwrap();
+    let mut lines = BufReader::new(following.stdout.take().unwrap()).lines();
+    for (said, next) in [("deployed", "healthy"), ("healthy", "removed"), ("removed", "")] {
+        assert_eq!(lines.next_line().await.unwrap().as_deref(), Some(&*format!("[install] {said}")));
+        if !next.is_empty() {
+            install.line(next).unwrap();
+        }
+    }
+    world.files.complete(&world.key).unwrap();
+    assert_eq!(lines.next_line().await.unwrap(), None);
+    assert!(following.wait().await.unwrap().success());
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -196,9 +196,9 @@ fn find<'a>(object: &'a Value, condition: &str) -> Option<&'a Value> {
     object["status"]["conditions"].as_array()?.iter().find(|found| found["type"] == condition)
 }
 
-/// Returns the path of a kind of ours; hosts belong to no namespace.
+/// Returns the path of a kind of ours; hosts and forges belong to no namespace.
 fn path(plural: &str) -> String {
-    let namespace = if plural == "hosts" { "" } else { "namespaces/default/" };
+    let namespace = if matches!(plural, "hosts" | "forges") { "" } else { "namespaces/default/" };
     format!("/apis/ci.coopcloud.tech/v1alpha1/{namespace}{plural}")
 }
 

@@ -6,6 +6,7 @@ pub mod engine;
 pub mod fleet;
 pub mod history;
 pub mod installation;
+pub mod mutation;
 pub mod orders;
 pub mod power;
 pub mod recipes;

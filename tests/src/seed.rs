@@ -7,15 +7,25 @@ use std::time::{SystemTime, UNIX_EPOCH};
 /// # Panics
 /// When the variable is not a number.
 #[must_use]
-#[expect(clippy::disallowed_methods, reason = "tests read their seed here and nowhere else")]
+#[expect(clippy::disallowed_methods, reason = "a new seed is what the clock is for here")]
 pub fn from_environment(name: &str) -> u64 {
-    match std::env::var(name) {
-        Ok(text) => text.parse().expect("the seed is a number"),
-        Err(_) => {
+    match number_from_environment(name) {
+        Some(seed) => seed,
+        None => {
             let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("the clock is after 1970");
             u64::try_from(now.as_nanos() % 1_000_000_007).expect("below a thousand million")
         }
     }
+}
+
+/// Returns the number in the environment variable `name`, such as how long a test shall take.
+///
+/// # Panics
+/// When the variable is not a number.
+#[must_use]
+#[expect(clippy::disallowed_methods, reason = "tests read their settings here and nowhere else")]
+pub fn number_from_environment(name: &str) -> Option<u64> {
+    std::env::var(name).ok().map(|text| text.parse().expect("the variable is a number"))
 }
 
 /// SplitMix64: good enough to choose moments, and the same on every machine.

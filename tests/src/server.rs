@@ -1,6 +1,7 @@
 //! The API server in this process: a store in a temporary directory, HTTP and HTTPS on free ports, two tokens.
 
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -19,6 +20,8 @@ use apiserver::metrics::Metrics;
 use apiserver::pods::LogSource;
 use apiserver::serve::{Lifecycle, Listeners, Server};
 use apiserver::tls::Pki;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use controller::kinds::namespace;
 use controller::runtime::controller::ControllerOptions;
 use controller::runtime::guards::Guards;
@@ -27,7 +30,7 @@ use controller::runtime::objects::Objects;
 use controller::runtime::objects::store_objects::StoreObjects;
 use ports::clock::SystemClock;
 use prometheus_client::registry::Registry;
-use serde_json::Value;
+use serde_json::{Value, json};
 use store::collector::{Collector, CollectorOptions};
 use store::state::HistoryLimits;
 use store::store::{OpenOptions, Sources, Store};
@@ -98,7 +101,10 @@ impl TestServer {
         let limits = LimitsConfig { anonymous_rate_per_second: 0, ..LimitsConfig::default() };
         let authorizer = Arc::new(Authorizer::new(&[]));
         let access = Access {
-            authenticator: Arc::new(Authenticator::new(TokenTable::open(tokens.clone()), clock.clone())),
+            authenticator: Arc::new(
+                Authenticator::new(TokenTable::open(tokens.clone()), clock.clone())
+                    .with_service_accounts(TokenTable::open(dir.path().join("account-tokens.json")), store.clone()),
+            ),
             authorizer: authorizer.clone(),
             limits: Limits::new(limits.clone()),
             audit: Audit::off(),
@@ -137,6 +143,25 @@ impl TestServer {
         };
         tokio::spawn(server.run(stop.clone()));
         Ok(Self { address, encrypted, authority_pem, admin, bob, store, dir, _stop: stop.drop_guard() })
+    }
+
+    /// Writes a kubeconfig with the contexts `admin`, `bob` and `nobody`, whose token is wrong.
+    ///
+    /// # Errors
+    /// When the file cannot be written.
+    pub fn write_kubeconfig(&self, path: &Path) -> anyhow::Result<()> {
+        let user = |name: &str, token: &str| json!({"name": name, "user": {"token": token}});
+        let context = |name: &str| json!({"name": name, "context": {"cluster": "here", "user": name}});
+        let config = json!({
+            "apiVersion": "v1", "kind": "Config", "current-context": "admin",
+            "clusters": [{"name": "here", "cluster": {
+                "server": format!("https://{}", self.encrypted),
+                "certificate-authority-data": STANDARD.encode(&self.authority_pem),
+            }}],
+            "users": [user("admin", &self.admin), user("bob", &self.bob), user("nobody", "wrong")],
+            "contexts": [context("admin"), context("bob"), context("nobody")],
+        });
+        Ok(std::fs::write(path, config.to_string())?)
     }
 
     /// Returns the URL of a path.

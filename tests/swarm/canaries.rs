@@ -262,7 +262,8 @@ fn data_tests() -> Value {
     ])
 }
 
-fn tests() -> Value {
+/// Returns the tests with which the bundled guestbook reaches level 5.
+pub(crate) fn tests() -> Value {
     let mut tests = data_tests();
     tests.as_array_mut().expect("they are a list").push(json!({
         "name": "shows-its-version", "stage": "functional", "http": {"path": "/"},
@@ -346,6 +347,28 @@ fn is_finished(run: &Value) -> bool {
     matches!(run["status"]["phase"].as_str(), Some("Succeeded" | "Failed" | "Error" | "Cancelled"))
 }
 
+/// Reads what the good run wrote with `kubectl logs`: all of it, followed to its end, by stage, and from its end.
+fn kubectl_prints_logs(installation: &Installation, runs: &[Value]) {
+    let kubectl = |line: &str| {
+        installation.kubectl(&line.split(' ').collect::<Vec<_>>()).unwrap_or_else(|error| panic!("{error}"))
+    };
+    let run = runs.iter().find(|run| run["metadata"]["name"] == "good").expect("there is a good run");
+    let pod = kubectl("get pod good");
+    assert!(pod.contains("Succeeded") || pod.contains("Completed"), "{pod}");
+    let whole = kubectl("logs good");
+    assert_eq!(kubectl("logs good -f --since=2h"), whole, "a finished log has an end");
+    let last = whole.lines().next_back().expect("a run writes something");
+    assert_eq!(kubectl("logs good --tail=1").trim_end(), last);
+    let stages: Vec<&str> =
+        run["status"]["logs"].as_array().into_iter().flatten().filter_map(|log| log["name"].as_str()).collect();
+    assert!(stages.contains(&"install") && stages.contains(&"upgrade"), "{stages:?}");
+    for stage in stages {
+        let mark = format!("[{stage}] ");
+        let lines: Vec<&str> = whole.lines().filter_map(|line| line.strip_prefix(&mark)).collect();
+        assert_eq!(kubectl(&format!("logs good -c {stage}")).lines().collect::<Vec<_>>(), lines, "{stage}");
+    }
+}
+
 #[test]
 fn each_canary_is_green_or_red_where_it_should_be_and_leaves_nothing() {
     let folder = tempfile::tempdir().expect("a folder");
@@ -377,6 +400,7 @@ fn each_canary_is_green_or_red_where_it_should_be_and_leaves_nothing() {
         })
         .collect();
     assert!(found.is_empty(), "{found:#?}");
+    kubectl_prints_logs(&installation, &runs);
     assert_eq!(engine::inventory(), before, "the engine has what it had before the runs");
     installation.remove().expect("the proxy goes as well");
 }

@@ -78,13 +78,18 @@ fn ccctl(arguments: &[&str], input: Option<&Path>) -> Output {
     docker(&[&fixed[..], &["--cache-dir=/tmp/cache"], arguments].concat(), input)
 }
 
-/// Takes the stack away, however the test ends.
+/// Takes the stack away, however the test ends: other tests look at all that the engine has.
 struct Deployed;
 
 impl Drop for Deployed {
     fn drop(&mut self) {
-        // The engine goes with the tests: what cannot be removed does no harm.
+        // The engine goes with the tests: what cannot be removed does no harm after them.
         let _ = docker(&["stack", "rm", STACK], None);
+        let started = Instant::now();
+        let volume = format!("{STACK}_data");
+        while started.elapsed() < PATIENCE && !docker(&["volume", "rm", "--force", &volume], None).status.success() {
+            wait_a_moment();
+        }
     }
 }
 

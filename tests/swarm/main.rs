@@ -7,3 +7,5 @@ mod canaries;
 #[cfg(test)]
 mod deploy;
 mod engine;
+#[cfg(test)]
+mod forge;

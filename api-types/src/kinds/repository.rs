@@ -129,6 +129,7 @@ pub enum WebhookMode {
         {"rule": "self.on == 'Comment' || !has(self.authorize)", "message": "authorize belongs to triggers on Comment"},
         {"rule": "self.on != 'Comment' || has(self.authorize)", "message": "a trigger on Comment needs authorize: say whose comments count"},
         {"rule": "self.on == 'Schedule' || !has(self.timeZone)", "message": "timeZone belongs to triggers on Schedule"},
+        {"rule": "self.on == 'Comment' || !has(self.cancelSuperseded)", "message": "cancelSuperseded belongs to triggers on Comment"},
     ]
 ))]
 pub struct Trigger {
@@ -159,6 +160,9 @@ pub struct Trigger {
     pub time_zone: Option<String>,
     /// What is started.
     pub run: TriggerRun,
+    /// Ends unfinished runs of older heads of the pull request when a comment starts a run of a newer one.
+    #[serde(skip_serializing_if = "is_false")]
+    pub cancel_superseded: bool,
 }
 
 /// What kind of event starts something.
@@ -242,6 +246,10 @@ pub struct RepositoryStatus {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 20), extend("x-kubernetes-list-type" = "atomic"))]
     pub ignored: Vec<IgnoredEvent>,
+    /// The last events on which something was done, newest first.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 20), extend("x-kubernetes-list-type" = "atomic"))]
+    pub handled: Vec<HandledEvent>,
     /// `Polled`, `Ready`.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 32), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["type"]))]
@@ -258,6 +266,10 @@ pub struct Cursor {
     pub since: Option<String>,
     /// Highest comment that has been dealt with.
     pub comment_id: i64,
+    /// Comments that have been dealt with and may still be listed again.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 4000), extend("x-kubernetes-list-type" = "atomic"))]
+    pub recent: Vec<i64>,
     /// Last commit seen of each watched branch.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(extend("maxProperties" = 32, "additionalProperties" = {"type": "string", "maxLength": 64}))]
@@ -311,6 +323,33 @@ pub struct IgnoredEvent {
     #[schemars(length(max = 128))]
     pub reason: String,
     /// Why nothing was done, for people.
+    #[schemars(length(max = 1024))]
+    pub message: String,
+}
+
+/// An event on which something was done.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct HandledEvent {
+    /// When it happened.
+    #[schemars(schema_with = "crate::grammar::moment")]
+    pub at: String,
+    /// What kind of event it is.
+    pub on: TriggerEvent,
+    /// Number of the comment.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub comment_id: Option<i64>,
+    /// Number of the pull request.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pull_request: Option<i64>,
+    /// Who did it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 255))]
+    pub author: Option<String>,
+    /// What was done, for programs.
+    #[schemars(length(max = 128))]
+    pub reason: String,
+    /// What was done, and why they may, for people.
     #[schemars(length(max = 1024))]
     pub message: String,
 }

@@ -59,26 +59,41 @@ pub fn parse(text: &str) -> Result<Vec<Document>, ManifestError> {
 /// # Errors
 /// Text that is neither YAML nor JSON, has a key twice or is larger than the limits of this module.
 pub fn documents(text: &str) -> Result<Vec<Document>, ManifestError> {
+    documents_within(text, NODES_MAX)
+}
+
+/// Reads every value of a text of at most `nodes_max` values, as [`documents`] does.
+///
+/// # Errors
+/// As [`documents`]; the message of a text that is too large names the limit.
+pub fn documents_within(text: &str, nodes_max: usize) -> Result<Vec<Document>, ManifestError> {
     if text.len() > MANIFEST_BYTES_MAX {
         let message = format!("the text is longer than {MANIFEST_BYTES_MAX} bytes: split it into several files");
         return Err(ManifestError { line: 0, column: 0, message });
     }
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     if text.trim_start().starts_with(['{', '[']) {
+        // JSON is read without a budget: what it can hold is counted beforehand.
+        let values_max = text.bytes().filter(|byte| matches!(byte, b'{' | b'[' | b',')).count();
+        if nodes_max < NODES_MAX && values_max > nodes_max {
+            let message = format!("there are more than {nodes_max} values");
+            return Err(ManifestError { line: 0, column: 0, message });
+        }
         // YAML's flow style begins in the same way; what is wrong with it is then said by its own parser.
         if let Ok(documents) = unique::documents(text, DOCUMENTS_MAX) {
             return Ok(documents);
         }
     }
-    let documents = serde_saphyr::from_multiple_with_options::<Spanned<Value>>(text, options()).map_err(|error| {
-        let location = error.location();
-        let message = error.without_snippet().to_string();
-        ManifestError {
-            line: location.map_or(0, |location| location.line()),
-            column: location.map_or(0, |location| location.column()),
-            message: message.split(" at line ").next().and_then(first_clause).unwrap_or_default().to_owned(),
-        }
-    })?;
+    let documents =
+        serde_saphyr::from_multiple_with_options::<Spanned<Value>>(text, options(nodes_max)).map_err(|error| {
+            let location = error.location();
+            let message = error.without_snippet().to_string();
+            ManifestError {
+                line: location.map_or(0, |location| location.line()),
+                column: location.map_or(0, |location| location.column()),
+                message: message.split(" at line ").next().and_then(first_clause).unwrap_or_default().to_owned(),
+            }
+        })?;
     Ok(documents
         .into_iter()
         .map(|document| Document { line: document.referenced.line(), object: document.value })
@@ -91,10 +106,10 @@ fn first_clause(message: &str) -> Option<&str> {
     message.split(", set DuplicateKeyPolicy").next()
 }
 
-fn options() -> Options {
+fn options(nodes_max: usize) -> Options {
     let mut budget = Budget::default();
     budget.max_documents = DOCUMENTS_MAX;
-    budget.max_nodes = NODES_MAX;
+    budget.max_nodes = nodes_max.min(NODES_MAX);
     budget.max_depth = DEPTH_MAX;
     let mut alias_limits = AliasLimits::default();
     alias_limits.max_total_replayed_events = ALIAS_NODES_MAX;

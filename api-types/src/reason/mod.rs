@@ -71,6 +71,8 @@ pub const PULL_REQUEST_CLOSED: &str = "PullRequestClosed";
 pub const NOT_ENROLLED: &str = "NotEnrolled";
 /// The command has an option that does not exist.
 pub const BAD_COMMAND: &str = "BadCommand";
+/// The comment was changed after it was written; commands count as they were first written.
+pub const EDITED: &str = "Edited";
 /// The event has been acted on before.
 pub const ALREADY_RUN: &str = "AlreadyRun";
 
@@ -364,6 +366,7 @@ pub const ALL: &[&str] = &[
     PULL_REQUEST_CLOSED,
     NOT_ENROLLED,
     BAD_COMMAND,
+    EDITED,
     ALREADY_RUN,
     BRANCH_NOT_FOUND,
     NO_RECIPE,

@@ -43,7 +43,10 @@ impl Draft {
     pub(super) fn is_secret(&self) -> bool {
         matches!(
             (self.request.group.as_str(), self.request.resource.as_str(), self.request.subresource.as_str()),
-            ("", "secrets", _) | ("authentication.k8s.io", "tokenreviews", _) | ("", "serviceaccounts", "token")
+            ("", "secrets", _)
+                | ("authentication.k8s.io", "tokenreviews", _)
+                | ("", "serviceaccounts", "token")
+                | (crate::tokens::GROUP, crate::tokens::PLURAL, _)
         )
     }
 

@@ -119,6 +119,23 @@ fn may_impersonate(authorizer: &Authorizer, sender: &User, request: &Request, in
     authorizer.authorize(sender, &on).allowed && all("impersonate:user-info", &|_| "authentication.k8s.io".to_owned())
 }
 
+/// Checks that `sender` may act as `user` with `groups`: whoever makes a credential for somebody can be them.
+///
+/// # Errors
+/// 403 that names the first of the names that they may not take.
+pub(crate) fn require_acting_as(
+    authorizer: &Authorizer,
+    sender: &User,
+    user: &str,
+    groups: &[String],
+) -> Result<(), Status> {
+    let request =
+        Request { user: user.to_owned(), uid: String::new(), groups: groups.to_vec(), extra: BTreeMap::new() };
+    attempts(&request)
+        .into_iter()
+        .try_for_each(|attempt| authorizer.require(sender, &RequestInfo { verb: "impersonate".to_owned(), ..attempt }))
+}
+
 /// Returns one authorisation question per name that is taken.
 fn attempts(request: &Request) -> Vec<RequestInfo> {
     let question = |group: &str, resource: &str, subresource: &str, name: &str| RequestInfo {

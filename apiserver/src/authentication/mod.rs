@@ -19,6 +19,7 @@ use api_types::status::{Reason, Status};
 use http::header::AUTHORIZATION;
 use http::request::Parts;
 use jiff::Timestamp;
+use store::store::Store;
 
 use crate::clock::Clock;
 use certificate::ClientCertificate;
@@ -32,6 +33,9 @@ pub const UNAUTHENTICATED: &str = "system:unauthenticated";
 pub const AUTHENTICATED: &str = "system:authenticated";
 /// The group that no authorisation rule can stop.
 pub const MASTERS: &str = "system:masters";
+
+/// What the store calls service accounts.
+pub(crate) const SERVICE_ACCOUNTS: &str = "serviceaccounts";
 
 /// Where a request came from: what the connection knows about its other end.
 #[derive(Clone, Debug)]
@@ -125,6 +129,7 @@ impl User {
 /// Turns requests into users.
 pub struct Authenticator {
     tokens: TokenTable,
+    accounts: Option<AccountTokens>,
     anonymous: Arc<User>,
     clock: Clock,
 }
@@ -133,7 +138,39 @@ impl Authenticator {
     /// Returns an authenticator that knows the tokens of `tokens`.
     #[must_use]
     pub fn new(tokens: TokenTable, clock: Clock) -> Self {
-        Self { tokens, anonymous: Arc::new(User::anonymous()), clock }
+        Self { tokens, accounts: None, anonymous: Arc::new(User::anonymous()), clock }
+    }
+
+    /// Returns the same, which also knows the tokens of service accounts that are in `store`.
+    #[must_use]
+    pub fn with_service_accounts(self, tokens: TokenTable, store: Store) -> Self {
+        Self { accounts: Some(AccountTokens { tokens, store }), ..self }
+    }
+
+    /// Returns the named tokens.
+    #[must_use]
+    pub fn named_tokens(&self) -> &TokenTable {
+        &self.tokens
+    }
+
+    /// Returns the tokens of service accounts, when this server makes such.
+    #[must_use]
+    pub fn account_tokens(&self) -> Option<&TokenTable> {
+        self.accounts.as_ref().map(|accounts| &accounts.tokens)
+    }
+
+    fn find(&self, token: &str, now: Timestamp) -> Option<Arc<User>> {
+        self.tokens.find(token, now).or_else(|| {
+            let accounts = self.accounts.as_ref()?;
+            accounts.tokens.find(token, now).filter(|user| accounts.lives(user))
+        })
+    }
+
+    fn find_by_id(&self, id: &str, now: Timestamp) -> Option<Arc<User>> {
+        self.tokens.by_id(id, now).or_else(|| {
+            let accounts = self.accounts.as_ref()?;
+            accounts.tokens.by_id(id, now).filter(|user| accounts.lives(user))
+        })
     }
 
     /// Returns who sent the request, not considering impersonation.
@@ -146,7 +183,7 @@ impl Authenticator {
             return if certificate.expires > now { Ok(Arc::clone(&certificate.user)) } else { Err(unauthorized()) };
         }
         match bearer_token(parts)? {
-            Some(token) => self.tokens.find(token, now).ok_or_else(unauthorized),
+            Some(token) => self.find(token, now).ok_or_else(unauthorized),
             None => Ok(Arc::clone(&self.anonymous)),
         }
     }
@@ -160,8 +197,7 @@ impl Authenticator {
             Credential::None | Credential::Internal => true,
             Credential::Certificate { expires } => *expires > now,
             Credential::Token { id, .. } => self
-                .tokens
-                .by_id(id, now)
+                .find_by_id(id, now)
                 .is_some_and(|current| current.name == real.name && current.groups == real.groups),
         }
     }
@@ -169,7 +205,24 @@ impl Authenticator {
     /// Returns whose token this is, for `TokenReview`.
     #[must_use]
     pub fn review(&self, token: &str) -> Option<Arc<User>> {
-        self.tokens.find(token, self.clock.now())
+        self.find(token, self.clock.now())
+    }
+}
+
+/// The tokens of service accounts, and where those accounts are.
+struct AccountTokens {
+    tokens: TokenTable,
+    store: Store,
+}
+
+impl AccountTokens {
+    /// Returns whether the account is still there, and still the same one.
+    fn lives(&self, user: &User) -> bool {
+        let name = user.name.strip_prefix("system:serviceaccount:").and_then(|rest| rest.split_once(':'));
+        let Some((namespace, name)) = name else { return false };
+        let key = store::object::object_key(namespace, name);
+        let state = self.store.state();
+        state.get(SERVICE_ACCOUNTS, &key).is_some_and(|account| account.uid() == user.uid && !account.is_deleting())
     }
 }
 

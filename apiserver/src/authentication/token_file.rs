@@ -9,13 +9,15 @@ use jiff::Timestamp;
 use rustix::fs::{FlockOperation, flock};
 use serde::{Deserialize, Serialize};
 
-use super::tokens::TokenRecord;
+use super::tokens::{ServiceAccountRef, TokenRecord};
 use crate::data_dir::write_private_file;
 
 const FORMAT: u32 = 1;
 /// A file above this size is not ours.
 const FILE_BYTES_MAX: u64 = 16 * 1024 * 1024;
 const NAME_CHARACTERS_MAX: usize = 63;
+/// Most tokens of service accounts that work at the same time.
+const ACCOUNT_TOKENS_MAX: usize = 10_000;
 
 /// The file as it is written.
 #[derive(Debug, Serialize, Deserialize)]
@@ -55,6 +57,9 @@ pub enum TokenError {
     /// There is no such token.
     #[error("revoke token {0:?}: there is no such token; `ccd token list` shows their names")]
     NotFound(String),
+    /// Too many tokens of service accounts have not ended yet.
+    #[error("create token: {ACCOUNT_TOKENS_MAX} tokens of service accounts work already; let them last less long")]
+    TooMany,
     /// A name, user or group is not acceptable.
     #[error("create token: {field} {value:?} {why}")]
     Invalid {
@@ -107,20 +112,58 @@ pub fn read(path: &Path) -> Result<Vec<TokenRecord>, TokenError> {
 /// # Errors
 /// When the name is taken or not acceptable, or the file cannot be written.
 pub fn create(path: &Path, new: &NewToken, now: Timestamp) -> Result<String, TokenError> {
+    Ok(issue(path, new, now)?.1)
+}
+
+/// Adds a token as [`create`] does and returns its record, too.
+///
+/// # Errors
+/// As [`create`].
+pub fn issue(path: &Path, new: &NewToken, now: Timestamp) -> Result<(TokenRecord, String), TokenError> {
     check(new)?;
+    let generate = || TokenRecord::generate(&new.name, &new.user, &new.groups, now, new.expires);
+    add(path, now, generate, |tokens| {
+        let is_taken = tokens.iter().any(|token| token.name == new.name);
+        if is_taken { Err(TokenError::Exists(new.name.clone())) } else { Ok(()) }
+    })
+}
+
+/// Adds a token of a service account to the file of those, as [`issue`] does.
+///
+/// # Errors
+/// When there are too many, or the file cannot be written.
+pub fn create_for_account(
+    path: &Path,
+    account: &ServiceAccountRef,
+    now: Timestamp,
+    expires: Timestamp,
+) -> Result<(TokenRecord, String), TokenError> {
+    let groups = ["system:serviceaccounts".to_owned(), format!("system:serviceaccounts:{}", account.namespace)];
+    let name = format!("{}/{}", account.namespace, account.name);
+    let generate = || {
+        let (record, text) = TokenRecord::generate(&name, &account.user_name(), &groups, now, Some(expires));
+        (TokenRecord { service_account: Some(account.clone()), ..record }, text)
+    };
+    add(path, now, generate, |tokens| if tokens.len() < ACCOUNT_TOKENS_MAX { Ok(()) } else { Err(TokenError::TooMany) })
+}
+
+fn add(
+    path: &Path,
+    now: Timestamp,
+    generate: impl Fn() -> (TokenRecord, String),
+    check: impl Fn(&[TokenRecord]) -> Result<(), TokenError>,
+) -> Result<(TokenRecord, String), TokenError> {
     let _lock = lock(path)?;
     let mut tokens = read(path)?;
     tokens.retain(|token| !token.is_expired(now));
-    if tokens.iter().any(|token| token.name == new.name) {
-        return Err(TokenError::Exists(new.name.clone()));
-    }
-    let (mut record, mut text) = TokenRecord::generate(&new.name, &new.user, &new.groups, now, new.expires);
+    check(&tokens)?;
+    let (mut record, mut text) = generate();
     while tokens.iter().any(|token| token.id == record.id) {
-        (record, text) = TokenRecord::generate(&new.name, &new.user, &new.groups, now, new.expires);
+        (record, text) = generate();
     }
-    tokens.push(record);
+    tokens.push(record.clone());
     write(path, tokens)?;
-    Ok(text)
+    Ok((record, text))
 }
 
 /// Removes a token by name; it stops working at once.

@@ -47,6 +47,29 @@ pub struct TokenRecord {
     /// When it ends; absent is never.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expires: Option<Timestamp>,
+    /// The service account whose token it is; such tokens are kept in a file of their own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub service_account: Option<ServiceAccountRef>,
+}
+
+/// One life of a service account: a token ends with it, also when another one gets its name.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct ServiceAccountRef {
+    /// Where it is.
+    pub namespace: String,
+    /// What it is called.
+    pub name: String,
+    /// Which one of that name.
+    pub uid: String,
+}
+
+impl ServiceAccountRef {
+    /// Returns the name of the user that it is.
+    #[must_use]
+    pub fn user_name(&self) -> String {
+        format!("system:serviceaccount:{}:{}", self.namespace, self.name)
+    }
 }
 
 impl TokenRecord {
@@ -72,6 +95,7 @@ impl TokenRecord {
             groups: groups.to_vec(),
             created: now,
             expires,
+            service_account: None,
         };
         (record, token)
     }
@@ -87,6 +111,7 @@ impl TokenRecord {
         groups.push(AUTHENTICATED.to_owned());
         User {
             name: self.user.clone(),
+            uid: self.service_account.as_ref().map(|account| account.uid.clone()).unwrap_or_default(),
             groups,
             credential: Credential::Token { id: self.id.clone(), expires: self.expires },
             ..User::anonymous()
@@ -139,6 +164,12 @@ impl TokenTable {
         let table = Self { path, loaded };
         table.refresh();
         table
+    }
+
+    /// Returns the file that holds the tokens.
+    #[must_use]
+    pub fn path(&self) -> &std::path::Path {
+        &self.path
     }
 
     /// Returns whom `token` stands for at `now`; `None` for anything that is not a valid, unexpired, unrevoked token.

@@ -76,6 +76,7 @@ fn edit() -> Vec<Rule> {
     rules.extend([
         Rule::resources(&READ, &[""], &["secrets"]),
         Rule::resources(&WRITE, &[""], &["configmaps", "secrets", "serviceaccounts"]),
+        Rule::resources(&["create"], &[""], &["serviceaccounts/token"]),
         Rule::resources(&WRITE, &["coordination.k8s.io"], &["leases"]),
         Rule::resources(&WRITE, &[OWN], &edited_kinds()),
         Rule::resources(&["patch", "update"], &[OWN], &edited_scales()),

@@ -86,7 +86,8 @@ pub struct AnonymousConfig {
 pub struct LimitsConfig {
     /// Largest request body in bytes.
     pub body_bytes_max: usize,
-    /// Memory that request bodies may take at the same time, in bytes; more of them wait, then get 429.
+    /// Memory that request bodies and what is made of them may take at the same time, in bytes; more of them wait,
+    /// then get 429.
     pub body_bytes_total: usize,
     /// Largest request head in bytes.
     pub header_bytes_max: usize,

@@ -129,6 +129,12 @@ impl DataPaths {
         self.root.join("tokens.json")
     }
 
+    /// Returns the file of the tokens of service accounts.
+    #[must_use]
+    pub fn account_tokens(&self) -> PathBuf {
+        self.root.join("service-account-tokens.json")
+    }
+
     /// Returns the kubeconfig of the administrator on this machine.
     #[must_use]
     pub fn kubeconfig(&self) -> PathBuf {

@@ -27,7 +27,7 @@ impl Document {
         Self::from_bytes(serde_json::to_vec(value).expect("a JSON value always serialises"))
     }
 
-    fn from_bytes(bytes: Vec<u8>) -> Self {
+    pub(crate) fn from_bytes(bytes: Vec<u8>) -> Self {
         use std::fmt::Write as _;
         let hash = digest(&SHA256, &bytes).as_ref().iter().fold(String::with_capacity(64), |mut text, byte| {
             // Writing to a String cannot fail.
@@ -87,6 +87,8 @@ pub(crate) struct Documents {
     pub openapi: BTreeMap<String, Document>,
     /// `/openapi/v2`.
     pub openapi_v2: Document,
+    /// `/openapi/v2` in protobuf, which kubectl before 1.30 asks for.
+    pub openapi_v2_protobuf: Document,
     /// Every path, for `/`.
     pub paths: Document,
 }
@@ -137,6 +139,7 @@ impl Documents {
             })
             .collect();
         let openapi: BTreeMap<String, Document> = openapi::documents(registry, &all);
+        let openapi_v2 = openapi::version_2(registry, &all);
         let paths = paths(&all, &openapi);
         Self {
             registry: registry.clone(),
@@ -146,7 +149,8 @@ impl Documents {
             groups: groups.collect(),
             resource_lists,
             openapi_index: Document::new(&openapi::index(&openapi)),
-            openapi_v2: Document::new(&openapi::version_2(registry)),
+            openapi_v2_protobuf: Document::from_bytes(openapi::version_2_protobuf(&openapi_v2)),
+            openapi_v2: Document::new(&openapi_v2),
             openapi,
             paths: Document::new(&json!({"paths": paths})),
         }

@@ -6,9 +6,11 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 use store::registry::{NAMESPACES, Origin, Registry, Resource, ResourceVersion};
 
+use crate::authentication::SERVICE_ACCOUNTS;
 use crate::events::NEW_GROUP;
 use crate::pods;
 use crate::reviews::REVIEWS;
+use crate::tokens;
 
 /// Verbs of resources that can be read and written; a kind is only usable by all clients when it has every one.
 const ALL_VERBS: [&str; 8] = ["create", "delete", "deletecollection", "get", "list", "patch", "update", "watch"];
@@ -53,6 +55,7 @@ pub(crate) fn entries(registry: &Registry) -> Vec<Entry> {
     if registry.get(pods::RUNS).is_some() {
         entries.push(pod_entry());
     }
+    entries.push(token_entry());
     entries.extend(REVIEWS.iter().map(|review| Entry {
         group: review.group.to_owned(),
         version: "v1".to_owned(),
@@ -99,6 +102,14 @@ fn entry(resource: &Resource, version: &ResourceVersion) -> Entry {
             ..own("scale", &SUBRESOURCE_VERBS)
         });
     }
+    if &*resource.key == SERVICE_ACCOUNTS {
+        subresources.push(Subresource {
+            group: "authentication.k8s.io".to_owned(),
+            version: "v1".to_owned(),
+            kind: "TokenRequest".to_owned(),
+            ..own("token", &["create"])
+        });
+    }
     if [pods::RUNS, pods::APPS].contains(&&*resource.key) {
         subresources.push(own("log", &["get"]));
     }
@@ -114,6 +125,23 @@ fn entry(resource: &Resource, version: &ResourceVersion) -> Entry {
         categories: resource.categories.clone(),
         is_stored: resource.origin == Origin::Definition || &*resource.key != "services",
         subresources,
+    }
+}
+
+/// Tokens are not kept in the store: they work also when it is restored or empty, and never leave with a backup.
+fn token_entry() -> Entry {
+    Entry {
+        group: tokens::GROUP.to_owned(),
+        version: tokens::VERSION.to_owned(),
+        plural: tokens::PLURAL.to_owned(),
+        kind: tokens::KIND.to_owned(),
+        namespaced: false,
+        singular: "token".to_owned(),
+        verbs: vec!["create", "delete", "get", "list"],
+        short_names: Vec::new(),
+        categories: Vec::new(),
+        is_stored: false,
+        subresources: Vec::new(),
     }
 }
 

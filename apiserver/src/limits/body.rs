@@ -6,6 +6,7 @@ use api_types::status::{Reason, Status};
 use bytes::{Bytes, BytesMut};
 use http_body::Body;
 use http_body_util::BodyExt as _;
+use store::schema::decode::estimated_value_bytes;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::timeout;
 
@@ -13,6 +14,9 @@ use super::{BODY_GRAIN_BYTES, Limits, too_many};
 
 /// How long a body waits for memory before it is refused.
 const MEMORY_WAIT: Duration = Duration::from_secs(2);
+
+/// The values of a body up to this size are not counted, in bytes.
+const UNCOUNTED_BYTES_MAX: usize = 16 * 1024;
 
 /// Of a body that is too large, so much is read and thrown away, and no longer than this.
 const DISCARD_BYTES_MAX: usize = 16 * 1024 * 1024;
@@ -23,7 +27,7 @@ const DISCARD_WITHIN: Duration = Duration::from_secs(2);
 pub struct LimitedBody {
     /// The bytes.
     pub bytes: Bytes,
-    _memory: Option<OwnedSemaphorePermit>,
+    _memory: Vec<OwnedSemaphorePermit>,
 }
 
 impl Limits {
@@ -44,15 +48,26 @@ impl Limits {
             return Err(too_large(limit));
         }
         if hint.exact() == Some(0) {
-            return Ok(LimitedBody { bytes: Bytes::new(), _memory: None });
+            return Ok(LimitedBody { bytes: Bytes::new(), _memory: Vec::new() });
         }
         let expected = hint.exact().and_then(|length| usize::try_from(length).ok()).unwrap_or(limit);
         let memory = self.reserve(expected).await?;
         let allowed = Duration::from_secs(self.config().body_seconds);
         match timeout(allowed, collect(body, limit, hint.exact().map_or(0, |_| expected))).await {
-            Ok(bytes) => Ok(LimitedBody { bytes: bytes?, _memory: Some(memory) }),
+            Ok(bytes) => self.with_values(bytes?, memory).await,
             Err(_) => Err(too_slow(allowed)),
         }
+    }
+
+    /// Takes memory also for what will be made of the bytes. One body may take a quarter of all memory at most, so that
+    /// several can always go on; what small bodies become is too little to be counted.
+    async fn with_values(&self, bytes: Bytes, memory: OwnedSemaphorePermit) -> Result<LimitedBody, Status> {
+        let mut memory = vec![memory];
+        if bytes.len() > UNCOUNTED_BYTES_MAX {
+            let values = estimated_value_bytes(&bytes).min(self.config().body_bytes_total / 4);
+            memory.push(self.reserve(values).await?);
+        }
+        Ok(LimitedBody { bytes, _memory: memory })
     }
 
     async fn reserve(&self, length: usize) -> Result<OwnedSemaphorePermit, Status> {

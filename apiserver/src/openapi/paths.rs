@@ -1,9 +1,9 @@
 //! The paths of a kind: for each the operations with their parameters, which tell clients what the server can check.
 
 use serde_json::{Map, Value, json};
-use store::registry::{NAMESPACES, Resource, ResourceVersion};
+use store::registry::NAMESPACES;
 
-use super::{SCHEMAS, meta};
+use super::{Described, SCHEMAS, meta};
 
 /// One operation: HTTP method, what Kubernetes calls it, its query parameters, schema of the body if it has one.
 struct Operation<'a> {
@@ -33,14 +33,9 @@ const LIST: [&str; 11] = [
 const DELETE: [&str; 5] = ["pretty", "dryRun", "gracePeriodSeconds", "orphanDependents", "propagationPolicy"];
 
 /// Adds every path of a kind below `prefix`.
-pub(super) fn add(
-    prefix: &str,
-    resource: &Resource,
-    version: &ResourceVersion,
-    schema: &str,
-    paths: &mut Map<String, Value>,
-) {
-    let plural = &resource.names.plural;
+pub(super) fn add(prefix: &str, kind: &Described<'_>, paths: &mut Map<String, Value>) {
+    let (resource, schema) = (kind.resource, &*kind.schema_name());
+    let plural = &kind.names.plural;
     let base = if resource.is_namespaced() {
         format!("{prefix}/namespaces/{{namespace}}/{plural}")
     } else {
@@ -49,7 +44,7 @@ pub(super) fn add(
     let list_schema = format!("{schema}List");
     let list = Operation { method: "get", action: "list", parameters: &LIST, body: None, answer: &list_schema };
     if resource.is_namespaced() {
-        let all = path(resource, version, &[&list], &[]);
+        let all = path(kind, &[&list], &[]);
         paths.insert(format!("{prefix}/{plural}"), all);
     }
     let mut on_collection = vec![
@@ -67,7 +62,7 @@ pub(super) fn add(
     }
     let of_path: &[&str] = if resource.is_namespaced() { &["namespace"] } else { &[] };
     let of_item: &[&str] = if resource.is_namespaced() { &["namespace", "name"] } else { &["name"] };
-    paths.insert(base.clone(), path(resource, version, &on_collection.iter().collect::<Vec<_>>(), of_path));
+    paths.insert(base.clone(), path(kind, &on_collection.iter().collect::<Vec<_>>(), of_path));
     let mut on_item = read_and_write(schema);
     on_item.push(Operation {
         method: "delete",
@@ -77,14 +72,14 @@ pub(super) fn add(
         answer: meta::STATUS,
     });
     let item = format!("{base}/{{name}}");
-    paths.insert(item.clone(), path(resource, version, &on_item.iter().collect::<Vec<_>>(), of_item));
+    paths.insert(item.clone(), path(kind, &on_item.iter().collect::<Vec<_>>(), of_item));
     for (name, exists, schema) in [
-        ("status", version.subresources.status.is_some(), schema),
-        ("scale", version.subresources.scale.is_some(), meta::SCALE),
+        ("status", kind.subresources.status.is_some(), schema),
+        ("scale", kind.subresources.scale.is_some(), meta::SCALE),
     ] {
         if exists {
             let operations = read_and_write(schema);
-            let value = path(resource, version, &operations.iter().collect::<Vec<_>>(), of_item);
+            let value = path(kind, &operations.iter().collect::<Vec<_>>(), of_item);
             paths.insert(format!("{item}/{name}"), value);
         }
     }
@@ -98,8 +93,30 @@ fn read_and_write(schema: &str) -> Vec<Operation<'_>> {
     ]
 }
 
-fn path(resource: &Resource, version: &ResourceVersion, operations: &[&Operation<'_>], in_path: &[&str]) -> Value {
-    let names = &resource.names;
+/// Adds the one path of a kind that clients of version 2 look at, for which parameters a patch may have.
+pub(super) fn add_version_2(prefix: &str, kind: &Described<'_>, paths: &mut Map<String, Value>) {
+    let plural = &kind.names.plural;
+    let item = if kind.resource.is_namespaced() {
+        format!("{prefix}/namespaces/{{namespace}}/{plural}/{{name}}")
+    } else {
+        format!("{prefix}/{plural}/{{name}}")
+    };
+    let parameters: Vec<Value> =
+        PATCH.iter().map(|name| json!({"name": name, "in": "query", "type": type_of(name)})).collect();
+    let operation = |action: &str| {
+        json!({
+            "description": format!("{action} {}", kind.names.kind),
+            "x-kubernetes-action": action,
+            "x-kubernetes-group-version-kind":
+                {"group": kind.names.group, "version": kind.version, "kind": kind.names.kind},
+            "parameters": parameters,
+        })
+    };
+    paths.insert(item, json!({"patch": operation("patch"), "put": operation("put")}));
+}
+
+fn path(kind: &Described<'_>, operations: &[&Operation<'_>], in_path: &[&str]) -> Value {
+    let names = &kind.names;
     let mut value = Map::new();
     for operation in operations {
         let parameters: Vec<Value> = operation.parameters.iter().map(|name| parameter(name, "query")).collect();
@@ -107,7 +124,7 @@ fn path(resource: &Resource, version: &ResourceVersion, operations: &[&Operation
         let mut described = json!({
             "description": format!("{} {}", operation.action, names.kind),
             "x-kubernetes-action": operation.action,
-            "x-kubernetes-group-version-kind": {"group": names.group, "version": version.name, "kind": names.kind},
+            "x-kubernetes-group-version-kind": {"group": names.group, "version": kind.version, "kind": names.kind},
             "parameters": parameters,
             "responses": {"200": {"description": "OK", "content": {"application/json": reference(operation.answer)}}},
         });
@@ -129,12 +146,16 @@ fn path(resource: &Resource, version: &ResourceVersion, operations: &[&Operation
     Value::Object(value)
 }
 
-fn parameter(name: &str, place: &str) -> Value {
-    let type_ = match name {
+fn type_of(parameter: &str) -> &'static str {
+    match parameter {
         "allowWatchBookmarks" | "watch" | "sendInitialEvents" | "force" | "orphanDependents" => "boolean",
         "limit" | "timeoutSeconds" | "gracePeriodSeconds" => "integer",
         _ => "string",
-    };
+    }
+}
+
+fn parameter(name: &str, place: &str) -> Value {
+    let type_ = type_of(name);
     let mut value = json!({"name": name, "in": place, "schema": {"type": type_, "uniqueItems": true}});
     if place == "path" {
         value["required"] = json!(true);

@@ -21,6 +21,8 @@ use wire::{Field, Reader};
 const MAGIC: &[u8; 4] = b"k8s\0";
 /// Deepest nesting that is read; the messages of the tables need eight.
 const DEPTH_MAX: usize = 16;
+/// Most messages in one body, maps' entries among them: each becomes a map a hundred times its size.
+const MESSAGES_MAX: usize = 50_000;
 
 /// Decodes a whole body: the envelope and the object in it.
 ///
@@ -47,7 +49,7 @@ pub(crate) fn decode(bytes: &[u8]) -> Result<Value, String> {
     let Some((_, _, message)) = found else {
         return Err(format!("{kind:?} of {api_version:?} is not read as protobuf; send it as application/json"));
     };
-    let mut object = decode_message(raw, message, 0)?;
+    let mut object = Decoder { messages_left: MESSAGES_MAX }.message(raw, message, 0)?;
     object.insert("kind".to_owned(), Value::String(kind));
     object.insert("apiVersion".to_owned(), Value::String(api_version));
     Ok(Value::Object(object))
@@ -66,89 +68,98 @@ fn read_type(bytes: &[u8]) -> Result<(String, String), String> {
     Ok((api_version, kind))
 }
 
-/// Decodes one message. Fields that the table does not know are left out, as protobuf asks.
-fn decode_message(bytes: &[u8], message: &Message, depth: usize) -> Result<Map<String, Value>, String> {
-    if depth == DEPTH_MAX {
-        return Err("it is nested too deeply".to_owned());
-    }
-    let mut object = Map::new();
-    let mut reader = Reader::new(bytes);
-    while let Some((number, field)) = reader.next()? {
-        let Some((_, name, kind)) = message.iter().find(|(known, _, _)| *known == number) else { continue };
-        let place = |error: String| format!("{name}: {error}");
-        match kind {
-            Kind::List(item) => {
-                let item = decode_value(&field, item, depth).map_err(place)?.unwrap_or_else(|| empty(item));
-                let list = object.entry(*name).or_insert_with(|| Value::Array(Vec::new()));
-                if let Value::Array(items) = list {
-                    items.push(item);
+/// Reads the objects of one body.
+struct Decoder {
+    messages_left: usize,
+}
+
+impl Decoder {
+    /// Decodes one message. Fields that the table does not know are left out, as protobuf asks.
+    fn message(&mut self, bytes: &[u8], message: &Message, depth: usize) -> Result<Map<String, Value>, String> {
+        if depth == DEPTH_MAX {
+            return Err("it is nested too deeply".to_owned());
+        }
+        self.messages_left = self.messages_left.checked_sub(1).ok_or("it has too many parts")?;
+        let mut object = Map::new();
+        let mut reader = Reader::new(bytes);
+        while let Some((number, field)) = reader.next()? {
+            let Some((_, name, kind)) = message.iter().find(|(known, _, _)| *known == number) else { continue };
+            let place = |error: String| format!("{name}: {error}");
+            match kind {
+                Kind::List(item) => {
+                    let item = self.value(&field, item, depth).map_err(place)?.unwrap_or_else(|| empty(item));
+                    let list = object.entry(*name).or_insert_with(|| Value::Array(Vec::new()));
+                    if let Value::Array(items) = list {
+                        items.push(item);
+                    }
                 }
-            }
-            Kind::Map(value) => {
-                let (key, value) = decode_entry(&field, value, depth).map_err(place)?;
-                let map = object.entry(*name).or_insert_with(|| Value::Object(Map::new()));
-                if let Value::Object(members) = map {
-                    members.insert(key, value);
+                Kind::Map(value) => {
+                    let (key, value) = self.entry(&field, value, depth).map_err(place)?;
+                    let map = object.entry(*name).or_insert_with(|| Value::Object(Map::new()));
+                    if let Value::Object(members) = map {
+                        members.insert(key, value);
+                    }
                 }
-            }
-            scalar => {
-                if let Some(value) = decode_value(&field, scalar, depth).map_err(place)? {
-                    object.insert((*name).to_owned(), value);
+                scalar => {
+                    if let Some(value) = self.value(&field, scalar, depth).map_err(place)? {
+                        object.insert((*name).to_owned(), value);
+                    }
                 }
             }
         }
+        Ok(object)
     }
-    Ok(object)
-}
 
-/// Decodes one value; `None` for one that Go writes although it is not set.
-fn decode_value(field: &Field<'_>, kind: &Kind, depth: usize) -> Result<Option<Value>, String> {
-    Ok(match (kind, field) {
-        (Kind::Text, Field::Bytes(text)) => Some(Value::String(utf8(text)?)).filter(|text| text != ""),
-        (Kind::Pointer(inner), field) => Some(match (inner, field) {
-            (Kind::Text, Field::Bytes(text)) => Value::String(utf8(text)?),
-            (Kind::Integer, Field::Varint(number)) => integer(*number),
-            (Kind::Bool, Field::Varint(number)) => Value::Bool(*number != 0),
+    /// Decodes one value; `None` for one that Go writes although it is not set.
+    fn value(&mut self, field: &Field<'_>, kind: &Kind, depth: usize) -> Result<Option<Value>, String> {
+        Ok(match (kind, field) {
+            (Kind::Text, Field::Bytes(text)) => Some(Value::String(utf8(text)?)).filter(|text| text != ""),
+            (Kind::Pointer(inner), field) => Some(match (inner, field) {
+                (Kind::Text, Field::Bytes(text)) => Value::String(utf8(text)?),
+                (Kind::Integer, Field::Varint(number)) => integer(*number),
+                (Kind::Bool, Field::Varint(number)) => Value::Bool(*number != 0),
+                _ => return Err("it has another wire type than its kind has".to_owned()),
+            }),
+            (Kind::Integer, Field::Varint(number)) => (*number != 0).then(|| integer(*number)),
+            (Kind::Bool, Field::Varint(number)) => (*number != 0).then_some(Value::Bool(true)),
+            (Kind::Bytes, Field::Bytes(bytes)) => Some(Value::String(STANDARD.encode(bytes))),
+            (Kind::Json, Field::Bytes(bytes)) => json(bytes)?,
+            (Kind::Time, Field::Bytes(bytes)) => time(bytes, "%Y-%m-%dT%H:%M:%SZ")?,
+            (Kind::MicroTime, Field::Bytes(bytes)) => time(bytes, "%Y-%m-%dT%H:%M:%S%.6fZ")?,
+            (Kind::Message(message), Field::Bytes(bytes)) => {
+                Some(Value::Object(self.message(bytes, message, depth + 1)?))
+            }
+            (Kind::Texts, Field::Bytes(bytes)) => {
+                let mut items = Vec::new();
+                let mut reader = Reader::new(bytes);
+                while let Some((number, field)) = reader.next()? {
+                    if let (1, Field::Bytes(text)) = (number, field) {
+                        items.push(Value::String(utf8(text)?));
+                    }
+                }
+                Some(Value::Array(items))
+            }
             _ => return Err("it has another wire type than its kind has".to_owned()),
-        }),
-        (Kind::Integer, Field::Varint(number)) => (*number != 0).then(|| integer(*number)),
-        (Kind::Bool, Field::Varint(number)) => (*number != 0).then_some(Value::Bool(true)),
-        (Kind::Bytes, Field::Bytes(bytes)) => Some(Value::String(STANDARD.encode(bytes))),
-        (Kind::Json, Field::Bytes(bytes)) => json(bytes)?,
-        (Kind::Time, Field::Bytes(bytes)) => time(bytes, "%Y-%m-%dT%H:%M:%SZ")?,
-        (Kind::MicroTime, Field::Bytes(bytes)) => time(bytes, "%Y-%m-%dT%H:%M:%S%.6fZ")?,
-        (Kind::Message(message), Field::Bytes(bytes)) => {
-            Some(Value::Object(decode_message(bytes, message, depth + 1)?))
-        }
-        (Kind::Texts, Field::Bytes(bytes)) => {
-            let mut items = Vec::new();
-            let mut reader = Reader::new(bytes);
-            while let Some((number, field)) = reader.next()? {
-                if let (1, Field::Bytes(text)) = (number, field) {
-                    items.push(Value::String(utf8(text)?));
-                }
-            }
-            Some(Value::Array(items))
-        }
-        _ => return Err("it has another wire type than its kind has".to_owned()),
-    })
-}
-
-fn decode_entry(field: &Field<'_>, kind: &Kind, depth: usize) -> Result<(String, Value), String> {
-    let Field::Bytes(bytes) = field else { return Err("a map entry is no message".to_owned()) };
-    let (mut key, mut value) = (String::new(), empty(kind));
-    let mut reader = Reader::new(bytes);
-    while let Some((number, field)) = reader.next()? {
-        match number {
-            1 => match field {
-                Field::Bytes(text) => key = utf8(text)?,
-                _ => return Err("a map key is no text".to_owned()),
-            },
-            2 => value = decode_value(&field, kind, depth)?.unwrap_or_else(|| empty(kind)),
-            _ => {}
-        }
+        })
     }
-    Ok((key, value))
+
+    fn entry(&mut self, field: &Field<'_>, kind: &Kind, depth: usize) -> Result<(String, Value), String> {
+        self.messages_left = self.messages_left.checked_sub(1).ok_or("it has too many parts")?;
+        let Field::Bytes(bytes) = field else { return Err("a map entry is no message".to_owned()) };
+        let (mut key, mut value) = (String::new(), empty(kind));
+        let mut reader = Reader::new(bytes);
+        while let Some((number, field)) = reader.next()? {
+            match number {
+                1 => match field {
+                    Field::Bytes(text) => key = utf8(text)?,
+                    _ => return Err("a map key is no text".to_owned()),
+                },
+                2 => value = self.value(&field, kind, depth)?.unwrap_or_else(|| empty(kind)),
+                _ => {}
+            }
+        }
+        Ok((key, value))
+    }
 }
 
 fn empty(kind: &Kind) -> Value {

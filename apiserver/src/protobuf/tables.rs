@@ -56,6 +56,7 @@ pub(super) const TYPES: &[(&str, &str, &Message)] = &[
     ("authorization.k8s.io/v1", "SelfSubjectRulesReview", RULES_REVIEW),
     ("authentication.k8s.io/v1", "SelfSubjectReview", SELF_REVIEW),
     ("authentication.k8s.io/v1", "TokenReview", TOKEN_REVIEW),
+    ("authentication.k8s.io/v1", "TokenRequest", TOKEN_REQUEST),
     ("rbac.authorization.k8s.io/v1", "Role", ROLE),
     ("rbac.authorization.k8s.io/v1", "ClusterRole", ROLE),
     ("rbac.authorization.k8s.io/v1", "RoleBinding", ROLE_BINDING),
@@ -232,6 +233,18 @@ const RULES_REVIEW: &Message = &[META, (2, "spec", Kind::Message(&[(1, "namespac
 const SELF_REVIEW: &Message = &[META];
 
 const TOKEN_REVIEW: &Message = &[META, (2, "spec", Kind::Message(&[(1, "token", Text), (2, "audiences", TEXT_LIST)]))];
+
+const TOKEN_REQUEST: &Message = &[META, (2, "spec", Kind::Message(TOKEN_REQUEST_SPEC))];
+
+const TOKEN_REQUEST_SPEC: &Message = &[
+    (1, "audiences", TEXT_LIST),
+    (
+        3,
+        "boundObjectRef",
+        Kind::Message(&[(1, "kind", Text), (2, "apiVersion", Text), (3, "name", Text), (4, "uid", Text)]),
+    ),
+    (4, "expirationSeconds", INTEGER_POINTER),
+];
 
 const ROLE: &Message = &[
     META,

@@ -10,8 +10,8 @@ use axum::Router;
 use axum::body::Body;
 use futures::TryFutureExt as _;
 use futures::future::Either;
-use http::header::{CONNECTION, TRANSFER_ENCODING};
-use http::{HeaderValue, Response, StatusCode};
+use http::header::{CACHE_CONTROL, CONNECTION, TRANSFER_ENCODING};
+use http::{HeaderValue, Response};
 use hyper::body::Incoming;
 use hyper::{Request, service::service_fn};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
@@ -24,9 +24,12 @@ use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use tower::Service as _;
 
+use super::refusals::{self, WithBodies};
+use crate::answer::failure;
 use crate::authentication::Peer;
 use crate::authentication::certificate::ClientCertificate;
 use crate::config::LimitsConfig;
+use crate::negotiation::{Encoding, Form, Negotiated};
 
 /// Real API servers allow 1000 streams; each watch of a client is one.
 const STREAMS_MAX: u32 = 4096;
@@ -73,7 +76,9 @@ impl Connections {
             .max_concurrent_streams(STREAMS_MAX)
             .initial_stream_window_size(STREAM_WINDOW_BYTES)
             .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
-            .max_header_list_size(u32::try_from(limits.header_bytes_max).unwrap_or(u32::MAX))
+            // Heads up to twice the limit are read, so that they are refused with our own answer; the library's has
+            // no body.
+            .max_header_list_size(u32::try_from(limits.header_bytes_max.saturating_mul(2)).unwrap_or(u32::MAX))
             .keep_alive_interval(PING_INTERVAL)
             .keep_alive_timeout(PING_TIMEOUT);
         Self { router, http1: Arc::new(http1), http2: Arc::new(http2), head, stop, cut }
@@ -134,9 +139,10 @@ fn closing(mut response: Response<Body>, is_last: bool) -> Response<Body> {
 }
 
 fn head_too_large() -> Response<Body> {
-    let mut response = Response::new(Body::from("the request's head is too large\n"));
-    *response.status_mut() = StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE;
-    response
+    let negotiated = Negotiated { encoding: Encoding::Json, form: Form::Object, gzip: false };
+    let mut answer = failure(&refusals::head_too_large(), &negotiated);
+    answer.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-cache, private"));
+    answer
 }
 
 /// How long an HTTP/1.1 connection may rest between two requests; the same timer also bounds a later request's head.
@@ -171,7 +177,7 @@ async fn drive<S>(
             }
         })
     };
-    let connection = builder.serve_connection(TokioIo::new(stream), service).into_owned();
+    let connection = builder.serve_connection(TokioIo::new(WithBodies::new(stream)), service).into_owned();
     let mut connection = std::pin::pin!(watcher.watch(connection));
     let silent = async {
         tokio::time::sleep(head.timeout).await;

@@ -8,6 +8,7 @@ use store::request::{DeleteOptions, DryRun, Outcome, Propagation};
 use super::{VerbResult, object_answer};
 use crate::answer::{document, warn};
 use crate::api::Call;
+use crate::body::{decode_json, decode_yaml, off_the_runtime, refusal};
 use crate::negotiation::BodyType;
 use crate::protobuf;
 use crate::query::{OptionsKind, cause, dry_run, refuse};
@@ -16,7 +17,7 @@ use store::registry::NAMESPACES;
 
 /// Deletes the object, or marks it for those who must clean up first.
 pub(crate) async fn delete(call: &mut Call, served: &Served) -> VerbResult {
-    let options = read_options(call)?;
+    let options = read_options(call).await?;
     let target = call.target(served);
     let written = call.api.store.delete(&target, &options).await?;
     let shows_object = written.outcome != Outcome::Deleted || &*served.resource.key == NAMESPACES;
@@ -56,9 +57,14 @@ struct Preconditions {
 ///
 /// # Errors
 /// `Invalid` with every cause, `BadRequest`, `UnsupportedMediaType`.
-pub(crate) fn read_options(call: &Call) -> Result<DeleteOptions, Status> {
+pub(crate) async fn read_options(call: &Call) -> Result<DeleteOptions, Status> {
     let bytes = call.body_bytes();
-    let document = if bytes.is_empty() { from_query(call) } else { from_body(call, &bytes)? };
+    let document = if bytes.is_empty() {
+        from_query(call)
+    } else {
+        let body_type = BodyType::of(call.headers())?;
+        off_the_runtime(bytes, move |bytes| from_body(body_type, bytes)).await?
+    };
     let mut causes = Vec::new();
     if let Some(policy) = &document.propagation_policy {
         if document.orphan_dependents.is_some() {
@@ -109,15 +115,17 @@ fn from_query(call: &Call) -> Document {
     }
 }
 
-fn from_body(call: &Call, bytes: &[u8]) -> Result<Document, Status> {
+fn from_body(body_type: BodyType, bytes: &[u8]) -> Result<Document, Status> {
     let bad = |why: String| Status::failure(Reason::BadRequest, why);
-    let value: Value = match BodyType::of(call.headers())? {
+    let value: Value = match body_type {
         BodyType::Json => {
-            let decoded = crate::body::decode_json(bytes)
-                .map_err(|why| bad(format!("couldn't get version/kind; json parse error: {why}")))?;
+            let decoded = decode_json(bytes)
+                .map_err(|error| refusal(error, |why| format!("couldn't get version/kind; json parse error: {why}")))?;
             decoded.value
         }
-        BodyType::Yaml => crate::body::decode_yaml(bytes).map_err(|why| bad(format!("yaml parse error: {why}")))?.value,
+        BodyType::Yaml => {
+            decode_yaml(bytes).map_err(|error| refusal(error, |why| format!("yaml parse error: {why}")))?.value
+        }
         BodyType::Protobuf => protobuf::decode(bytes).map_err(bad)?,
     };
     let document = Document::deserialize(&value).map_err(|error| bad(format!("DeleteOptions: {error}")))?;

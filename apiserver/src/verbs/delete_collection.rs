@@ -19,7 +19,7 @@ const AT_ONCE: usize = 256;
 /// Deletes every object that matches and answers with the list of them as they were.
 pub(crate) async fn delete_collection(call: &mut Call, served: &Served) -> VerbResult {
     check_include(call)?;
-    let options = read_options(call)?;
+    let options = read_options(call).await?;
     let request = list_request(call, served, list_match(&call.query)?)?;
     let list = call.api.store.list(&request)?;
     // Owned futures: the compiler cannot prove a borrowing stream to be movable between threads.

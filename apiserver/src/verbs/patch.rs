@@ -7,7 +7,7 @@ use store::write::Force;
 
 use super::{VerbResult, check_include, object_answer, write_options};
 use crate::api::Call;
-use crate::body::{decode_patch, decode_yaml};
+use crate::body::{decode_patch, decode_yaml, off_the_runtime, refusal};
 use crate::events;
 use crate::negotiation::PatchType;
 use crate::query::{OptionsKind, cause, refuse};
@@ -23,14 +23,14 @@ pub(crate) async fn patch(call: &mut Call, served: &Served, part: Part) -> VerbR
     if patch_type == PatchType::Apply {
         return apply(call, served, part).await;
     }
-    let patch = read_patch(call, served, patch_type)?;
+    let patch = read_patch(call, served, patch_type).await?;
     let written = call.api.store.patch(&call.target(served), part, &patch, &options).await?;
     object_answer(call, served, 200, &written.object, &written.warnings)
 }
 
 async fn apply(call: &mut Call, served: &Served, part: Part) -> VerbResult {
     let options = write_options(call, OptionsKind::Patch)?;
-    let mut body = read_apply(call)?;
+    let mut body = read_apply(call).await?;
     if served.view == View::NewEvent {
         body.value = events::to_core(std::mem::take(&mut body.value));
     }
@@ -47,10 +47,10 @@ async fn apply(call: &mut Call, served: &Served, part: Part) -> VerbResult {
 }
 
 /// Reads the body of a server-side apply, which is YAML and therefore also JSON.
-pub(crate) fn read_apply(call: &Call) -> Result<store::request::Body, Status> {
-    let bytes = call.body_bytes();
-    let body = decode_yaml(&bytes)
-        .map_err(|why| Status::failure(Reason::BadRequest, format!("error decoding YAML: {why}")))?;
+pub(crate) async fn read_apply(call: &Call) -> Result<store::request::Body, Status> {
+    let body = off_the_runtime(call.body_bytes(), decode_yaml)
+        .await
+        .map_err(|error| refusal(error, |why| format!("error decoding YAML: {why}")))?;
     // Without a kind there is nothing to look for a name in: the store says what is wrong then.
     if body.value["kind"].is_string() && body.value["metadata"]["name"].as_str().is_none_or(str::is_empty) {
         let name = &call.info.name;
@@ -74,8 +74,8 @@ pub(crate) fn check_patch_options(call: &Call, patch_type: PatchType) -> Result<
 }
 
 /// Reads a patch that is no apply.
-fn read_patch(call: &Call, served: &Served, patch_type: PatchType) -> Result<Patch, Status> {
-    let document = decode_patch(&call.body_bytes())?;
+async fn read_patch(call: &Call, served: &Served, patch_type: PatchType) -> Result<Patch, Status> {
+    let document = off_the_runtime(call.body_bytes(), decode_patch).await?;
     check_shape(&document, patch_type)?;
     if served.view == View::NewEvent {
         return Ok(new_event_patch(document, patch_type));

@@ -12,7 +12,7 @@ use crate::served::Served;
 pub(crate) async fn update(call: &mut Call, served: &Served, part: Part) -> VerbResult {
     check_include(call)?;
     let options = write_options(call, OptionsKind::Update)?;
-    let body = read_object(call, served)?;
+    let body = read_object(call, served).await?;
     let written = call.api.store.update(&call.target(served), part, body, &options).await?;
     object_answer(call, served, 200, &written.object, &written.warnings)
 }

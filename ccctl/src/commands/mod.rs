@@ -14,9 +14,11 @@ pub mod describe;
 pub mod diff;
 pub mod doctor;
 pub mod edit;
+pub mod enroll;
 pub mod events;
 pub mod explain;
 pub mod get;
+pub mod inbox;
 pub mod label;
 pub mod logs;
 pub mod man;
@@ -72,6 +74,8 @@ pub async fn run(session: &Session, command: Command) -> Result<Outcome> {
         Command::Cancel(arguments) => Box::pin(cancel::run(session, arguments)),
         Command::Approve(arguments) => Box::pin(approve::approve(session, arguments)),
         Command::Deny(arguments) => Box::pin(approve::deny(session, arguments)),
+        Command::Enroll(arguments) => Box::pin(enroll::run(session, arguments)),
+        Command::Inbox(arguments) => Box::pin(inbox::run(session, arguments)),
         Command::Explain(arguments) => Box::pin(explain::run(session, arguments)),
         Command::ApiResources(arguments) => Box::pin(api_resources::run(session, arguments)),
         Command::ApiVersions => Box::pin(api_resources::versions(session)),

@@ -225,6 +225,14 @@ fn data_or_file(data: Option<&str>, file: Option<&Path>, folder: &Path, field: &
         .map_err(|error| CommandError::config(format!("cannot read {field} {}: {error}", path.display())))
 }
 
+/// Checks that a text is a kubeconfig.
+///
+/// # Errors
+/// What is wrong with it.
+pub fn check(text: &str) -> std::result::Result<(), String> {
+    model::parse(text).map(|_| ())
+}
+
 /// Returns the kubeconfig as kubectl's `config view` shows it, secrets replaced unless `raw`.
 #[must_use]
 pub fn view(config: &KubeConfig, raw: bool) -> Value {

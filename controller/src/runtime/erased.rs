@@ -11,14 +11,14 @@ use serde_json::Value;
 
 use super::objects::{ObjectKey, StoredObject};
 use super::outcome::Failure;
-use super::reconciler::{Next, Reconciler};
+use super::reconciler::{Next, Reconciler, Writes};
 
 /// What the loop knows of a kind.
 #[derive(Clone, Debug)]
 pub struct KindFacts {
     /// `plural.group`.
     pub resource: Arc<str>,
-    /// The lower-case singular, which names the controller in logs and metrics.
+    /// What names the controller in logs and metrics: the lower-case singular, unless it has a name of its own.
     pub controller: Arc<str>,
     /// API group.
     pub group: &'static str,
@@ -30,6 +30,8 @@ pub struct KindFacts {
     pub observes_generation: bool,
     /// The finalizer, if the kind has effects.
     pub finalizer: Option<&'static str>,
+    /// How much of the status it writes.
+    pub writes: Writes,
 }
 
 /// A decision without its types.
@@ -78,12 +80,13 @@ impl<R: Reconciler> Erased<R> {
     pub fn new(reconciler: R) -> Self {
         let facts = KindFacts {
             resource: Arc::from(R::Kind::resource()),
-            controller: Arc::from(R::Kind::KIND.to_lowercase()),
+            controller: R::NAME.map_or_else(|| Arc::from(R::Kind::KIND.to_lowercase()), Arc::from),
             group: R::Kind::GROUP,
             kind: R::Kind::KIND,
             summary: R::Kind::SUMMARY,
             observes_generation: R::Kind::OBSERVES_GENERATION,
             finalizer: R::FINALIZER,
+            writes: R::WRITES,
         };
         Self { reconciler: Arc::new(reconciler), facts }
     }

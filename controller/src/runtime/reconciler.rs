@@ -56,6 +56,29 @@ impl<Status, Action> Decision<Status, Action> {
     }
 }
 
+/// A part of a kind's status: members, and types of conditions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StatusPart {
+    /// Members of the status besides its conditions.
+    pub members: &'static [&'static str],
+    /// Types of conditions; the first one says how the reconciler fares that writes the part.
+    pub conditions: &'static [&'static str],
+}
+
+impl StatusPart {
+    /// Nothing.
+    pub const NOTHING: Self = Self { members: &[], conditions: &[] };
+}
+
+/// How much of the status a reconciler writes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Writes {
+    /// All of it, but for a part that another reconciler of the kind writes.
+    AllBut(StatusPart),
+    /// This part alone. Whatever goes wrong is said in its first condition, and nowhere else.
+    Only(StatusPart),
+}
+
 /// Drives objects of one kind towards their spec.
 pub trait Reconciler: Send + Sync + 'static {
     /// The kind.
@@ -67,6 +90,12 @@ pub trait Reconciler: Send + Sync + 'static {
 
     /// The finalizer to put on an object before the first action; `None` for kinds without effects that outlive them.
     const FINALIZER: Option<&'static str> = None;
+
+    /// How much of the status it writes.
+    const WRITES: Writes = Writes::AllBut(StatusPart::NOTHING);
+
+    /// Its name in logs and metrics; `None` for the kind's.
+    const NAME: Option<&'static str> = None;
 
     /// Reads what has to be known; changes nothing.
     ///

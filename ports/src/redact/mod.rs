@@ -95,6 +95,18 @@ impl Redactor {
         }
     }
 
+    /// Replaces the secrets of all keys that begin with `prefix` by these, whose keys must begin with it.
+    pub fn replace_all(&self, prefix: &str, secrets: impl IntoIterator<Item = (String, Vec<u8>)>) {
+        let mut values = self.shared.values.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut next = values.clone();
+        next.retain(|key, _| !key.starts_with(prefix));
+        next.extend(secrets.into_iter().filter(|(_, value)| value.trim_ascii().len() >= VALUE_BYTES_MIN));
+        if next != *values {
+            *values = next;
+            self.rebuild(&values);
+        }
+    }
+
     /// Returns the text without secrets.
     #[must_use]
     pub fn text(&self, text: &str) -> String {

@@ -158,3 +158,16 @@ proptest! {
         prop_assert_eq!(redactor.text(&text), text);
     }
 }
+
+#[test]
+fn secrets_of_a_prefix_are_replaced_together() {
+    let redactor = Redactor::default();
+    redactor.insert("app/one", b"app-secret");
+    let pair = |key: &str, value: &str| (key.to_owned(), value.as_bytes().to_vec());
+    redactor.replace_all("secret/", [pair("secret/a", "first-value"), pair("secret/b", "tiny")]);
+    assert_eq!(redactor.text("app-secret first-value tiny"), format!("{MASK} {MASK} tiny"));
+    redactor.replace_all("secret/", [pair("secret/a", "second-value")]);
+    assert_eq!(redactor.text("app-secret first-value second-value"), format!("{MASK} first-value {MASK}"));
+    redactor.replace_all("secret/", []);
+    assert_eq!(redactor.text("app-secret second-value"), format!("{MASK} second-value"));
+}

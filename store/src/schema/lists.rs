@@ -7,6 +7,7 @@ use serde_json::{Map, Value};
 use super::node::{Additional, Node, correlated_item};
 use super::path::Path;
 use super::text::{DUPLICATE, bad_value, cause, required};
+use super::validate::CAUSES_MAX;
 
 /// Longest list that is compared item by item; longer ones are compared by their text.
 const COMPARED_PAIRWISE: usize = 32;
@@ -22,7 +23,7 @@ pub(super) fn check(
     path: Path<'_>,
     causes: &mut Vec<StatusCause>,
 ) {
-    if !node.lists_below || (ratchet && old == Some(value)) {
+    if !node.lists_below || causes.len() >= CAUSES_MAX || (ratchet && old == Some(value)) {
         return;
     }
     match value {

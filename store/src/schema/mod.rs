@@ -25,5 +25,5 @@ mod tests;
 
 pub use self::compiled::CompiledSchema;
 pub(crate) use self::decode::is_deeper_than;
-pub use self::decode::{Decoded, MAX_DEPTH, decode_json, is_too_deep};
+pub use self::decode::{DecodeError, Decoded, MAX_DEPTH, decode_json, is_too_deep, is_too_large};
 pub use self::metadata::{MetadataRules, NameGrammar, validate_metadata};

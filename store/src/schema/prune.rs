@@ -5,7 +5,10 @@ use serde_json::{Map, Value};
 use super::node::{Additional, Node};
 use super::path::Path;
 
-/// Drops unknown members of a whole object; returns their paths, sorted.
+/// So many members that are unknown, or stand twice, are named; nobody reads more.
+pub(super) const COMPLAINTS_MAX: usize = 100;
+
+/// Drops unknown members of a whole object; returns the paths of the first of them, sorted.
 pub(super) fn prune(node: &Node, object: &mut Value) -> Vec<String> {
     let mut dropped = Vec::new();
     prune_node(node, object, Path::Root, true, &mut dropped);
@@ -60,7 +63,7 @@ fn retain(members: &mut Map<String, Value>, path: Path<'_>, dropped: &mut Vec<St
     }
     members.retain(|name, _| {
         let keep = known(name);
-        if !keep {
+        if !keep && dropped.len() < COMPLAINTS_MAX {
             dropped.push(Path::Member(&path, name).to_string());
         }
         keep

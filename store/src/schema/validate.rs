@@ -12,6 +12,9 @@ use super::text::{
     INVALID, TYPE_INVALID, bad_value, cause, go_float, invalid, not_supported, required, too_long, too_many,
 };
 
+/// So many violations are named; an answer with one for each item of a hostile list would be larger than the list.
+pub(super) const CAUSES_MAX: usize = 256;
+
 /// One walk along an object: what was found, and how much of it anybody wants to know.
 #[derive(Default)]
 pub(super) struct Walk {
@@ -38,7 +41,7 @@ impl Walk {
 
     fn fail(&mut self, describe: impl FnOnce() -> StatusCause) {
         self.failed = true;
-        if !self.quiet {
+        if !self.quiet && self.causes.len() < CAUSES_MAX {
             self.causes.push(describe());
         }
     }

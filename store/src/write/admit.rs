@@ -69,6 +69,10 @@ impl Admission<'_> {
                 format!("the object nests deeper than {} levels", schema::MAX_DEPTH),
             ));
         }
+        if schema::is_too_large(&value) {
+            let why = format!("Request entity too large: the object is refused: {}", schema::DecodeError::TooLarge);
+            return Err(Status::failure(Reason::RequestEntityTooLarge, why));
+        }
         identity::check_body(self.target, self.version, &mut value)?;
         let mut complaints: Vec<String> = duplicates.iter().map(|path| format!("duplicate field \"{path}\"")).collect();
         let unknown = self.version.schema.prune(&mut value);

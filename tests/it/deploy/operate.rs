@@ -89,12 +89,10 @@ fn the_commands_of_the_page_work_in_their_order() {
         std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
     }
     let programs = program("ccd").parent().unwrap().to_owned();
-    let path = format!("{}:{}:/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin", stand_ins.display(), programs.display());
-    let script = script(folder.path());
+    let path = format!("PATH={}:{}:$PATH", stand_ins.display(), programs.display());
+    let script = format!("{path}\n{}", script(folder.path()));
     let output = run(Command::new("timeout")
         .args([SECONDS_MAX, "bash", "-c", &script])
-        .env_clear()
-        .env("PATH", path)
         .env("HOME", folder.path())
         .env("DATA", folder.path().join("data"))
         .current_dir(folder.path())

@@ -44,6 +44,11 @@ fn hostile_heads_and_lengths_are_refused() {
         let answer = exchange(victim.daemon.http(), &request);
         let shown: String = answer.text.chars().take(300).collect();
         assert!(matches!(answer.code(), 0 | 400..=499), "{name}: {shown}");
+        if answer.code() != 0 {
+            let status = answer.document();
+            assert_eq!(status["kind"], "Status", "{name} is answered without a Status: {shown}");
+            assert_eq!(status["code"], answer.code(), "{name}: {shown}");
+        }
         assert!(answer.took < ANSWER_WITHIN, "{name} took {:?}", answer.took);
         victim.assert_well(name);
     }
@@ -94,7 +99,7 @@ fn hostile_slowness_is_cut_off() {
 fn hostile_crowds_of_idle_watches_stay_cheap() {
     // This process and the daemon need a descriptor for each.
     let pid = std::process::id().to_string();
-    let raised = std::process::Command::new("prlimit").args(["--pid", &pid, "--nofile=4096:"]).status();
+    let raised = std::process::Command::new("prlimit").args(["--pid", &pid, "--nofile=20000:"]).status();
     assert!(raised.is_ok_and(|status| status.success()), "prlimit (util-linux) cannot raise the limit of open files");
     let victim = Victim::start("");
     victim.assert_well("nothing");

@@ -1,6 +1,7 @@
 //! The real `kubectl` against our server: over a hundred commands, one after another, each with what it must print.
 //!
-//! The program is the `kubectl` on the PATH, or the one that `CCD_TEST_KUBECTL` names; any from 1.27 on will do.
+//! The programs are the `kubectl` on the PATH, or the one that `CCD_TEST_KUBECTL` names, and the newest one, which
+//! `.ci/setup` fetches; any from 1.27 on will do.
 
 mod script;
 
@@ -11,8 +12,6 @@ use std::time::Duration;
 
 use api_types::status::Status;
 use apiserver::pods::{LogRequest, LogSource, LogStream};
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use futures::StreamExt as _;
 use futures::future::BoxFuture;
@@ -48,6 +47,18 @@ struct World {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn kubectl_finds_a_kubernetes_server() {
+    play(find_kubectl()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn kubectl_of_the_newest_version_finds_a_kubernetes_server() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/tools/kubectl-newest");
+    assert!(path.exists(), "{} is missing: run .ci/setup", path.display());
+    play(path).await;
+}
+
+/// Plays the whole script with one program.
+async fn play(kubectl: PathBuf) {
     let options = ServerOptions {
         history: HistoryLimits::default(),
         definitions: apiserver::built_in::own_definitions(),
@@ -55,7 +66,7 @@ async fn kubectl_finds_a_kubernetes_server() {
         namespaces: Namespaces::Go,
     };
     let server = TestServer::start(options).await.unwrap();
-    let world = World::new(&server);
+    let world = World::new(&server, kubectl);
     assert!(COMMANDS.len() >= 100, "the script has {} commands", COMMANDS.len());
     let mut failures = String::new();
     for command in COMMANDS {
@@ -67,25 +78,14 @@ async fn kubectl_finds_a_kubernetes_server() {
 }
 
 impl World {
-    fn new(server: &TestServer) -> Self {
+    fn new(server: &TestServer, kubectl: PathBuf) -> Self {
         let dir = tempfile::tempdir().unwrap();
-        let user = |name: &str, token: &str| serde_json::json!({"name": name, "user": {"token": token}});
-        let context = |name: &str| serde_json::json!({"name": name, "context": {"cluster": "here", "user": name}});
-        let config = serde_json::json!({
-            "apiVersion": "v1", "kind": "Config", "current-context": "admin",
-            "clusters": [{"name": "here", "cluster": {
-                "server": format!("https://{}", server.encrypted),
-                "certificate-authority-data": STANDARD.encode(&server.authority_pem),
-            }}],
-            "users": [user("admin", &server.admin), user("bob", &server.bob), user("nobody", "wrong")],
-            "contexts": [context("admin"), context("bob"), context("nobody")],
-        });
-        std::fs::write(dir.path().join("config"), config.to_string()).unwrap();
+        server.write_kubeconfig(&dir.path().join("config")).unwrap();
         for (name, text) in FILES {
             std::fs::write(dir.path().join(name), text).unwrap();
         }
         make_editor(&dir.path().join("editor"));
-        Self { dir, kubectl: find_kubectl() }
+        Self { dir, kubectl }
     }
 
     async fn run(&self, command: &Command) -> Result<(), String> {

@@ -50,6 +50,10 @@ pub(super) const FILES: &[(&str, &str)] = &[
         "apiVersion: test.example.com/v1\nkind: Gadget\nmetadata: {name: applied}\nspec: {size: 8}\n",
     ),
     ("run.yaml", RUN),
+    ("names.jsonpath", "{.items[*].metadata.name}"),
+    ("names.tmpl", "{{range .items}}({{.metadata.name}}){{end}}"),
+    ("list.yaml", LIST),
+    ("columns.txt", "NAME TIER\n.metadata.name .metadata.labels.tier\n"),
 ];
 
 const DEFINITION: &str = r#"
@@ -102,6 +106,13 @@ const ONE_LARGER: &str =
 const APPLIED: &str =
     "apiVersion: test.example.com/v1\nkind: Gadget\nmetadata: {name: applied}\nspec: {size: 7, tags: [a]}\n";
 const RUN: &str = "apiVersion: ci.coopcloud.tech/v1alpha1\nkind: TestRun\nmetadata: {name: run1, labels: {recipe: x}}\nspec: {recipeRef: x, source: {ref: main}}\n";
+const LIST: &str = r#"
+apiVersion: v1
+kind: List
+items:
+- {apiVersion: v1, kind: ConfigMap, metadata: {name: listed, labels: {list: "yes"}}, data: {a: "1"}}
+- {apiVersion: test.example.com/v1, kind: Gadget, metadata: {name: listed, labels: {list: "yes"}}, spec: {size: 1}}
+"#;
 const THREE: &str = "apiVersion: test.example.com/v1\nkind: Gadget\nmetadata: {name: three, finalizers: [test.example.com/hold]}\nspec: {size: 3, color: green}\n";
 
 /// The script, in order.
@@ -144,6 +155,8 @@ pub(super) const COMMANDS: &[Command] = &[
     without("describe secret key", &["password:", "7 bytes"], &["hunter2"]),
     ok("get secret key", &["Opaque", "1"]),
     ok("create serviceaccount robot", &["serviceaccount/robot created"]),
+    ok("create token robot", &["ccd_"]),
+    fails("--context bob create token robot", &["forbidden"]),
     ok("create role reader --verb=get,list --resource=secrets", &["role.rbac.authorization.k8s.io/reader created"]),
     ok(
         "create rolebinding readers --role=reader --user=bob",
@@ -209,6 +222,14 @@ pub(super) const COMMANDS: &[Command] = &[
         "--cache-dir fresh get gadget zz",
         &["Error from server (NotFound): gadgets.test.example.com \"zz\" not found"],
     ),
+    ok("--cache-dir fresh get gadgets -o jsonpath-as-json='{.items[*].metadata.name}'", &["[", "\"one\","]),
+    ok("--cache-dir fresh get gadgets -o jsonpath-file=names.jsonpath", &["one three two"]),
+    ok("--cache-dir fresh get gadgets -o custom-columns-file=columns.txt", &["TIER", "front"]),
+    ok("--cache-dir fresh get gadgets -o template='{{range .items}}<{{.metadata.name}}>{{end}}'", &["<one>", "<two>"]),
+    ok("--cache-dir fresh get gadgets -o go-template-file=names.tmpl", &["(one)", "(two)"]),
+    ok("--cache-dir fresh get -f one.yaml -o name", &["gadget.test.example.com/one"]),
+    ok("--cache-dir fresh get gadgets -w --request-timeout=1s", &["NAME", "one", "two"]),
+    ok("--cache-dir fresh get gadgets --output-watch-events -w --request-timeout=1s", &["EVENT", "ADDED", "one"]),
     ok("--cache-dir fresh get gadgets --watch-only -o name --request-timeout=1s", &[]),
     ok("--cache-dir fresh describe gadget one", &["Name:", "one", "Kind:", "Gadget", "Events:"]),
     // change
@@ -251,14 +272,47 @@ pub(super) const COMMANDS: &[Command] = &[
         &["serverside-applied"],
     ),
     ok("--cache-dir fresh get gadget applied -o yaml --show-managed-fields", &["manager: first", "manager: second"]),
+    // a list of objects is taken apart by kubectl, and put together when several kinds are asked for
+    ok("--cache-dir fresh create -f list.yaml --dry-run=server", &["configmap/listed created (server dry run)"]),
+    ok("--cache-dir fresh apply -f list.yaml", &["configmap/listed created", "gadget.test.example.com/listed created"]),
+    ok(
+        "--cache-dir fresh apply -f list.yaml",
+        &["configmap/listed unchanged", "gadget.test.example.com/listed unchanged"],
+    ),
+    ok(
+        "--cache-dir fresh apply --server-side --force-conflicts -f list.yaml",
+        &["configmap/listed serverside-applied"],
+    ),
+    ok("--cache-dir fresh diff -f list.yaml", &[]),
+    ok("--cache-dir fresh get cm,gadgets -l list=yes", &["configmap/listed", "gadget.test.example.com/listed"]),
+    ok("--cache-dir fresh get cm,gadgets -l list=yes -o yaml", &["kind: List", "kind: ConfigMap", "kind: Gadget"]),
+    ok("--cache-dir fresh get -f list.yaml -o name", &["configmap/listed", "gadget.test.example.com/listed"]),
+    ok(
+        "--cache-dir fresh label -f list.yaml more=yes",
+        &["configmap/listed labeled", "gadget.test.example.com/listed labeled"],
+    ),
+    ok(
+        "--cache-dir fresh replace -f list.yaml",
+        &["configmap/listed replaced", "gadget.test.example.com/listed replaced"],
+    ),
+    ok(
+        "--cache-dir fresh apply -f list.yaml --prune -l list=yes --prune-allowlist=core/v1/ConfigMap",
+        &["configmap/listed"],
+    ),
+    ok(
+        "--cache-dir fresh delete -f list.yaml",
+        &["configmap \"listed\" deleted", "gadget.test.example.com \"listed\" deleted"],
+    ),
     // wait and delete
     ok("--cache-dir fresh wait --for=condition=Ready gadget/one --timeout=10s", &["condition met"]),
     ok("--cache-dir fresh wait --for=jsonpath='{.spec.size}'=6 gadget/one --timeout=10s", &["condition met"]),
     fails("--cache-dir fresh wait --for=condition=Ready gadget/two --timeout=1s", &["timed out"]),
-    ok("--cache-dir fresh delete gadget two --dry-run=server", &["\"two\" deleted (server dry run)"]),
+    ok("--cache-dir fresh delete gadget two --dry-run=server", &["\"two\" deleted", "(server dry run)"]),
     ok("--cache-dir fresh delete gadget two", &["gadget.test.example.com \"two\" deleted"]),
     ok("--cache-dir fresh wait --for=delete gadget/two --timeout=10s", &[]),
+    fails("--cache-dir fresh delete gadget three --wait --timeout=1s", &["\"three\" deleted", "timed out"]),
     ok("--cache-dir fresh delete gadget three --wait=false", &["\"three\" deleted"]),
+    fails("--cache-dir fresh wait --for=delete gadget/three --timeout=1s", &["timed out"]),
     ok("--cache-dir fresh get gadget three -o jsonpath={.metadata.deletionTimestamp}", &["Z"]),
     ok(
         "--cache-dir fresh patch gadget three --type=merge -p '{\"metadata\":{\"finalizers\":null}}'",
@@ -273,11 +327,13 @@ pub(super) const COMMANDS: &[Command] = &[
     // events, leases, runs as pods, logs
     reading(
         "create -f -",
-        "apiVersion: v1\nkind: Event\nmetadata: {name: e1}\ninvolvedObject: {kind: TestRun, name: run1, namespace: default}\nreason: Tested\nmessage: all good\ntype: Normal\nlastTimestamp: '2026-01-01T00:00:00Z'\n",
+        "apiVersion: v1\nkind: Event\nmetadata: {name: e1}\ninvolvedObject: {apiVersion: ci.coopcloud.tech/v1alpha1, kind: TestRun, name: run1, namespace: default}\nreason: Tested\nmessage: all good\ntype: Normal\nlastTimestamp: '2026-01-01T00:00:00Z'\n",
         &["event/e1 created"],
     ),
     ok("get events", &["LAST SEEN", "Tested", "testrun/run1", "all good"]),
     ok("events", &["Tested", "all good"]),
+    ok("events --for testrun/run1", &["TestRun/run1"]),
+    ok("explain events --api-version=events.k8s.io/v1", &["regarding", "note"]),
     ok("get events.events.k8s.io e1 -o jsonpath={.note}", &["all good"]),
     reading(
         "create -f -",
@@ -289,6 +345,10 @@ pub(super) const COMMANDS: &[Command] = &[
     ok("get tr", &["run1"]),
     ok("describe tr run1", &["Recipe Ref:", "Events:"]),
     ok("get pods", &["run1", "Pending"]),
+    ok("get pods -w --request-timeout=1s", &["run1"]),
+    ok("describe pod run1", &["Name:", "run1", "Containers:"]),
+    ok("logs pod/run1 --since=1h", &["run1 everything line 3"]),
+    ok("logs run1 --all-containers --timestamps", &["run1 everything line 3"]),
     ok("logs run1", &["run1 everything line 3"]),
     ok("logs run1 --tail=1", &["line 3"]),
     ok("logs run1 -f", &["followed"]),

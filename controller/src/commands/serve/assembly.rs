@@ -6,15 +6,19 @@ use crate::commands::Additions;
 use crate::environment::Environment;
 use crate::kinds::app::reaper::{Mode, Reaper};
 use crate::kinds::host::ears;
+use crate::kinds::repository::doorbell::Doorbells;
 use crate::logs::RunLogs;
 use crate::logs::apps::AppLogs;
 use crate::outside::Outside;
 use crate::runtime::guards::Guards;
 use crate::runtime::job_keeper::JobKeeper;
-use crate::runtime::manager::Manager;
-use crate::runtime::objects::Objects;
+use crate::runtime::manager::{Bell, Manager};
 use crate::runtime::objects::store_objects::StoreObjects;
+use crate::runtime::objects::{ObjectKey, Objects};
+use crate::secrets_in_use;
 use anyhow::Context as _;
+use api_types::kind::Kind as _;
+use api_types::kinds::repository::Repository;
 use apiserver::access::Access;
 use apiserver::api::Api;
 use apiserver::audit::policy::Policy;
@@ -28,11 +32,13 @@ use apiserver::config::Config;
 use apiserver::data_dir::DataPaths;
 use apiserver::data_dir::space::free_space;
 use apiserver::health::Severity;
+use apiserver::hooks::Doorbell;
 use apiserver::limits::Limits;
 use apiserver::metrics::Metrics;
 use apiserver::metrics::figures::Figure;
 use apiserver::serve::Lifecycle;
 use apiserver::tls::Pki;
+use ports::redact::Redactor;
 use store::collector::{Collector, CollectorOptions};
 use store::store::{OpenOptions, Store};
 use tokio_util::sync::CancellationToken;
@@ -80,22 +86,28 @@ impl Assembly {
         definitions.extend(additions.definitions.iter().cloned());
         bootstrap::prepare(&store, &definitions).await?;
 
+        let outside = outside::open(paths, config, environment).await?;
+        secrets_in_use::load(&outside.redactor, &store.state());
+        tasks.spawn(secrets_in_use::follow(outside.redactor.clone(), store.clone(), background.clone()));
         let metrics = Metrics::new();
         let authorizer = Arc::new(Authorizer::new(&config.anonymous.open_paths));
         follow::load(&authorizer, &store.state());
         let access = Access {
-            authenticator: Arc::new(Authenticator::new(TokenTable::open(paths.tokens()), clock.clone())),
+            authenticator: Arc::new(
+                Authenticator::new(TokenTable::open(paths.tokens()), clock.clone())
+                    .with_service_accounts(TokenTable::open(paths.account_tokens()), store.clone()),
+            ),
             authorizer: Arc::clone(&authorizer),
             limits: Limits::new(config.limits.clone()),
-            audit: audit(paths, config, clock)?,
+            audit: audit(paths, config, clock, &outside.redactor)?,
             metrics,
         };
         let lifecycle = Lifecycle::default();
         tasks.spawn(follow::follow(authorizer, store.clone(), background.clone()));
         let collector = Collector::new(store.clone(), CollectorOptions::default());
         tasks.spawn(collector.run(background.clone()));
-        let outside = outside::open(paths, config, environment).await?;
-        let manager = manager(&store, &access.metrics, &outside, additions);
+        let doorbells = Doorbells::default();
+        let manager = manager(&store, &access.metrics, &outside, &doorbells, additions);
         let apps = AppLogs::new(manager.shared().objects.clone(), outside.engines.clone(), outside.redactor.clone());
         let logs = Arc::new(RunLogs::new(outside.runs.clone()).with_apps(apps));
         tasks.spawn(JobKeeper::new(outside.jobs.clone(), &manager).run(background.clone()));
@@ -118,7 +130,9 @@ impl Assembly {
         lifecycle.health.add("reconcilers-synced", Severity::Ready, move || {
             if synced.is_synced() { Ok(()) } else { Err("the reconcilers have not seen all objects yet".to_owned()) }
         });
+        let bell = Arc::new(HookBell { doorbells, bell: manager.bell(), clock: clock.clone() });
         let api = Api::new(store.clone(), access.clone(), lifecycle.clone(), clock.clone(), logs)
+            .with_doorbell(bell)
             .with_debug_state(Arc::new(move || manager.debug_state()));
         let assembly = Self { api: Arc::new(api), lifecycle, access, store };
         assembly.add_checks(paths);
@@ -191,8 +205,29 @@ impl Assembly {
     }
 }
 
+/// Lets webhooks ring for Repositories.
+struct HookBell {
+    doorbells: Doorbells,
+    bell: Bell,
+    clock: Clock,
+}
+
+impl Doorbell for HookBell {
+    fn ring(&self, namespace: &str, repository: &str) {
+        let key = ObjectKey::new(&Repository::resource(), namespace, repository);
+        self.doorbells.ring(&key, self.clock.now());
+        self.bell.ring(&key);
+    }
+}
+
 /// The reconcilers. The lock on the data directory already makes this the only process, so there is no election.
-fn manager(store: &Store, metrics: &Metrics, outside: &Outside, additions: &Additions) -> Arc<Manager> {
+fn manager(
+    store: &Store,
+    metrics: &Metrics,
+    outside: &Outside,
+    doorbells: &Doorbells,
+    additions: &Additions,
+) -> Arc<Manager> {
     let objects: Arc<dyn Objects> = Arc::new(StoreObjects::new(store.clone()));
     let mut manager = None;
     metrics.register(|registry| {
@@ -200,7 +235,7 @@ fn manager(store: &Store, metrics: &Metrics, outside: &Outside, additions: &Addi
         manager = Some(Manager::new(objects.clone(), clock, registry, None, Guards::all()));
     });
     let mut manager = manager.expect("made just above");
-    crate::kinds::register(&mut manager, &objects, outside);
+    crate::kinds::register(&mut manager, &objects, outside, doorbells);
     if let Some(register) = additions.register {
         register(&mut manager, outside);
     }
@@ -209,7 +244,7 @@ fn manager(store: &Store, metrics: &Metrics, outside: &Outside, additions: &Addi
     Arc::new(manager)
 }
 
-fn audit(paths: &DataPaths, config: &Config, clock: &Clock) -> anyhow::Result<Audit> {
+fn audit(paths: &DataPaths, config: &Config, clock: &Clock, redactor: &Redactor) -> anyhow::Result<Audit> {
     if !config.audit.enabled {
         return Ok(Audit::off());
     }
@@ -220,5 +255,7 @@ fn audit(paths: &DataPaths, config: &Config, clock: &Clock) -> anyhow::Result<Au
         queue_max: AUDIT_QUEUE_MAX,
     };
     let writer = AuditWriter::open(settings, clock.clone())?;
-    Ok(Audit::new(Policy::new(config.audit.rules.clone()), writer, clock.clone(), None))
+    let redactor = redactor.clone();
+    let mask: apiserver::audit::Redactor = Arc::new(move |line| redactor.text(&line));
+    Ok(Audit::new(Policy::new(config.audit.rules.clone()), writer, clock.clone(), Some(mask)))
 }

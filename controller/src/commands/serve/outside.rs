@@ -13,6 +13,7 @@ use ports::abra::process::ProcessAbra;
 use ports::clock::SystemClock;
 use ports::files::runs::RunLimits;
 use ports::files::{Faults, FileRoot, RunFiles};
+use ports::forge::http::{ForgeTimes, HttpForges};
 use ports::git::process::{GitSettings, ProcessGit};
 use ports::host::system::SystemHost;
 use ports::jobs::Jobs;
@@ -50,10 +51,12 @@ pub(super) async fn open(paths: &DataPaths, config: &Config, environment: &Envir
         let abra: Arc<dyn Abra> = Arc::new(ProcessAbra::new(program, &path, redactor.clone()));
         abra
     });
+    let forges = HttpForges::open(&config.probe.ca_files, ForgeTimes::default()).context("prepare forges")?;
     Ok(Outside {
         abra,
         engines: Arc::new(DockerEngines::default()),
         figures: Arc::new(SystemHost),
+        forges: Arc::new(forges),
         git: Arc::new(ProcessGit::open(git).context("prepare git")?),
         probe: Arc::new(probe),
         runs: RunFiles::new(files.clone(), redactor.clone(), clock.clone(), limits),

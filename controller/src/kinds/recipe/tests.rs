@@ -329,6 +329,7 @@ mod on_a_store {
             let files = FileRoot::open(folder.path(), Faults::default()).unwrap();
             let operations = Operations::default();
             let outside = Outside {
+                forges: ports::forge::fake::FakeForge::new(Arc::new(ports::clock::SystemClock)).forges(),
                 abra: None,
                 jobs: Arc::new(ports::jobs::fake::FakeJobs::default()),
                 engines: Arc::new(FakeEngines::default()),

@@ -43,7 +43,7 @@ use crate::runtime::controller::{ControllerOptions, Shared};
 use crate::runtime::objects::{ObjectKey, Objects, StoredObject};
 use crate::runtime::operations::Operations;
 use crate::runtime::outcome::Failure;
-use crate::runtime::reconciler::{Decision, Reconciler};
+use crate::runtime::reconciler::{Decision, Reconciler, Writes};
 use admission::Material;
 use decide::Action;
 use observe::{Observed, Progress};
@@ -211,6 +211,7 @@ impl Reconciler for TestRuns {
     type Action = Action;
 
     const FINALIZER: Option<&'static str> = Some("ci.coopcloud.tech/testrun");
+    const WRITES: Writes = Writes::AllBut(super::report::PART);
 
     async fn observe(&self, run: &Object<TestRun>) -> Result<Observed, Failure> {
         let resources =

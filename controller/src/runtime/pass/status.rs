@@ -2,13 +2,15 @@
 
 use api_types::condition::{self, Condition, ConditionStatus, RECONCILING, STALLED, SUSPENDED};
 use jiff::Timestamp;
+use ports::error::ErrorKind;
 use serde::Deserialize as _;
 use serde_json::{Map, Value};
 
 use crate::runtime::erased::KindFacts;
 use crate::runtime::events::seconds;
 use crate::runtime::objects::StoredObject;
-use crate::runtime::outcome::{Failure, apply_failure};
+use crate::runtime::outcome::{Failure, apply_failure, sentence};
+use crate::runtime::reconciler::{StatusPart, Writes};
 
 /// What a pass came to, as far as the status shows it.
 pub enum Aspect<'a> {
@@ -45,6 +47,76 @@ pub fn find_condition<'object>(object: &'object StoredObject, type_: &str) -> Op
 /// Returns the status that `object` should have now.
 #[must_use]
 pub fn compose(facts: &KindFacts, object: &StoredObject, aspect: &Aspect<'_>, now: Timestamp) -> Value {
+    match facts.writes {
+        Writes::Only(part) => compose_part(part, facts, object, aspect, now),
+        Writes::AllBut(part) => {
+            let mut status = compose_whole(facts, object, aspect, now);
+            // Whoever writes that part may have been faster: what is stored is the truth.
+            take_part(part, &object.value["status"], &mut status);
+            status
+        }
+    }
+}
+
+/// Returns the old status with one part of it anew.
+fn compose_part(
+    part: StatusPart,
+    facts: &KindFacts,
+    object: &StoredObject,
+    aspect: &Aspect<'_>,
+    now: Timestamp,
+) -> Value {
+    let old = &object.value["status"];
+    let mut status = old.clone();
+    match aspect {
+        Aspect::Decided { status: decided, .. } => take_part(part, decided, &mut status),
+        Aspect::Failed { failure, failures } => {
+            let Some(type_) = part.conditions.first() else { return status };
+            let sentence = sentence(&failure.message);
+            let message = match failure.kind {
+                ErrorKind::Retryable => format!("{sentence} It is being tried again (failure {failures} in a row)."),
+                _ => sentence,
+            };
+            let mut next = conditions(&status);
+            condition::set(&mut next, Condition::new(type_, ConditionStatus::False, &failure.reason, message));
+            put(&mut status, &next, None);
+        }
+        Aspect::Suspended => return status,
+    }
+    let (mut next, old_conditions) = (conditions(&status), conditions(old));
+    for condition in next.iter_mut().filter(|condition| part.conditions.contains(&condition.type_.as_str())) {
+        complete(condition, &old_conditions, now);
+        condition.observed_generation = facts.observes_generation.then_some(object.metadata.generation);
+    }
+    put(&mut status, &next, None);
+    status
+}
+
+/// Copies a part of one status into another.
+fn take_part(part: StatusPart, from: &Value, into: &mut Value) {
+    if part == StatusPart::NOTHING {
+        return;
+    }
+    let mut next = conditions(into);
+    for type_ in part.conditions {
+        condition::remove(&mut next, type_);
+    }
+    let taken = conditions(from).into_iter().filter(|found| part.conditions.contains(&found.type_.as_str()));
+    next.extend(taken);
+    put(into, &next, None);
+    let members: Vec<(&str, Value)> =
+        part.members.iter().filter_map(|name| Some((*name, from.get(name)?.clone()))).collect();
+    if into.is_null() && !members.is_empty() {
+        *into = Value::Object(Map::new());
+    }
+    let Some(status) = into.as_object_mut() else { return };
+    for name in part.members {
+        status.remove(*name);
+    }
+    status.extend(members.into_iter().map(|(name, value)| (name.to_owned(), value)));
+}
+
+fn compose_whole(facts: &KindFacts, object: &StoredObject, aspect: &Aspect<'_>, now: Timestamp) -> Value {
     let old = &object.value["status"];
     let old_conditions = conditions(old);
     let generation = object.metadata.generation;

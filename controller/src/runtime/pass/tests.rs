@@ -8,6 +8,7 @@ use super::status::{Aspect, compose};
 use crate::runtime::erased::KindFacts;
 use crate::runtime::objects::StoredObject;
 use crate::runtime::outcome::Failure;
+use crate::runtime::reconciler::{StatusPart, Writes};
 
 fn facts(observes_generation: bool) -> KindFacts {
     KindFacts {
@@ -18,6 +19,7 @@ fn facts(observes_generation: bool) -> KindFacts {
         summary: READY,
         observes_generation,
         finalizer: None,
+        writes: Writes::AllBut(StatusPart::NOTHING),
     }
 }
 
@@ -99,4 +101,55 @@ fn a_kind_that_does_not_observe_generations_shows_none() {
     let aspect = Aspect::Decided { status: &status, progressing: false };
     let composed = compose(&facts(false), &object(Value::Null), &aspect, at(0));
     assert!(!composed.to_string().contains("observedGeneration"));
+}
+
+/// What the teller of a run writes, and everybody else leaves alone.
+const PART: StatusPart = StatusPart { members: &["report"], conditions: &["Reported"] };
+
+fn told() -> Value {
+    let reported = Condition {
+        last_transition_time: "1970-01-01T00:00:09Z".to_owned(),
+        ..Condition::new("Reported", ConditionStatus::True, "Reported", "Told.")
+    };
+    json!({"phase": "y", "report": {"commentId": 7}, "conditions": [reported]})
+}
+
+#[test]
+fn a_part_that_another_reconciler_writes_is_left_as_it_is_stored() {
+    let facts = KindFacts { writes: Writes::AllBut(PART), ..facts(true) };
+    // The decision was made before the other one wrote.
+    let decided = status(ConditionStatus::True);
+    let aspect = Aspect::Decided { status: &decided, progressing: false };
+    let composed = compose(&facts, &object(told()), &aspect, at(60));
+    assert_eq!((&composed["phase"], &composed["report"]["commentId"]), (&json!("x"), &json!(7)));
+    let types: Vec<_> = composed["conditions"].as_array().unwrap().iter().map(|found| &found["type"]).collect();
+    assert_eq!(types, [READY, "Reported"]);
+    // And what it took away does not come back.
+    let mut old = decided.clone();
+    old["report"] = json!({"commentId": 1});
+    let aspect = Aspect::Decided { status: &old, progressing: false };
+    let composed = compose(&facts, &object(status(ConditionStatus::True)), &aspect, at(60));
+    assert!(composed.get("report").is_none(), "{composed}");
+}
+
+#[test]
+fn whoever_writes_a_part_touches_nothing_else() {
+    let facts = KindFacts { writes: Writes::Only(PART), ..facts(true) };
+    let decided = told();
+    let aspect = Aspect::Decided { status: &decided, progressing: true };
+    let composed = compose(&facts, &object(status(ConditionStatus::False)), &aspect, at(60));
+    assert_eq!((&composed["phase"], &composed["report"]["commentId"]), (&json!("x"), &json!(7)));
+    let found = composed["conditions"].as_array().unwrap();
+    assert_eq!(found.len(), 2, "{composed}");
+    assert_eq!((&found[0]["type"], &found[0]["status"]), (&json!(READY), &json!("False")));
+    assert_eq!(found[1]["lastTransitionTime"], "1970-01-01T00:01:00Z");
+    let failure = Failure::terminal("Rejected", "the forge refuses");
+    let failed = compose(&facts, &object(composed), &Aspect::Failed { failure: &failure, failures: 1 }, at(61));
+    let text = failed.to_string();
+    assert!(text.contains("Rejected") && !text.contains("Stalled"), "{text}");
+    assert_eq!((&failed["phase"], &failed["report"]["commentId"]), (&json!("x"), &json!(7)));
+    let fresh = compose(&facts, &object(Value::Null), &aspect, at(60));
+    assert_eq!(fresh["report"]["commentId"], 7, "{fresh}");
+    let suspended = compose(&facts, &object(Value::Null), &Aspect::Suspended, at(60));
+    assert!(suspended.is_null(), "{suspended}");
 }

@@ -35,7 +35,7 @@ struct Outcome {
 }
 
 fn create(schema: &CompiledSchema, body: &str, grammar: NameGrammar) -> Result<Outcome, String> {
-    let decoded = decode_json(body.as_bytes())?;
+    let decoded = decode_json(body.as_bytes()).map_err(|error| error.to_string())?;
     let mut object = decoded.value;
     let mut strict: Vec<String> = decoded.duplicates.iter().map(|path| format!("duplicate field \"{path}\"")).collect();
     strict.extend(schema.prune(&mut object).iter().map(|path| format!("unknown field \"{path}\"")));

@@ -52,6 +52,7 @@ impl Bench {
         let probe = Arc::new(FakeProbe::default());
         probe.set_host("x.example", FakeAnswer::Status(200, "hello".to_owned()));
         let outside = Outside {
+            forges: ports::forge::fake::FakeForge::new(Arc::new(ports::clock::SystemClock)).forges(),
             abra: None,
             figures: figures(),
             jobs: Arc::new(FakeJobs::default()),

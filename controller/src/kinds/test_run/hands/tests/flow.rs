@@ -137,6 +137,7 @@ async fn flow(tests: Value) -> (Flow, tokio::task::JoinHandle<()>) {
     let (git, probe) = (Arc::new(FakeGit::default()), Arc::new(FakeProbe::default()));
     let runs = RunFiles::new(files.clone(), Redactor::default(), clock.clone(), RunLimits::default());
     let outside = Outside {
+        forges: ports::forge::fake::FakeForge::new(Arc::new(ports::clock::SystemClock)).forges(),
         abra: None,
         figures: Arc::new(ports::host::fake::FakeHost::default()),
         jobs: Arc::new(FakeJobs::default()),

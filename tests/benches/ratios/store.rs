@@ -1,4 +1,4 @@
-//! Our side: the store through its library, as the HTTP layer uses it, with admission and all.
+//! Our store's side: through its library, as the HTTP layer uses it, with admission and all.
 
 use std::path::Path;
 use std::process::Command;
@@ -93,16 +93,8 @@ impl Client for OwnClient {
                     }
                 }
             });
-            Ok(Box::new(Abort(task)) as Box<dyn Send>)
+            Ok(Box::new(load::Abort(task)) as Box<dyn Send>)
         })
-    }
-}
-
-struct Abort(tokio::task::JoinHandle<()>);
-
-impl Drop for Abort {
-    fn drop(&mut self) {
-        self.0.abort();
     }
 }
 
@@ -119,9 +111,10 @@ pub(crate) fn fill_elsewhere(dir: &Path, objects: usize) -> anyhow::Result<Elsew
     elsewhere(&["--fill".as_ref(), dir.as_os_str(), objects.to_string().as_ref()])
 }
 
-/// Overwrites a million times in a process of its own.
-pub(crate) fn overwrite_elsewhere(dir: &Path) -> anyhow::Result<ElsewhereFigures> {
-    elsewhere(&["--overwrite".as_ref(), dir.as_os_str()])
+/// Overwrites very often in a process of its own.
+pub(crate) fn overwrite_elsewhere(dir: &Path, objects: usize, overwrites: usize) -> anyhow::Result<ElsewhereFigures> {
+    let counts = [objects.to_string(), overwrites.to_string()];
+    elsewhere(&["--overwrite".as_ref(), dir.as_os_str(), counts[0].as_ref(), counts[1].as_ref()])
 }
 
 fn elsewhere(arguments: &[&std::ffi::OsStr]) -> anyhow::Result<ElsewhereFigures> {
@@ -144,19 +137,17 @@ pub(crate) fn fill(dir: &Path, objects: usize) -> anyhow::Result<()> {
     })
 }
 
-pub(crate) fn overwrite(dir: &Path) -> anyhow::Result<()> {
-    const OBJECTS: usize = 100_000;
-    const OVERWRITES: usize = 1_000_000;
+pub(crate) fn overwrite(dir: &Path, objects: usize, overwrites: usize) -> anyhow::Result<()> {
     runtime()?.block_on(async {
         let own = Own::open(dir).await?;
-        load::fill(&own, OBJECTS, 2048).await?;
+        load::fill(&own, objects, 2048).await?;
         let started = Instant::now();
         let tasks: Vec<_> = (0..256_usize)
             .map(|number| {
                 let store = own.store.clone();
                 tokio::spawn(async move {
-                    for round in 0..OVERWRITES / 256 {
-                        let name = format!("f{:06}", (round * 256 + number) % OBJECTS);
+                    for round in 0..overwrites / 256 {
+                        let name = format!("f{:06}", (round * 256 + number) % objects);
                         let patch = Patch::Merge(json!({"status": {"round": round, "number": number}}));
                         let target = widgets::widget(&store, &name);
                         store.patch(&target, Part::Status, &patch, &WriteOptions::by("bench")).await?;
@@ -168,7 +159,7 @@ pub(crate) fn overwrite(dir: &Path) -> anyhow::Result<()> {
         for task in tasks {
             task.await??;
         }
-        say(&own.store, dir, OVERWRITES, started)
+        say(&own.store, dir, overwrites, started)
     })
 }
 

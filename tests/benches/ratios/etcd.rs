@@ -9,11 +9,13 @@ use anyhow::Context as _;
 use etcd_client::{Client as EtcdClient, Compare, CompareOp, GetOptions, Txn, TxnOp, WatchOptions};
 
 use crate::load::{self, Answer, Client, Side};
-use crate::own::memory_bytes;
+use crate::store::memory_bytes;
 
 const PREFIX: &str = "/registry/test.example.com/widgets/default/";
 /// Lists of 100 000 objects are larger than the client takes by default.
 const LIST_BYTES_MAX: usize = 512 << 20;
+/// More than any row needs; etcd refuses writes beyond it instead of filling the disk.
+const QUOTA_BYTES: &str = "3221225472";
 
 pub(crate) struct Etcd {
     server: Child,
@@ -32,7 +34,7 @@ impl Etcd {
             .args(["--listen-client-urls", &client_url, "--advertise-client-urls", &client_url])
             .args(["--listen-peer-urls", &peer_url, "--initial-advertise-peer-urls", &peer_url])
             .args(["--initial-cluster", &format!("default={peer_url}")])
-            .args(["--quota-backend-bytes", "8589934592"])
+            .args(["--quota-backend-bytes", QUOTA_BYTES])
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .spawn()
@@ -116,16 +118,8 @@ impl Client for EtcdBenchClient {
                     }
                 }
             });
-            Ok(Box::new(Abort(task)) as Box<dyn Send>)
+            Ok(Box::new(load::Abort(task)) as Box<dyn Send>)
         })
-    }
-}
-
-struct Abort(tokio::task::JoinHandle<()>);
-
-impl Drop for Abort {
-    fn drop(&mut self) {
-        self.0.abort();
     }
 }
 

@@ -1,67 +1,141 @@
-//! The store beside etcd on the same disk in the same run: durable creations, reads, lists, watches, memory, opening.
+//! The store, and the API over it, beside etcd on the same disk in the same run: durable creations, reads, lists,
+//! watches, memory, opening.
 //!
 //! `make bench` runs it and prints tables of ratios; numbers of one run can be compared with each other, not with those
 //! of another machine or day. Client and server share the machine's cores, ours and etcd's alike.
 
+mod api;
 mod etcd;
 mod load;
-mod own;
 mod report;
+mod size;
+mod store;
 
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use anyhow::Context as _;
 
 use crate::etcd::Etcd;
 use crate::load::{Figures, Side};
-use crate::own::Own;
 use crate::report::Report;
-
-/// How long one figure is measured.
-const SECONDS: Duration = Duration::from_millis(2000);
-const ROUNDS: usize = 3;
-const WRITERS: [usize; 4] = [1, 16, 64, 256];
-const WATCHERS: [usize; 3] = [1, 100, 1000];
-const LISTS: [usize; 3] = [500, 10_000, 100_000];
+use crate::size::Size;
+use crate::store::Own;
 
 struct Arguments {
     old: PathBuf,
     new: PathBuf,
+    ccd: Option<PathBuf>,
+    /// `store` or `api`; both when absent.
+    only: Option<String>,
+    size: Size,
+}
+
+impl Arguments {
+    fn ccd(&self) -> anyhow::Result<PathBuf> {
+        self.ccd.clone().context("--ccd is missing: the path of a release build")
+    }
+
+    fn wants(&self, part: &str) -> bool {
+        self.only.as_deref().is_none_or(|only| only == part)
+    }
 }
 
 fn main() -> anyhow::Result<()> {
     let words: Vec<String> = std::env::args().collect();
     if let Some(at) = words.iter().position(|word| word == "--fill") {
         let objects = words.get(at + 2).and_then(|count| count.parse().ok()).context("--fill DIR OBJECTS")?;
-        return own::fill(Path::new(&words[at + 1]), objects);
+        return store::fill(Path::new(&words[at + 1]), objects);
     }
     if let Some(at) = words.iter().position(|word| word == "--overwrite") {
-        return own::overwrite(Path::new(&words[at + 1]));
+        let count = |offset: usize| words.get(at + offset).and_then(|count| count.parse().ok());
+        let (objects, overwrites) = count(2).zip(count(3)).context("--overwrite DIR OBJECTS OVERWRITES")?;
+        return store::overwrite(Path::new(&words[at + 1]), objects, overwrites);
     }
     let path = |flag: &str| -> anyhow::Result<PathBuf> {
         let at = words.iter().position(|word| word == flag).with_context(|| format!("{flag} is missing"))?;
         words.get(at + 1).map(PathBuf::from).with_context(|| format!("{flag} needs a path"))
     };
+    let runtime = || tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
+    if let Some(at) = words.iter().position(|word| word == "--busy") {
+        let what = words.get(at + 1).context("--busy create|get|patch|apply|list|table|gzip SECONDS --ccd PATH")?;
+        let seconds = words.get(at + 2).and_then(|seconds| seconds.parse().ok()).unwrap_or(10);
+        let dir = Scratch::new(Size::SMALL.free_bytes_min)?;
+        return runtime()?.block_on(Box::pin(api::busy(&path("--ccd")?, dir.path(), what, seconds)));
+    }
     let Ok(old) = path("--etcd-old") else {
         // `cargo test --benches` only wants to know that it starts.
         println!("use `make bench`");
         return Ok(());
     };
-    let arguments = Arguments { old, new: path("--etcd-new")? };
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
-    runtime.block_on(Box::pin(run(&arguments)))
+    let only = words.iter().position(|word| word == "--only").and_then(|at| words.get(at + 1).cloned());
+    let size = if words.iter().any(|word| word == "--small") { Size::SMALL } else { Size::FULL };
+    let arguments = Arguments { old, new: path("--etcd-new")?, ccd: path("--ccd").ok(), only, size };
+    runtime()?.block_on(Box::pin(run(&arguments)))
+}
+
+/// A directory that is emptied before and after: what a run that was killed left behind must not fill the disk.
+struct Scratch(PathBuf);
+
+impl Scratch {
+    fn new(free_bytes_min: u64) -> anyhow::Result<Self> {
+        let dir = std::env::current_exe()?.with_file_name("bench-data");
+        remove(&dir)?;
+        std::fs::create_dir_all(&dir)?;
+        let free = apiserver::data_dir::space::free_space(&dir)?.bytes;
+        anyhow::ensure!(
+            free >= free_bytes_min,
+            "{free} bytes are free in {}, {free_bytes_min} are needed",
+            dir.display()
+        );
+        Ok(Self(dir))
+    }
+
+    fn path(&self) -> &Path {
+        &self.0
+    }
+
+    /// Removes what a part has written.
+    fn empty(&self) -> anyhow::Result<()> {
+        remove(&self.0)?;
+        Ok(std::fs::create_dir_all(&self.0)?)
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        if let Err(error) = remove(&self.0) {
+            eprintln!("{} is left: {error}", self.0.display());
+        }
+    }
+}
+
+fn remove(dir: &Path) -> std::io::Result<()> {
+    match std::fs::remove_dir_all(dir) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
 }
 
 async fn run(arguments: &Arguments) -> anyhow::Result<()> {
-    let dir = tempfile::tempdir()?;
+    let dir = Scratch::new(arguments.size.free_bytes_min)?;
     let mut report = Report::default();
     report.line(&format!("fdatasync of 2.3 KB appended: {:.0}/s", load::disk_syncs(dir.path())?));
-    Box::pin(creations(arguments, dir.path(), &mut report)).await?;
-    Box::pin(reads(arguments, dir.path(), &mut report)).await?;
-    Box::pin(watches(arguments, dir.path(), &mut report)).await?;
-    Box::pin(memory_and_opening(arguments, dir.path(), &mut report)).await?;
-    overwrites(dir.path(), &mut report)?;
+    if arguments.wants("api") {
+        Box::pin(api::run(arguments, dir.path(), &mut report)).await?;
+        dir.empty()?;
+    }
+    if arguments.wants("store") {
+        Box::pin(creations(arguments, dir.path(), &mut report)).await?;
+        dir.empty()?;
+        Box::pin(reads(arguments, dir.path(), &mut report)).await?;
+        dir.empty()?;
+        Box::pin(watches(arguments, dir.path(), &mut report)).await?;
+        dir.empty()?;
+        Box::pin(memory_and_opening(arguments, dir.path(), &mut report)).await?;
+        dir.empty()?;
+        overwrites(arguments, dir.path(), &mut report)?;
+    }
     println!("{report}");
     Ok(())
 }
@@ -77,11 +151,11 @@ async fn sides(arguments: &Arguments, dir: &Path, what: &str) -> anyhow::Result<
 
 async fn creations(arguments: &Arguments, dir: &Path, report: &mut Report) -> anyhow::Result<()> {
     let sides = sides(arguments, dir, "creations").await?;
-    for writers in WRITERS {
+    for &writers in arguments.size.writers {
         let mut rounds: Vec<Vec<Figures>> = vec![Vec::new(); sides.len()];
-        for round in 0..ROUNDS {
+        for round in 0..arguments.size.rounds {
             for (index, (_, side)) in sides.iter().enumerate() {
-                rounds[index].push(load::creations(&**side, writers, round, SECONDS).await?);
+                rounds[index].push(load::creations(&**side, writers, round, arguments.size.duration, 1024).await?);
             }
         }
         let names: Vec<&str> = sides.iter().map(|(name, _)| *name).collect();
@@ -93,15 +167,17 @@ async fn creations(arguments: &Arguments, dir: &Path, report: &mut Report) -> an
 async fn reads(arguments: &Arguments, dir: &Path, report: &mut Report) -> anyhow::Result<()> {
     let sides = sides(arguments, dir, "reads").await?;
     let names: Vec<&str> = sides.iter().map(|(name, _)| *name).collect();
+    let lists = arguments.size.lists;
+    let objects = lists[lists.len() - 1];
     for (_, side) in &sides {
-        load::fill(&**side, LISTS[LISTS.len() - 1], 2048).await?;
+        load::fill(&**side, objects, 2048).await?;
     }
     let mut gets = Vec::new();
     for (_, side) in &sides {
-        gets.push(vec![load::gets(&**side, 64, LISTS[LISTS.len() - 1], SECONDS).await?]);
+        gets.push(vec![load::gets(&**side, 64, objects, arguments.size.duration).await?]);
     }
     report.figures("get, 64 clients", &names, &gets);
-    for count in LISTS {
+    for &count in lists {
         let mut times = Vec::new();
         for (_, side) in &sides {
             let mut samples = Vec::new();
@@ -122,10 +198,10 @@ async fn reads(arguments: &Arguments, dir: &Path, report: &mut Report) -> anyhow
 async fn watches(arguments: &Arguments, dir: &Path, report: &mut Report) -> anyhow::Result<()> {
     let sides = sides(arguments, dir, "watches").await?;
     let names: Vec<&str> = sides.iter().map(|(name, _)| *name).collect();
-    for watchers in WATCHERS {
+    for &watchers in arguments.size.watchers {
         let mut rounds = Vec::new();
         for (_, side) in &sides {
-            rounds.push(vec![load::watch(&**side, watchers, 100).await?]);
+            rounds.push(vec![load::watch(&**side, watchers, arguments.size.events / 2).await?]);
         }
         report.figures(&format!("creation to event, {watchers} watchers (one event at a time)"), &names, &rounds);
     }
@@ -133,9 +209,9 @@ async fn watches(arguments: &Arguments, dir: &Path, report: &mut Report) -> anyh
 }
 
 async fn memory_and_opening(arguments: &Arguments, dir: &Path, report: &mut Report) -> anyhow::Result<()> {
-    for objects in [10_000, 100_000] {
+    for &objects in arguments.size.memories {
         let own_dir = dir.join(format!("own-memory-{objects}"));
-        let own = own::fill_elsewhere(&own_dir, objects)?;
+        let own = store::fill_elsewhere(&own_dir, objects)?;
         let etcd_dir = dir.join(format!("new-memory-{objects}"));
         let mut etcd = Etcd::start(&arguments.new, &etcd_dir).await?;
         load::fill(&etcd, objects, 2048).await?;
@@ -163,10 +239,11 @@ async fn memory_and_opening(arguments: &Arguments, dir: &Path, report: &mut Repo
     Ok(())
 }
 
-fn overwrites(dir: &Path, report: &mut Report) -> anyhow::Result<()> {
-    let figures = own::overwrite_elsewhere(&dir.join("own-overwrites"))?;
+fn overwrites(arguments: &Arguments, dir: &Path, report: &mut Report) -> anyhow::Result<()> {
+    let (objects, overwrites) = arguments.size.overwrites;
+    let figures = store::overwrite_elsewhere(&dir.join("own-overwrites"), objects, overwrites)?;
     report.line(&format!(
-        "1 000 000 overwrites of 100 000 x 2 KiB: {:.0}/s, disk {} MB, live {} MB, ratio {:.2}, memory {} MB",
+        "{overwrites} overwrites of {objects} x 2 KiB: {:.0}/s, disk {} MB, live {} MB, ratio {:.2}, memory {} MB",
         figures.per_second,
         figures.disk_bytes >> 20,
         figures.live_bytes >> 20,

@@ -72,18 +72,34 @@ pub(crate) async fn creations(
     clients: usize,
     round: usize,
     duration: Duration,
+    bytes: usize,
+) -> anyhow::Result<Figures> {
+    let clients: Vec<_> = (0..clients).map(|_| side.client()).collect();
+    creations_by(clients, "c", round, duration, bytes).await
+}
+
+/// Creates objects from these clients for `duration`; `prefix` and `round` make the names unique.
+pub(crate) async fn creations_by(
+    clients: Vec<Box<dyn Client>>,
+    prefix: &'static str,
+    round: usize,
+    duration: Duration,
+    bytes: usize,
 ) -> anyhow::Result<Figures> {
     let stop = Arc::new(AtomicBool::new(false));
     let started = Instant::now();
-    let tasks: Vec<_> = (0..clients)
-        .map(|number| {
-            let (mut client, stop) = (side.client(), stop.clone());
+    let count = clients.len();
+    let tasks: Vec<_> = clients
+        .into_iter()
+        .enumerate()
+        .map(|(number, mut client)| {
+            let stop = stop.clone();
             tokio::spawn(async move {
                 let mut samples = Vec::new();
                 while !stop.load(Ordering::Relaxed) {
                     let before = Instant::now();
-                    let name = format!("c{clients}-r{round}-n{number}-{}", samples.len());
-                    client.create(name, 1024).await?;
+                    let name = format!("{prefix}{count}-r{round}-n{number}-{}", samples.len());
+                    client.create(name, bytes).await?;
                     samples.push(before.elapsed());
                 }
                 anyhow::Ok(samples)
@@ -126,6 +142,15 @@ pub(crate) async fn gets(
     tokio::time::sleep(duration).await;
     stop.store(true, Ordering::Relaxed);
     finish(tasks, started).await
+}
+
+/// Ends a task when dropped.
+pub(crate) struct Abort<T>(pub tokio::task::JoinHandle<T>);
+
+impl<T> Drop for Abort<T> {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
 }
 
 async fn finish(

@@ -5,6 +5,15 @@ use std::time::Duration;
 
 use crate::load::Figures;
 
+/// What a figure shall be.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Goal {
+    /// No larger than this.
+    AtMost(f64),
+    /// No smaller than this.
+    AtLeast(f64),
+}
+
 /// Lines in the order in which they were measured.
 #[derive(Default)]
 pub(crate) struct Report {
@@ -17,8 +26,8 @@ impl Report {
         self.lines.push(text.to_owned());
     }
 
-    /// Adds the medians over rounds, and for each other side how many times better the first one is.
-    pub(crate) fn figures(&mut self, what: &str, names: &[&str], rounds: &[Vec<Figures>]) {
+    /// Adds the medians over rounds, and for each other side how many times better the first one is; returns them.
+    pub(crate) fn figures(&mut self, what: &str, names: &[&str], rounds: &[Vec<Figures>]) -> Vec<Figures> {
         let medians: Vec<Figures> = rounds.iter().map(|rounds| median(rounds)).collect();
         for (name, figures) in names.iter().zip(&medians) {
             let rate = if figures.per_second > 0.0 { format!("{:.0}/s", figures.per_second) } else { String::new() };
@@ -29,6 +38,17 @@ impl Report {
                 comparison(&medians[0], figures)
             ));
         }
+        medians
+    }
+
+    /// Adds whether a goal is met.
+    pub(crate) fn goal(&mut self, what: &str, goal: Goal, found: f64) {
+        let (sign, bound, is_met) = match goal {
+            Goal::AtMost(bound) => ("at most", bound, found <= bound),
+            Goal::AtLeast(bound) => ("at least", bound, found >= bound),
+        };
+        let verdict = if is_met { "met" } else { "MISSED" };
+        self.line(&format!("| goal: {what} | {sign} {bound} | {found:.2} | {verdict} |"));
     }
 
     pub(crate) fn times(&mut self, what: &str, names: &[&str], times: &[Duration]) {

@@ -1,0 +1,79 @@
+//! Signatures, replays, and what a delivery that a real Gitea signed looks like.
+
+use std::time::{Duration, Instant};
+
+use aws_lc_rs::hmac;
+use http::{HeaderMap, HeaderValue, Method};
+
+use super::seen::Seen;
+use super::{hex, signature, target};
+
+/// A delivery as a Gitea sent it, byte for byte; its secret was `hooksecret`.
+const RECORDED: &[u8] = include_bytes!("recorded.body.json");
+const RECORDED_SIGNATURE: &str = "4b557196e6e1d00f78e900dfb5671576c5f2728510e2fa587f51ebb3cdc219ee";
+
+fn headers(pairs: &[(&'static str, &str)]) -> HeaderMap {
+    pairs
+        .iter()
+        .map(|(name, value)| (http::HeaderName::from_static(name), HeaderValue::from_str(value).unwrap()))
+        .collect()
+}
+
+#[test]
+fn the_signature_of_a_recorded_delivery_holds() {
+    for (name, before) in [("x-gitea-signature", ""), ("x-forgejo-signature", ""), ("x-hub-signature-256", "sha256=")] {
+        let headers = headers(&[(name, &format!("{before}{RECORDED_SIGNATURE}"))]);
+        let signature = signature(&headers).expect("a whole signature");
+        let verify = |secret: &[u8], body: &[u8]| {
+            hmac::verify(&hmac::Key::new(hmac::HMAC_SHA256, secret), body, &signature).is_ok()
+        };
+        assert!(verify(b"hooksecret", RECORDED), "{name}");
+        assert!(!verify(b"another", RECORDED));
+        assert!(!verify(b"hooksecret", &RECORDED[1..]));
+        assert_eq!(hex(&signature), RECORDED_SIGNATURE);
+    }
+}
+
+#[test]
+fn what_is_no_whole_signature_is_none() {
+    let long = format!("{RECORDED_SIGNATURE}00");
+    for value in ["", "sha256=", "4b55", &RECORDED_SIGNATURE[..62], &long, &RECORDED_SIGNATURE.replace('4', "g")] {
+        assert_eq!(signature(&headers(&[("x-gitea-signature", value)])), None, "{value:?}");
+    }
+    // A forge without a secret sends empty ones; a bare token is none either, nor is SHA-1.
+    assert_eq!(signature(&headers(&[("x-hub-signature-256", RECORDED_SIGNATURE)])), None);
+    assert_eq!(signature(&headers(&[("x-hub-signature", "sha1=9fc0d65fd90f1d8485366d5e291a7bf281923ad0")])), None);
+    assert_eq!(signature(&headers(&[("authorization", "Bearer hooksecret")])), None);
+}
+
+#[test]
+fn only_posts_to_plain_names_are_deliveries() {
+    assert_eq!(target(&Method::POST, "/hooks/default/wiki"), Some(("default", "wiki")));
+    for path in [
+        "/hooks/default",
+        "/hooks/default/",
+        "/hooks//wiki",
+        "/hooks/default/a/b",
+        "/hooks/default/../x",
+        "/hooks/default/%2e",
+    ] {
+        assert_eq!(target(&Method::POST, path), None, "{path}");
+    }
+    assert_eq!(target(&Method::GET, "/hooks/default/wiki"), None);
+}
+
+#[test]
+fn a_delivery_rings_once_within_the_window() {
+    let seen = Seen::new(4, Duration::from_secs(60));
+    let now = Instant::now();
+    let marks = |id: &str, signature: &str| vec![id.to_owned(), signature.to_owned()];
+    assert!(!seen.is_known(marks("id 1", "aa"), now));
+    assert!(seen.is_known(marks("id 1", "aa"), now), "the same");
+    assert!(seen.is_known(marks("id 2", "aa"), now), "replayed under another id");
+    assert!(!seen.is_known(marks("id 3", "bb"), now), "another one");
+    assert!(!seen.is_known(marks("id 1", "aa"), now + Duration::from_secs(61)), "the window is over");
+    for number in 0..100 {
+        assert!(!seen.is_known(vec![format!("many {number}")], now + Duration::from_secs(62)));
+    }
+    assert!(!seen.is_known(vec!["many 0".to_owned()], now + Duration::from_secs(62)), "memory is bounded");
+}

@@ -1,0 +1,143 @@
+//! Whether something has to be told, looked after, or left alone. Pure.
+
+use std::time::Duration;
+
+use api_types::condition::{self, Condition, ConditionStatus, ConditionType};
+use api_types::kind::Object;
+use api_types::kinds::test_run::{Phase, Report, TestRun, TestRunStatus};
+use api_types::reason;
+use jiff::Timestamp;
+use ports::forge::CommitStatus;
+use ports::redact::Redactor;
+
+use super::render;
+use crate::runtime::backoff::hash;
+use crate::runtime::reconciler::{Decision, Next};
+
+/// Least time between two edits of a comment whose run goes on.
+const EDIT_GAP: Duration = Duration::from_secs(3);
+/// How often what was told is looked for, while the run goes on and in the hour after it.
+const CHECK_PERIOD: Duration = Duration::from_mins(2);
+/// How often later.
+const CHECK_PERIOD_LATER: Duration = Duration::from_mins(10);
+/// What is older is left as it is.
+const CHECK_AGE_MAX: Duration = Duration::from_hours(24);
+
+/// What should stand on the forge. Both are absent when a newer run has taken the place.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Wanted {
+    /// The comment.
+    pub comment: Option<String>,
+    /// The commit status.
+    pub status: Option<CommitStatus>,
+}
+
+/// What was told.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Told {
+    /// As it stands in the status.
+    pub report: Report,
+    /// When it was told, or last seen to stand there.
+    pub at: Timestamp,
+}
+
+/// What is seen.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Observed {
+    /// What should stand there; `None` when there is nobody to tell.
+    pub wanted: Option<Wanted>,
+    /// What this process told.
+    pub told: Option<Told>,
+}
+
+/// What can be done.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Action {
+    /// Tell it.
+    Tell,
+    /// Look whether it stands there, and tell it if not.
+    Check,
+}
+
+impl Wanted {
+    /// Returns what should stand there for a run; `siblings` are all runs of its pull request or commit, newest first.
+    #[must_use]
+    pub fn of(run: &Object<TestRun>, siblings: &[Object<TestRun>], redactor: &Redactor) -> Self {
+        let is_own = |other: &&Object<TestRun>| other.metadata.uid == run.metadata.uid;
+        let number =
+            |run: &Object<TestRun>| run.spec.source.pull_request.as_ref().map(|pull_request| pull_request.number);
+        let of_pull_request = || siblings.iter().filter(|other| number(other) == number(run));
+        let newest = of_pull_request().next().is_none_or(|first| is_own(&first));
+        let head = |run: &Object<TestRun>| {
+            run.spec.source.pull_request.as_ref().map(|pull_request| pull_request.head_sha.clone())
+        };
+        let (sha, context) = (head(run), render::context(run));
+        // A run of the same commit and name that is newer speaks instead.
+        let speaks = siblings.iter().find(|other| head(other) == sha && render::context(other) == context);
+        let speaks = speaks.is_none_or(|speaker| is_own(&speaker));
+        let earlier: Vec<Object<TestRun>> = of_pull_request().filter(|other| !is_own(other)).cloned().collect();
+        Self {
+            comment: newest.then(|| render::comment(run, &earlier, redactor, None)),
+            status: speaks.then(|| render::status(run, redactor, None)),
+        }
+    }
+
+    /// Returns the text that `status.report.hash` has when this was told.
+    #[must_use]
+    pub fn hash(&self) -> String {
+        let of = |text: Option<String>| text.map_or_else(|| "-".to_owned(), |text| format!("{:016x}", hash(&text, 0)));
+        let status = self.status.as_ref();
+        let status = status.map(|status| format!("{}\n{}\n{}", status.context, status.state, status.description));
+        format!("{}.{}", of(self.comment.clone()), of(status))
+    }
+}
+
+/// Decides.
+#[must_use]
+pub fn decide(run: &Object<TestRun>, seen: &Observed, now: Timestamp) -> Decision<TestRunStatus, Action> {
+    let mut status = run.status.clone();
+    let Some(wanted) = &seen.wanted else { return Decision::wait(status, Next::OnChange) };
+    let is_over = status.phase.is_some_and(Phase::is_finished);
+    let age = age(&status, now);
+    if is_over && age > CHECK_AGE_MAX && status.report.is_some() {
+        return Decision::wait(status, Next::OnChange);
+    }
+    let known = seen.told.as_ref();
+    let report = known.map(|told| told.report.clone()).or_else(|| status.report.clone());
+    let is_told = report.as_ref().is_some_and(|report| report.hash.as_deref() == Some(&wanted.hash()));
+    let since = known.map(|told| Duration::try_from(now.duration_since(told.at)).unwrap_or_default());
+    status.report = report;
+    if !is_told {
+        if let Some(left) = since.and_then(|since| EDIT_GAP.checked_sub(since)).filter(|left| !left.is_zero())
+            && !is_over
+        {
+            return Decision::wait(status, Next::After(left));
+        }
+        if condition::find(&status.conditions, ConditionType::Reported.word()).is_none() {
+            say(&mut status, ConditionStatus::Unknown, reason::PROGRESSING, "The pull request is being told.");
+        }
+        return Decision::act(status, Action::Tell);
+    }
+    let period = if is_over && age > Duration::from_hours(1) { CHECK_PERIOD_LATER } else { CHECK_PERIOD };
+    // After a restart nobody knows when it was seen last.
+    let Some(left) = since.and_then(|since| period.checked_sub(since)).filter(|left| !left.is_zero()) else {
+        return Decision::act(status, Action::Check);
+    };
+    let message = match (&wanted.comment, &wanted.status) {
+        (Some(_), Some(_)) => "Comment and commit status say how it is.",
+        (None, Some(_)) => "The commit status says how it is; the comment is about a newer run.",
+        (Some(_), None) => "The comment says how it is; the commit status is that of a newer run.",
+        (None, None) => "Comment and commit status are about a newer run.",
+    };
+    say(&mut status, ConditionStatus::True, reason::REPORTED, message);
+    Decision::wait(status, Next::After(left))
+}
+
+fn age(status: &TestRunStatus, now: Timestamp) -> Duration {
+    let ended = status.finished_at.as_deref().and_then(|text| text.parse::<Timestamp>().ok());
+    ended.map(|ended| Duration::try_from(now.duration_since(ended)).unwrap_or_default()).unwrap_or_default()
+}
+
+fn say(status: &mut TestRunStatus, word: ConditionStatus, reason: &str, message: &str) {
+    condition::set(&mut status.conditions, Condition::new(ConditionType::Reported.word(), word, reason, message));
+}

@@ -1,0 +1,360 @@
+//! What is told on a pull request: one comment and one commit status. Pure.
+//!
+//! Whatever did not come from here stands in code spans: there it can neither format, nor link, nor mention anybody.
+//! Nothing here decides anything: the verdict is the run's.
+
+use api_types::condition::{self, ConditionStatus, ConditionType};
+use api_types::kind::Object;
+use api_types::kinds::test_run::{Lane, Phase, Rung, RungName, RungStatus, TestRun};
+use api_types::reason;
+use jiff::Timestamp;
+use ports::forge::{COMMENT_BYTES_MAX, CommitStatus, DESCRIPTION_CHARACTERS_MAX, StatusState};
+use ports::redact::Redactor;
+
+use crate::kinds::test_run::ladder;
+
+/// Characters of a message that are shown.
+const MESSAGE_CHARACTERS_MAX: usize = 600;
+/// Failed tests that are listed.
+const TESTS_MAX: usize = 10;
+/// Earlier runs that are listed.
+const EARLIER_MAX: usize = 10;
+/// Leftovers that are listed.
+const LEFTOVERS_MAX: usize = 10;
+
+/// Returns the hidden mark by which the comment of a recipe is found again.
+#[must_use]
+pub fn marker(namespace: &str, recipe: &str) -> String {
+    format!("<!-- cc-ci:report {namespace}/{recipe} -->")
+}
+
+/// Returns the name of the commit status of a run. Only runs that can speak for the recipe have the plain one, so that
+/// nothing less can make it green.
+#[must_use]
+pub fn context(run: &Object<TestRun>) -> String {
+    let recipe = &run.spec.recipe_ref;
+    match run.spec.lane {
+        Lane::Quick => format!("cc-ci/{recipe}/quick"),
+        Lane::Cold if !run.spec.stages.is_empty() => format!("cc-ci/{recipe}/partial"),
+        Lane::Cold => format!("cc-ci/{recipe}"),
+    }
+}
+
+/// Returns the commit status of a run.
+#[must_use]
+pub fn status(run: &Object<TestRun>, redactor: &Redactor, page: Option<&str>) -> CommitStatus {
+    let level = run.status.level.unwrap_or_default();
+    let (state, description) = match run.status.phase.unwrap_or_default() {
+        Phase::Succeeded => (StatusState::Success, format!("Level {level} of 5.{}", cap(run))),
+        Phase::Failed => (StatusState::Failure, format!("Level {level} of 5: {}. Comment !why", first_problem(run))),
+        Phase::Error => (StatusState::Error, format!("Not judged: {}. Comment !rerun", summary(run))),
+        Phase::Cancelled => (StatusState::Error, "Cancelled. Comment !rerun".to_owned()),
+        Phase::Running => (StatusState::Pending, format!("Running{}", at_work(run))),
+        Phase::Queued => (StatusState::Pending, "Waiting for its turn".to_owned()),
+        Phase::Pending if awaits_approval(run) => {
+            (StatusState::Pending, "Waiting for an approval of this commit. A maintainer comments !ok".to_owned())
+        }
+        Phase::Pending => (StatusState::Pending, "Being looked at".to_owned()),
+    };
+    let description = one_line(&redactor.text(&description));
+    CommitStatus {
+        context: context(run),
+        state: state.word().to_owned(),
+        description: description.chars().take(DESCRIPTION_CHARACTERS_MAX).collect(),
+        target_url: page.unwrap_or_default().to_owned(),
+    }
+}
+
+/// Returns the comment about a run and those before it, newest first.
+#[must_use]
+pub fn comment(run: &Object<TestRun>, earlier: &[Object<TestRun>], redactor: &Redactor, page: Option<&str>) -> String {
+    let mut text = format!("{}\n", marker(&run.metadata.namespace, &run.spec.recipe_ref));
+    text.push_str(&headline(run, page));
+    text.push_str("\n\n");
+    text.push_str(&rungs(&run.status.rungs));
+    text.push_str("\n\n");
+    for paragraph in [state(run), problems(run), teardown(run), next(run)].into_iter().flatten() {
+        text.push_str(&paragraph);
+        text.push_str("\n\n");
+    }
+    text.push_str(&history(earlier));
+    let text = redactor.text(&text);
+    bounded(text.trim_end())
+}
+
+fn headline(run: &Object<TestRun>, page: Option<&str>) -> String {
+    let flower = match run.status.phase.unwrap_or_default() {
+        Phase::Succeeded => "🌻",
+        Phase::Failed => "🥀",
+        Phase::Error | Phase::Cancelled => "🍂",
+        Phase::Running | Phase::Queued | Phase::Pending => "🌱",
+    };
+    let outcome = match (run.status.phase.unwrap_or_default(), run.status.level) {
+        (Phase::Succeeded | Phase::Failed, Some(level)) => format!("level {level} of 5"),
+        (phase, _) => word(phase, run).to_owned(),
+    };
+    let lane = match (run.spec.lane, run.spec.stages.is_empty()) {
+        (Lane::Quick, _) => "quick: a hint, no proof",
+        (Lane::Cold, false) => "only some rungs: no proof",
+        (Lane::Cold, true) => "cold",
+    };
+    let mut parts = vec![format!("{flower} **{}**", run.spec.recipe_ref), outcome];
+    parts.push(format!("PR head {}", code(short(head(run)), 16)));
+    parts.push(lane.to_owned());
+    parts.extend(span(run.status.started_at.as_deref(), run.status.finished_at.as_deref()));
+    let mut line = parts.join(" · ");
+    match page {
+        Some(page) => line.push_str(&format!(" — [run]({page})")),
+        None => line.push_str(&format!(" — run {}", code(&run.metadata.name, 253))),
+    }
+    line
+}
+
+fn word(phase: Phase, run: &Object<TestRun>) -> &'static str {
+    match phase {
+        Phase::Pending if awaits_approval(run) => "waits for an approval",
+        Phase::Pending => "is being looked at",
+        Phase::Queued => "waits for its turn",
+        Phase::Running if run.status.held_until.is_some() => "is held for a look",
+        Phase::Running => "runs",
+        Phase::Succeeded => "succeeded",
+        Phase::Failed => "failed",
+        Phase::Error => "could not be judged",
+        Phase::Cancelled => "was cancelled",
+    }
+}
+
+fn rungs(rungs: &[Rung]) -> String {
+    let words = ladder::ORDER.into_iter().map(|name| {
+        let rung = rungs.iter().find(|rung| rung.name == name);
+        let sign = match rung.map(|rung| (rung.status, rung.reason.as_deref())) {
+            Some((RungStatus::Pass, _)) => "✔",
+            Some((RungStatus::Fail, _)) => "✘",
+            Some((RungStatus::Skip, _)) => "skipped",
+            Some((_, Some(reason::PROGRESSING))) => "…",
+            _ => "–",
+        };
+        let time = rung.and_then(|rung| span(rung.started_at.as_deref(), rung.finished_at.as_deref()));
+        let time = time.map(|time| format!(" {time}")).unwrap_or_default();
+        format!("{} {sign}{time}", ladder::word(name))
+    });
+    words.collect::<Vec<_>>().join(" · ")
+}
+
+/// What an unfinished run waits for.
+fn state(run: &Object<TestRun>) -> Option<String> {
+    let phase = run.status.phase.unwrap_or_default();
+    if phase.is_finished() {
+        return None;
+    }
+    if awaits_approval(run) {
+        let commit = short(head(run));
+        return Some(format!(
+            "It comes from a fork: a maintainer looks at the commit and comments `!ok` (or `!ok {commit}`)."
+        ));
+    }
+    if let Some(queue) = &run.status.queue {
+        return Some(format!("Place {} in the queue: {}", queue.position, code(&queue.reason, MESSAGE_CHARACTERS_MAX)));
+    }
+    let held = run.status.held_until.as_deref()?;
+    let domain = run.status.domain.as_deref().unwrap_or_default();
+    Some(format!("Held until {} at {}; `!cancel` ends it.", code(held, 64), code(domain, 253)))
+}
+
+fn problems(run: &Object<TestRun>) -> Option<String> {
+    let mut lines = Vec::new();
+    for rung in run.status.rungs.iter().filter(|rung| is_problem(run, rung)) {
+        let (sign, message) = match rung.status {
+            RungStatus::Fail => ("✘", rung.message.as_deref()),
+            _ => ("–", rung.message.as_deref()),
+        };
+        let reason = rung.reason.as_deref().unwrap_or_default();
+        let message = message.map(|text| format!(" {}", code(text, MESSAGE_CHARACTERS_MAX))).unwrap_or_default();
+        lines.push(format!("- {sign} **{}** {}{message}", ladder::word(rung.name), code(reason, 128)));
+    }
+    let failed: Vec<_> = run.status.tests.iter().filter(|test| test.status == RungStatus::Fail).collect();
+    for test in failed.iter().take(TESTS_MAX) {
+        let message = test.message.as_deref().unwrap_or_default();
+        lines.push(format!("- ✘ test {} {}", code(&test.name, 128), code(message, MESSAGE_CHARACTERS_MAX)));
+    }
+    if failed.len() > TESTS_MAX {
+        lines.push(format!("- and {} more tests", failed.len() - TESTS_MAX));
+    }
+    if run.status.phase == Some(Phase::Error) {
+        lines.push(format!("- {}", code(&summary(run), MESSAGE_CHARACTERS_MAX)));
+    }
+    (!lines.is_empty()).then(|| lines.join("\n"))
+}
+
+fn is_problem(run: &Object<TestRun>, rung: &Rung) -> bool {
+    let is_over = run.status.phase.is_some_and(Phase::is_finished);
+    match rung.status {
+        RungStatus::Fail => true,
+        // What was never reached is explained by what came before it.
+        RungStatus::Unverified => {
+            is_over && !matches!(rung.reason.as_deref(), Some(reason::NOT_REACHED | reason::NOT_SELECTED))
+        }
+        RungStatus::Pass | RungStatus::Skip => false,
+    }
+}
+
+fn teardown(run: &Object<TestRun>) -> Option<String> {
+    let cleanup = run.status.cleanup.as_ref()?;
+    if cleanup.remaining.is_empty() {
+        return Some(format!("Teardown: clean ({} objects removed, 0 left).", cleanup.removed.len()));
+    }
+    let named: Vec<String> = cleanup.remaining.iter().take(LEFTOVERS_MAX).map(|name| code(name, 128)).collect();
+    Some(format!("Teardown: {} objects are left: {}.", cleanup.remaining.len(), named.join(", ")))
+}
+
+fn next(run: &Object<TestRun>) -> Option<String> {
+    let phase = run.status.phase.unwrap_or_default();
+    let words: &[&str] = match phase {
+        Phase::Failed => &["`!rerun failed`", "`!why`", "`!help`"],
+        Phase::Error | Phase::Cancelled => &["`!rerun`", "`!why`", "`!help`"],
+        Phase::Succeeded => &["`!testme`", "`!help`"],
+        _ => &["`!cancel`", "`!status`", "`!help`"],
+    };
+    Some(format!("Next: {}", words.join(" · ")))
+}
+
+fn history(earlier: &[Object<TestRun>]) -> String {
+    if earlier.is_empty() {
+        return String::new();
+    }
+    let mut lines = vec![format!("<details><summary>Earlier runs ({})</summary>\n", earlier.len())];
+    for run in earlier.iter().take(EARLIER_MAX) {
+        let phase = run.status.phase.unwrap_or_default();
+        let level = run.status.level.map(|level| format!(" · level {level}")).unwrap_or_default();
+        let commit = code(short(head(run)), 16);
+        lines.push(format!("- {} · {commit} · {}{level}", code(&run.metadata.name, 253), word(phase, run)));
+    }
+    lines.push("\n</details>".to_owned());
+    lines.join("\n")
+}
+
+fn head(run: &Object<TestRun>) -> &str {
+    run.spec.source.pull_request.as_ref().map(|pull_request| pull_request.head_sha.as_str()).unwrap_or_default()
+}
+
+fn short(commit: &str) -> &str {
+    commit.get(..7).unwrap_or(commit)
+}
+
+/// Returns whether a run waits for an approval.
+#[must_use]
+pub fn awaits_approval(run: &Object<TestRun>) -> bool {
+    condition::find(&run.status.conditions, ConditionType::Approved.word()).is_some_and(|approved| {
+        approved.status == ConditionStatus::False
+            && matches!(approved.reason.as_str(), reason::AWAITING_APPROVAL | reason::APPROVAL_VOID)
+    })
+}
+
+fn summary(run: &Object<TestRun>) -> String {
+    let found = condition::find(&run.status.conditions, ConditionType::Succeeded.word());
+    found.map(|found| found.message.trim_end_matches('.').to_owned()).unwrap_or_default()
+}
+
+fn cap(run: &Object<TestRun>) -> String {
+    run.status.level_cap.as_deref().map(|cap| format!(" {cap}")).unwrap_or_default()
+}
+
+fn first_problem(run: &Object<TestRun>) -> String {
+    match run.status.rungs.iter().find(|rung| rung.status == RungStatus::Fail) {
+        Some(rung) => {
+            format!("{} failed ({})", ladder::word(rung.name), rung.reason.as_deref().unwrap_or("no reason"))
+        }
+        None => summary(run),
+    }
+}
+
+fn at_work(run: &Object<TestRun>) -> String {
+    let found = run.status.rungs.iter().find(|rung| rung.reason.as_deref() == Some(reason::PROGRESSING));
+    found.map(|rung| format!(": {}", ladder::word(rung.name))).unwrap_or_default()
+}
+
+/// Returns a span of time as people write it: `45s`, `2m10`, `1h05`.
+fn span(from: Option<&str>, to: Option<&str>) -> Option<String> {
+    let (from, to): (Timestamp, Timestamp) = (from?.parse().ok()?, to?.parse().ok()?);
+    let seconds = to.duration_since(from).as_secs().max(0);
+    Some(match seconds {
+        0..=59 => format!("{seconds}s"),
+        60..=3599 => format!("{}m{:02}", seconds / 60, seconds % 60),
+        _ => format!("{}h{:02}", seconds / 3600, seconds % 3600 / 60),
+    })
+}
+
+/// Returns a text on one line, without what would not be seen.
+fn one_line(text: &str) -> String {
+    let visible = |letter: char| if letter.is_control() || is_invisible(letter) { ' ' } else { letter };
+    text.chars().map(visible).collect::<String>().split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+/// Characters that turn the direction of text, or join it unseen.
+fn is_invisible(letter: char) -> bool {
+    matches!(letter, '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}')
+}
+
+/// Returns a text as a code span: nothing in it is markup, a link or a mention.
+#[must_use]
+pub fn code(text: &str, characters_max: usize) -> String {
+    let line = one_line(text).replace('`', "'");
+    let mut short: String = line.chars().take(characters_max).collect();
+    if short.len() < line.len() {
+        short.push('…');
+    }
+    if short.is_empty() { String::new() } else { format!("`{short}`") }
+}
+
+/// Cuts a text at the end of a line so that every forge takes it.
+fn bounded(text: &str) -> String {
+    if text.len() <= COMMENT_BYTES_MAX {
+        return text.to_owned();
+    }
+    let mut end = COMMENT_BYTES_MAX - 64;
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    let end = text[..end].rfind('\n').unwrap_or(end);
+    format!("{}\n\n(The rest is left out.)", &text[..end])
+}
+
+/// Returns the answer to `!status`: one line for each run.
+#[must_use]
+pub fn status_lines(runs: &[Object<TestRun>]) -> String {
+    if runs.is_empty() {
+        return "There are no runs of this pull request. `!testme` starts one.".to_owned();
+    }
+    let line = |run: &Object<TestRun>| {
+        let level = run.status.level.map(|level| format!(" · level {level} of 5")).unwrap_or_default();
+        let queue = run.status.queue.as_ref().map(|queue| format!(" · place {}", queue.position)).unwrap_or_default();
+        let word = word(run.status.phase.unwrap_or_default(), run);
+        format!("- {} · {} · {word}{queue}{level}", code(&run.metadata.name, 253), code(short(head(run)), 16))
+    };
+    runs.iter().take(EARLIER_MAX).map(line).collect::<Vec<_>>().join("\n")
+}
+
+/// Returns the answer to `!why`: what the last run says of itself.
+#[must_use]
+pub fn why(run: &Object<TestRun>) -> String {
+    let mut text = headline(run, None);
+    for paragraph in [state(run), problems(run), teardown(run)].into_iter().flatten() {
+        text.push_str("\n\n");
+        text.push_str(&paragraph);
+    }
+    let summary = summary(run);
+    if !summary.is_empty() {
+        text.push_str(&format!("\n\n{}", code(&summary, MESSAGE_CHARACTERS_MAX)));
+    }
+    text
+}
+
+/// Returns the rungs that did not pass in a run.
+#[must_use]
+pub fn not_passed(run: &Object<TestRun>) -> Vec<RungName> {
+    let bad = |name: &RungName| {
+        let rung = run.status.rungs.iter().find(|rung| rung.name == *name);
+        !rung.is_some_and(|rung| matches!(rung.status, RungStatus::Pass | RungStatus::Skip))
+    };
+    ladder::ORDER.into_iter().filter(bad).collect()
+}

@@ -1,0 +1,163 @@
+//! What is told: whole comments, and that nothing of others gets out of its place.
+
+use api_types::condition::{Condition, ConditionStatus};
+use api_types::kind::Object;
+use api_types::kinds::test_run::{Lane, PullRequest, TestRun, TestRunSpec, TestRunStatus, TestSource};
+use ports::forge::{COMMENT_BYTES_MAX, DESCRIPTION_CHARACTERS_MAX};
+use ports::redact::Redactor;
+use serde_json::{Value, json};
+
+use super::decide::Wanted;
+use super::render;
+
+const SHA: &str = "3fa21c9000000000000000000000000000000001";
+
+fn run(name: &str, status: Value) -> Object<TestRun> {
+    let pull_request = PullRequest { number: 7, head_sha: SHA.to_owned(), author: Some("ada".into()), fork: false };
+    let source = TestSource { commit: Some(SHA.to_owned()), pull_request: Some(pull_request), ..TestSource::default() };
+    let spec = TestRunSpec { recipe_ref: "nextcloud".to_owned(), source, ..TestRunSpec::default() };
+    let mut run = Object::<TestRun>::new("default", name, spec);
+    run.metadata.uid = name.to_owned();
+    run.status = serde_json::from_value::<TestRunStatus>(status).unwrap();
+    run
+}
+
+fn rung(name: &str, status: &str, reason: &str, message: &str) -> Value {
+    json!({"name": name, "status": status, "reason": reason, "message": message,
+        "startedAt": "2026-11-25T12:00:00Z", "finishedAt": "2026-11-25T12:02:10Z"})
+}
+
+fn failed() -> Object<TestRun> {
+    run(
+        "nextcloud-pr7-3fa21c9-12",
+        json!({
+            "phase": "Failed", "level": 4, "startedAt": "2026-11-25T12:00:00Z", "finishedAt": "2026-11-25T12:11:42Z",
+            "rungs": [
+                rung("install", "Pass", "ChecksPassed", "ok"), rung("upgrade", "Pass", "ChecksPassed", "ok"),
+                rung("backup-restore", "Skip", "ExpectedSkip", "no data"), rung("functional", "Pass", "ChecksPassed", "ok"),
+                rung("lint", "Fail", "LintFailed", "nginx.conf changed but NGINX_CONF_VERSION is still v7"),
+            ],
+            "cleanup": {"removed": ["service/a", "volume/b"]},
+        }),
+    )
+}
+
+#[test]
+fn a_failed_run_reads_so() {
+    let earlier = run("nextcloud-pr7-3fa21c9-9", json!({"phase": "Succeeded", "level": 5}));
+    let text = render::comment(&failed(), &[earlier], &Redactor::default(), None);
+    let expected = "\
+<!-- cc-ci:report default/nextcloud -->
+🥀 **nextcloud** · level 4 of 5 · PR head `3fa21c9` · cold · 11m42 — run `nextcloud-pr7-3fa21c9-12`
+
+install ✔ 2m10 · upgrade ✔ 2m10 · backup-restore skipped 2m10 · functional ✔ 2m10 · lint ✘ 2m10
+
+- ✘ **lint** `LintFailed` `nginx.conf changed but NGINX_CONF_VERSION is still v7`
+
+Teardown: clean (2 objects removed, 0 left).
+
+Next: `!rerun failed` · `!why` · `!help`
+
+<details><summary>Earlier runs (1)</summary>
+
+- `nextcloud-pr7-3fa21c9-9` · `3fa21c9` · succeeded · level 5
+
+</details>";
+    assert_eq!(text, expected);
+    let status = render::status(&failed(), &Redactor::default(), None);
+    assert_eq!((status.context.as_str(), status.state.as_str()), ("cc-ci/nextcloud", "failure"));
+    assert_eq!(status.description, "Level 4 of 5: lint failed (LintFailed). Comment !why");
+}
+
+#[test]
+fn every_phase_has_a_state_and_less_proof_another_name() {
+    let waiting = [Condition::new("Approved", ConditionStatus::False, "AwaitingApproval", "Nobody has looked.")];
+    for (status, state, part) in [
+        (json!({}), "pending", "looked at"),
+        (json!({"phase": "Pending", "conditions": waiting}), "pending", "!ok"),
+        (json!({"phase": "Queued", "queue": {"position": 3, "reason": "full"}}), "pending", "turn"),
+        (
+            json!({"phase": "Running", "rungs": [{"name": "upgrade", "status": "Unverified", "reason": "Progressing"}]}),
+            "pending",
+            "upgrade",
+        ),
+        (json!({"phase": "Succeeded", "level": 5}), "success", "Level 5"),
+        (json!({"phase": "Failed", "level": 1}), "failure", "Level 1"),
+        (json!({"phase": "Error"}), "error", "Not judged"),
+        (json!({"phase": "Cancelled"}), "error", "Cancelled"),
+    ] {
+        let told = render::status(&run("a", status.clone()), &Redactor::default(), None);
+        assert_eq!(told.state, state, "{status}");
+        assert!(told.description.contains(part), "{status}: {}", told.description);
+    }
+    let mut quick = failed();
+    quick.spec.lane = Lane::Quick;
+    assert_eq!(render::context(&quick), "cc-ci/nextcloud/quick");
+    let mut partial = failed();
+    partial.spec.stages = vec![api_types::kinds::test_run::RungName::Lint];
+    assert_eq!(render::context(&partial), "cc-ci/nextcloud/partial");
+}
+
+#[test]
+fn hostile_text_stays_in_its_place_and_secrets_are_taken_out() {
+    let hostile =
+        "`</details>\n# All green\n@everyone [x](javascript:1) <script>1</script> ```\n\u{202e}hunter2-secret";
+    let status = json!({
+        "phase": "Failed", "level": 0, "levelCap": hostile,
+        "rungs": [rung("install", "Fail", "CrashLoop", hostile)],
+        "tests": [{"stage": "install", "name": hostile, "status": "Fail", "message": hostile}],
+        "queue": {"position": 1, "reason": hostile}, "cleanup": {"remaining": [hostile]},
+        "conditions": [Condition::new("Succeeded", ConditionStatus::False, "RungFailed", hostile)],
+    });
+    let redactor = Redactor::default();
+    redactor.insert("a", b"hunter2-secret");
+    let hostile_run = run("a", status);
+    for text in [render::comment(&hostile_run, &[], &redactor, None), redactor.text(&render::why(&hostile_run))] {
+        assert!(!text.contains("hunter2"), "{text}");
+        for line in text.lines() {
+            // Outside of code spans there is nothing of it.
+            let outside: String = line.split('`').step_by(2).collect();
+            for part in ["@everyone", "<script>", "javascript", "All green", "\u{202e}"] {
+                assert!(!outside.contains(part), "{line}");
+            }
+            assert!(!line.starts_with('#') && line.matches('`').count() % 2 == 0, "{line}");
+        }
+    }
+    let status = render::status(&hostile_run, &redactor, None);
+    assert!(!status.description.contains(['\n', '\u{202e}']) && !status.description.contains("hunter2"));
+}
+
+#[test]
+fn what_is_told_is_bounded() {
+    let long = "wörd ".repeat(4000);
+    let tests: Vec<Value> = (0..256)
+        .map(|index| json!({"stage": "install", "name": format!("t{index}"), "status": "Fail", "message": long}))
+        .collect();
+    let earlier: Vec<_> = (0..500).map(|index| run(&format!("run-{index}"), json!({}))).collect();
+    let large = run(
+        "a",
+        json!({"phase": "Failed", "level": 1, "tests": tests, "levelCap": long,
+        "rungs": [rung("install", "Fail", "X", &long)]}),
+    );
+    let text = render::comment(&large, &earlier, &Redactor::default(), None);
+    assert!(text.len() <= COMMENT_BYTES_MAX, "{}", text.len());
+    assert!(text.contains("Earlier runs (500)") && text.contains("and 246 more tests"));
+    let description = render::status(&large, &Redactor::default(), None).description;
+    assert!(description.chars().count() <= DESCRIPTION_CHARACTERS_MAX);
+}
+
+#[test]
+fn the_newest_run_has_the_comment_and_speaks_for_its_commit() {
+    let (old, new) = (failed(), run("b", json!({"phase": "Running"})));
+    let mut elsewhere = run("c", json!({}));
+    if let Some(pull_request) = &mut elsewhere.spec.source.pull_request {
+        pull_request.head_sha = SHA.replace('3', "4");
+    }
+    let siblings = [elsewhere.clone(), new.clone(), old.clone()];
+    let of = |run: &Object<TestRun>| Wanted::of(run, &siblings, &Redactor::default());
+    assert!(of(&elsewhere).comment.is_some() && of(&elsewhere).status.is_some());
+    assert!(of(&new).comment.is_none() && of(&new).status.is_some());
+    assert_eq!(of(&old), Wanted { comment: None, status: None });
+    assert_eq!(of(&old).hash(), "-.-");
+    assert_ne!(of(&new).hash(), of(&elsewhere).hash());
+}

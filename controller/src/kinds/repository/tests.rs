@@ -1,0 +1,8 @@
+//! From a comment to a run, an answer and a report: on a played forge, in played time.
+
+mod bypasses;
+mod commands;
+mod flow;
+mod interleavings;
+mod outages;
+pub(crate) mod world;

@@ -1,0 +1,277 @@
+//! Nonsense for every parser of outside bytes: it comes back, soon, and without a panic.
+//!
+//! Each target gets the same 2 000 mutations of what it takes in every run, or fewer when a second and a half is over;
+//! with `CC_FUZZ_MILLIS` it gets new ones for as long as that, and `CC_SEED` repeats them. An input that broke something
+//! is printed, and kept in `tests/fixtures/fuzz/TARGET/` once it is mended: those files are played first, as they are.
+
+use std::hint::black_box;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use api_types::jsonpath::{JsonPath, Template};
+use api_types::schema::Schema;
+use api_types::selector::{FieldSelector, Selector};
+use serde_json::{Value, json};
+use store::list::{ListAt, ListRequest};
+use store::registry::DEFINITIONS;
+use store::request::{Body, DryRun, Part, Patch, Target, WriteOptions};
+use store::store::Store;
+use store::write::Force;
+use tests::mutation::Mutator;
+use tests::widgets;
+
+/// Longest that one input may keep a parser busy; the inputs are small, the machine may be slow.
+const INPUT_WITHIN: Duration = Duration::from_secs(20);
+
+/// How many inputs `make test` tries, and for how long at most.
+const INPUTS: u64 = 2000;
+const MILLIS: u64 = 1500;
+
+/// Feeds one target for its time.
+fn fuzz(name: &str, seeds: &[&[u8]], run: &dyn Fn(&[u8])) {
+    let millis = tests::seed::number_from_environment("CC_FUZZ_MILLIS");
+    let seed = if millis.is_some() { tests::seed::from_environment("CC_SEED") } else { 1 };
+    let (count_max, millis) = millis.map_or((INPUTS, MILLIS), |millis| (u64::MAX, millis));
+    println!("{name}: replay with CC_SEED={seed}");
+    let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("fixtures/fuzz").join(name);
+    let mut corpus: Vec<Vec<u8>> = seeds.iter().map(|seed| seed.to_vec()).collect();
+    for file in std::fs::read_dir(folder).into_iter().flatten() {
+        corpus.push(std::fs::read(file.unwrap().path()).unwrap());
+    }
+    for input in &corpus {
+        feed(name, input, run);
+    }
+    let mut mutator = Mutator::new(seed);
+    let begun = Instant::now();
+    let mut count = 0_u64;
+    while count < count_max && begun.elapsed() < Duration::from_millis(millis) {
+        feed(name, &mutator.next_input(&corpus), run);
+        count += 1;
+    }
+    println!("{name}: {count} inputs");
+    assert!(count > 0, "{name}: nothing was tried");
+}
+
+fn feed(name: &str, input: &[u8], run: &dyn Fn(&[u8])) {
+    let begun = Instant::now();
+    let result = catch_unwind(AssertUnwindSafe(|| run(input)));
+    let shown = input.escape_ascii();
+    assert!(result.is_ok(), "{name} panics on b\"{shown}\"");
+    assert!(begun.elapsed() < INPUT_WITHIN, "{name} takes {:?} for b\"{shown}\"", begun.elapsed());
+}
+
+#[test]
+fn fuzz_every_parser_of_requests() {
+    for target in apiserver::fuzz::TARGETS {
+        fuzz(target.name, target.seeds, &target.run);
+    }
+}
+
+#[test]
+fn fuzz_selectors_and_paths() {
+    let labels = json!({"metadata": {"labels": {"a": "b", "c/d": ""}}});
+    fuzz("label-selector", &[b"a=b,c!=d", b"x in (y,z),!w,v notin (u)", b"n gt 5, e", b"a.b/c==d"], &|bytes| {
+        if let Ok(selector) = Selector::parse(&String::from_utf8_lossy(bytes)) {
+            black_box(selector.matches_object(&labels));
+        }
+    });
+    fuzz("field-selector", &[b"metadata.name=a,spec.x!=b", b"status.phase==Run\\,ning"], &|bytes| {
+        if let Ok(selector) = FieldSelector::parse(&String::from_utf8_lossy(bytes)) {
+            black_box(selector.matches(|field| Some(field.to_owned())));
+        }
+    });
+    let object = json!({"items": [{"a": {"b": [1, 2, {"c": "d"}]}, "k": "x"}, {"k": null}], "status": {"conditions": [{"type": "Ready", "status": "True"}]}});
+    let seeds: &[&[u8]] = &[
+        b".status.conditions[?(@.type==\"Ready\")].status",
+        b"{range .items[*]}{.k}{\"\\t\"}{end}",
+        b"$..b[0:2:1]",
+        b"{.items[-1:].a['b','c']}",
+        b".items[?(@.k)].a.b[2].c",
+    ];
+    fuzz("jsonpath", seeds, &|bytes| {
+        let text = String::from_utf8_lossy(bytes);
+        if let Ok(path) = JsonPath::parse(&text) {
+            black_box(path.find(&object));
+        }
+        if let Ok(template) = Template::parse(&text) {
+            black_box(template.render(&object));
+        }
+    });
+    fuzz("kubeconfig", &[include_bytes!("../fixtures/kubeconfig.yaml")], &|bytes| {
+        drop(ccctl::config::check(&String::from_utf8_lossy(bytes)));
+    });
+}
+
+/// A store whose writes are all tried only.
+struct Tried {
+    store: Store,
+    runtime: tokio::runtime::Runtime,
+    _dir: tempfile::TempDir,
+}
+
+impl Tried {
+    fn new() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let store = runtime.block_on(async {
+            let store = widgets::open(dir.path()).await.unwrap();
+            let body = widgets::body("a", json!({"list": [1, {"name": "x"}], "text": "t"}));
+            store.create(&widgets::widget(&store, "a"), Body::from(body), &WriteOptions::by("first")).await.unwrap();
+            store
+        });
+        Self { store, runtime, _dir: dir }
+    }
+
+    fn options() -> WriteOptions {
+        WriteOptions { field_manager: "fuzz".to_owned(), dry_run: DryRun::All, ..WriteOptions::default() }
+    }
+
+    fn create(&self, resource: &str, name: &str, value: Value) {
+        let target = Target::new(self.store.registry().get(resource).unwrap(), "", name);
+        drop(self.runtime.block_on(self.store.create(&target, Body::from(value), &Self::options())));
+    }
+}
+
+fn read(bytes: &[u8]) -> Option<Value> {
+    store::schema::decode_json(bytes).ok().map(|decoded| decoded.value)
+}
+
+#[test]
+fn fuzz_patches_and_applies() {
+    let tried = Tried::new();
+    let target = widgets::widget(&tried.store, "a");
+    let patch = |patch: Patch| {
+        drop(tried.runtime.block_on(tried.store.patch(&target, Part::Whole, &patch, &Tried::options())));
+    };
+    fuzz(
+        "json-patch",
+        &[
+            br#"[{"op":"add","path":"/spec/list/-","value":{"a":1}},{"op":"test","path":"/spec/text","value":"t"}]"#,
+            br#"[{"op":"move","from":"/spec/text","path":"/spec/list/0"},{"op":"remove","path":"/spec/list/1"}]"#,
+            br#"[{"op":"copy","from":"/spec","path":"/spec/copy"},{"op":"replace","path":"/metadata/labels","value":{"a":"b"}}]"#,
+        ],
+        &|bytes| read(bytes).into_iter().for_each(|value| patch(Patch::Json(value))),
+    );
+    fuzz(
+        "merge-patch",
+        &[br#"{"spec":{"list":null,"new":{"a":[1]}},"metadata":{"labels":{"a":"b"},"finalizers":["a/b"]}}"#],
+        &|bytes| read(bytes).into_iter().for_each(|value| patch(Patch::Merge(value))),
+    );
+    fuzz(
+        "apply",
+        &[
+            b"apiVersion: test.example.com/v1\nkind: Widget\nmetadata:\n  name: a\nspec:\n  list: [1]\n",
+            br#"{"apiVersion":"test.example.com/v1","kind":"Widget","metadata":{"name":"a","finalizers":["a/b"],"ownerReferences":[{"uid":"1"}]},"spec":{"text":"u"}}"#,
+        ],
+        &|bytes| {
+            let Ok(documents) = api_types::manifest::documents_within(&String::from_utf8_lossy(bytes), 10_000) else { return };
+            let Some(document) = documents.into_iter().next() else { return };
+            let body = Body::from(document.object);
+            drop(tried.runtime.block_on(tried.store.apply(&target, Part::Whole, body, &Tried::options(), Force::Yes)));
+        },
+    );
+    fuzz(
+        "managed-fields",
+        &[br#"{"f:spec":{"f:list":{"k:{\"name\":\"x\"}":{".":{}},"v:1":{},"i:0":{}},"f:text":{}}}"#],
+        &|bytes| {
+            let Some(value) = read(bytes) else { return };
+            let entry = json!({"manager": "m", "operation": "Update", "apiVersion": "test.example.com/v1", "fieldsType": "FieldsV1", "fieldsV1": value});
+            patch(Patch::Merge(json!({"metadata": {"managedFields": [entry]}, "spec": {"text": "changed"}})));
+        },
+    );
+}
+
+#[test]
+fn fuzz_strategic_patches_and_continue_tokens() {
+    let tried = Tried::new();
+    let target = widgets::widget(&tried.store, "a");
+    let schema: Schema = serde_json::from_value(json!({
+        "type": "object", "properties": {
+            "subjects": {"type": "array", "x-kubernetes-patch-strategy": "merge", "x-kubernetes-patch-merge-key": "name",
+                "items": {"type": "object", "properties": {"name": {"type": "string"}}}},
+            "data": {"type": "object", "additionalProperties": {"type": "string"}}}})).unwrap();
+    let object =
+        json!({"data": {"a": "b"}, "subjects": [{"name": "x"}, {"name": "y"}], "metadata": {"finalizers": ["f"]}});
+    fuzz(
+        "strategic-patch",
+        &[
+            br#"{"data":{"$patch":"replace","k":"v"},"metadata":{"$deleteFromPrimitiveList/finalizers":["f"]}}"#,
+            br#"{"subjects":[{"name":"x","$patch":"delete"},{"name":"z"}],"$setElementOrder/subjects":[{"name":"z"}]}"#,
+            br#"{"$retainKeys":["data"],"data":null}"#,
+        ],
+        &|bytes| {
+            let Some(value) = read(bytes) else { return };
+            drop(store::patch::strategic_merge_patch(&object, &value, &schema));
+        },
+    );
+    let list = |token: &str| {
+        let at = ListAt::Continue(token.to_owned());
+        let resource = target.resource.clone();
+        let selector = store::selector::Selector::default();
+        drop(tried.store.list(&ListRequest { resource, namespace: None, selector, limit: 1, at }));
+    };
+    fuzz(
+        "continue-token",
+        &[
+            b"eyJ2IjoibWV0YS5rOHMuaW8vdjEiLCJydiI6Mywic3RhcnQiOiIvZGVmYXVsdC9hXHUwMDAwIn0",
+            br#"{"v":"meta.k8s.io/v1","rv":3,"start":"/default/a\u0000"}"#,
+        ],
+        &|bytes| {
+            use base64::Engine as _;
+            list(&String::from_utf8_lossy(bytes));
+            list(&base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(bytes));
+        },
+    );
+}
+
+#[test]
+fn fuzz_definitions_and_rules() {
+    let tried = Tried::new();
+    let definition = |schema: Value| {
+        json!({
+            "apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition", "metadata": {"name": "fuzzes.fuzz.example.com"},
+            "spec": {"group": "fuzz.example.com", "scope": "Cluster", "names": {"kind": "Fuzz", "plural": "fuzzes"},
+                "versions": [{"name": "v1", "served": true, "storage": true, "schema": {"openAPIV3Schema": schema}}]},
+        })
+    };
+    fuzz(
+        "definition-schema",
+        &[
+            br#"{"type":"object","properties":{"spec":{"type":"object","required":["a"],"properties":{"a":{"type":"string","pattern":"^a+$","maxLength":5},"b":{"type":"array","items":{"type":"integer","minimum":1},"x-kubernetes-list-type":"set"}}}}}"#,
+            br#"{"type":"object","x-kubernetes-preserve-unknown-fields":true,"anyOf":[{"required":["x"]},{"not":{"enum":[1]}}],"additionalProperties":{"type":"number","default":1.5}}"#,
+            br#"{"type":"object","properties":{"l":{"type":"array","x-kubernetes-list-type":"map","x-kubernetes-list-map-keys":["k"],"items":{"type":"object","properties":{"k":{"type":"string","default":"x"}}}}}}"#,
+        ],
+        &|bytes| {
+            let Ok(decoded) = store::schema::decode_json(bytes) else { return };
+            tried.create(DEFINITIONS, "fuzzes.fuzz.example.com", definition(decoded.value.clone()));
+            let Ok(schema) = serde_json::from_value::<Schema>(decoded.value) else { return };
+            let Ok(compiled) = store::schema::CompiledSchema::compile(schema) else { return };
+            let mut object = json!({"spec": {"a": "aaaaaaaa", "b": [1, 1], "zork": null}, "l": [{}, {}], "x": 1});
+            compiled.prune(&mut object);
+            compiled.default(&mut object);
+            black_box(compiled.validate(&object, None));
+        },
+    );
+    let object = json!({"spec": {"a": "text", "n": 5, "l": [1, 2, 3], "m": {"k": "v"}}});
+    fuzz(
+        "cel",
+        &[
+            b"self.n < 10 && self.l.all(x, x > 0)",
+            b"self.a.matches('^t.*t$') ? self.m['k'] == 'v' : false",
+            b"size(self.l) > 2 || self.l.exists_one(i, i == self.n) || !has(self.m.z)",
+            b"duration('1h') > duration('5m') && timestamp('2026-01-01T00:00:00Z').getFullYear() == 2026",
+        ],
+        &|bytes| {
+            let rule = String::from_utf8_lossy(bytes);
+            let schema = json!({"type": "object", "properties": {"spec": {"type": "object",
+                "x-kubernetes-validations": [{"rule": rule}],
+                "properties": {"a": {"type": "string"}, "n": {"type": "integer"}, "l": {"type": "array", "items": {"type": "integer"}},
+                    "m": {"type": "object", "additionalProperties": {"type": "string"}}}}}});
+            let schema: Schema = serde_json::from_value(schema).unwrap();
+            if let Ok(compiled) = store::schema::CompiledSchema::compile(schema) {
+                black_box(compiled.validate(&object, None));
+            }
+        },
+    );
+}
