@@ -74,8 +74,10 @@ fn container_log() -> String {
 /// Runs ccctl in the container, as an operator does.
 fn ccctl(arguments: &[&str], input: Option<&Path>) -> Output {
     let Some(container) = container() else { return docker(&["container", "inspect", "none"], None) };
-    let fixed = ["exec", "--interactive", &container, "ccctl", "--kubeconfig=/var/lib/ccd/kubeconfig"];
-    docker(&[&fixed[..], &["--cache-dir=/tmp/cache"], arguments].concat(), input)
+    let mut command = vec!["exec", "--interactive", &container, "ccctl", "--kubeconfig=/var/lib/ccd/kubeconfig"];
+    command.push("--cache-dir=/tmp/cache");
+    command.extend(arguments);
+    docker(&command, input)
 }
 
 /// Takes the stack away, however the test ends: other tests look at all that the engine has.
@@ -94,7 +96,7 @@ impl Drop for Deployed {
 }
 
 #[test]
-fn deploy_the_stack_runs_a_ccd_that_keeps_its_data_and_looks_after_its_own_swarm() {
+fn the_stack_runs_a_ccd_that_keeps_its_data_and_looks_after_its_own_swarm() {
     let folder = tempfile::tempdir().unwrap();
     let programs = program("ccd").parent().unwrap().to_owned();
     let build = Command::new(root().join("deploy/image/build"))
@@ -142,7 +144,7 @@ fn containers_of(app: &str) -> BTreeSet<String> {
 }
 
 #[test]
-fn deploy_a_restored_ccd_finds_its_apps_and_restarts_none() {
+fn a_restored_ccd_finds_its_apps_and_restarts_none() {
     let folder = tempfile::tempdir().unwrap();
     let mut installation = Installation::start(folder.path(), 1).unwrap();
     let mut guestbook = RecipeRepository::new(&folder.path().join("guestbook")).unwrap();
