@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use api_types::condition::{self, Condition, ConditionStatus, ConditionType, READY};
-use api_types::kind::{Kind as _, Object};
+use api_types::kind::Object;
 use api_types::kinds::forge::{Forge, ForgeFlavor, ForgeStatus};
 use api_types::reason;
 use jiff::Timestamp;

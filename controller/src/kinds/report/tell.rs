@@ -109,10 +109,10 @@ async fn put_comment(
     let own = comments
         .iter()
         .find(|comment| connection::is_own(&to.connection, &comment.author) && comment.body.contains(marker));
-    if let Some(comment) = own {
-        if is_same(&comment.body, text) || forge.edit_comment(repository, comment.id, text).await?.is_some() {
-            return Ok(comment.id);
-        }
+    if let Some(comment) = own
+        && (is_same(&comment.body, text) || forge.edit_comment(repository, comment.id, text).await?.is_some())
+    {
+        return Ok(comment.id);
     }
     Ok(forge.create_comment(repository, pull_request, text).await?.id)
 }

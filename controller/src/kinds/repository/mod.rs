@@ -122,7 +122,8 @@ impl Repositories {
             // First sight: what is there is not ours to answer.
             let listed = forge.comments_since(&to.repository, earlier(now)).await?;
             let since = listed.server_time.unwrap_or(now);
-            let ids = listed.comments.iter().filter(|comment| comment.created_at < since).map(|comment| comment.id);
+            // Whatever is listed was written before, be it in this very second.
+            let ids = listed.comments.iter().map(|comment| comment.id);
             let round = Round { since, polled_at: now, listed: ids.collect(), is_first: true };
             self.remember(object, |memory| memory.round = Some(round));
             return Ok(());

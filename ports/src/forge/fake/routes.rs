@@ -224,25 +224,7 @@ impl World {
                     None => refuse(404, NOT_FOUND),
                 }
             }
-            ("GET", ["collaborators", other, "permission"]) => {
-                if *other != login && self.permission_of(repository, login) < Permission::Admin {
-                    return refuse(
-                        403,
-                        "Only admins can query all permissions, repo admins can query all repo permissions, collaborators can query only their own",
-                    );
-                }
-                if !self.users.iter().any(|user| user.login == *other) {
-                    return refuse(404, NOT_FOUND);
-                }
-                let word = match self.permission_of(repository, other) {
-                    Permission::None => "none",
-                    Permission::Read => "read",
-                    Permission::Write => "write",
-                    Permission::Admin => "admin",
-                };
-                let user = self.account_json(other);
-                Ok(FakeReply::json(200, &json!({"permission": word, "role_name": word, "user": user})))
-            }
+            ("GET", ["collaborators", other, "permission"]) => self.permission_route(login, repository, other),
             ("GET", ["commits", sha, "status"]) => Ok(self.combined(repository, sha)),
             ("POST", ["statuses", sha]) => self.new_status(request, login, repository, sha),
             ("GET", ["git", "commits", sha]) if repository.commits.contains(*sha) => Ok(FakeReply::json(
@@ -275,6 +257,26 @@ impl World {
             },
             _ => refuse(404, "Not Found"),
         }
+    }
+
+    fn permission_route(&self, login: &str, repository: &Repository, other: &str) -> Handled {
+        if other != login && self.permission_of(repository, login) < Permission::Admin {
+            return refuse(
+                403,
+                "Only admins can query all permissions, repo admins can query all repo permissions, collaborators can query only their own",
+            );
+        }
+        if !self.users.iter().any(|user| user.login == other) {
+            return refuse(404, NOT_FOUND);
+        }
+        let word = match self.permission_of(repository, other) {
+            Permission::None => "none",
+            Permission::Read => "read",
+            Permission::Write => "write",
+            Permission::Admin => "admin",
+        };
+        let user = self.account_json(other);
+        Ok(FakeReply::json(200, &json!({"permission": word, "role_name": word, "user": user})))
     }
 
     fn issue_route(&mut self, request: &FakeRequest, login: &str, repository: &Repository, path: &[&str]) -> Handled {

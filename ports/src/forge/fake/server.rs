@@ -1,10 +1,13 @@
 //! The fake forge over real HTTP.
 
+use std::convert::Infallible;
 use std::io;
 
 use bytes::Bytes;
-use http_body_util::{BodyExt as _, Full};
-use hyper::body::Incoming;
+use futures::stream;
+use http_body_util::combinators::BoxBody;
+use http_body_util::{BodyExt as _, Full, StreamBody};
+use hyper::body::{Frame, Incoming};
 use hyper::service::service_fn;
 use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
@@ -30,12 +33,14 @@ pub(super) async fn serve(forge: FakeForge, address: &str) -> io::Result<String>
     Ok(url)
 }
 
+type Body = BoxBody<Bytes, Infallible>;
+
 /// The connection is to break.
 #[derive(Debug, thiserror::Error)]
 #[error("break the connection")]
 struct Broken;
 
-async fn respond(forge: FakeForge, request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Broken> {
+async fn respond(forge: FakeForge, request: Request<Incoming>) -> Result<Response<Body>, Broken> {
     let (parts, body) = request.into_parts();
     let body = body.collect().await.map_err(|_| Broken)?.to_bytes();
     let query = parts.uri.query().unwrap_or_default();
@@ -49,17 +54,24 @@ async fn respond(forge: FakeForge, request: Request<Incoming>) -> Result<Respons
         body: serde_json::from_slice(&body).unwrap_or_default(),
     };
     let reply = forge.answer(&fake).await.ok_or(Broken)?;
-    let response = response(&reply).unwrap_or_else(|_| Response::new(Full::default()));
+    let response = response(&reply).map_err(|_| Broken)?;
     deliver(&forge, &fake, &reply);
     Ok(response)
 }
 
-fn response(reply: &FakeReply) -> Result<Response<Full<Bytes>>, hyper::http::Error> {
+fn response(reply: &FakeReply) -> Result<Response<Body>, hyper::http::Error> {
     let mut response = Response::builder().status(reply.status);
     for (name, value) in &reply.headers {
         response = response.header(name, value);
     }
-    response.body(Full::new(Bytes::from(reply.body.clone())))
+    let body = Bytes::from(reply.body.clone());
+    // A length that is a lie is only believed of a body that does not know its own.
+    let has_own_length = reply.headers.iter().any(|(name, _)| name == "content-length");
+    response.body(if has_own_length {
+        StreamBody::new(stream::iter([Ok(Frame::data(body))])).boxed()
+    } else {
+        Full::new(body).boxed()
+    })
 }
 
 /// Tells the repository's hook about a comment that was written over HTTP. As with the real ones, at most once.

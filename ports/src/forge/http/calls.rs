@@ -280,7 +280,7 @@ impl Forge for HttpForge {
             200..=299 => Ok(()),
             // An unknown commit is answered with 500, as a bug of the forge is: the commit tells which it was.
             404 | 500 if !self.commit_is_there(repository, sha).await? => {
-                let message = format!("{} has no commit {sha}: it was overwritten or never pushed", repository);
+                let message = format!("{repository} has no commit {sha}: it was overwritten or never pushed");
                 Err(Error::terminal("CommitNotFound", message))
             }
             _ => Err(self.problem(&answer, "set a commit status")),
