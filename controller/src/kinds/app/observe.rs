@@ -47,6 +47,15 @@ pub struct Leaving {
     pub progress: Progress,
 }
 
+impl Leaving {
+    /// Returns what is left of an App that never had anything: nothing, and that for ever. No moment near the present will
+    /// do: a decision is made for the moment at which the look began.
+    pub(super) fn nothing(scope: Scope) -> Self {
+        let progress = Progress { clean_since: Some(Timestamp::UNIX_EPOCH), ..Progress::default() };
+        Self { inventory: Inventory::default(), scope, progress }
+    }
+}
+
 /// What is known of an App that should run.
 #[derive(Debug)]
 pub struct Present {
@@ -120,6 +129,8 @@ pub struct Swarm {
     pub secrets_to_make: Vec<String>,
     /// What the swarm has made of the services that were handed over.
     pub judgements: Vec<Judgement>,
+    /// For how long no task and no service has moved, as far as was seen.
+    pub still: Duration,
     /// What is no longer needed.
     pub surplus: Vec<Effect>,
     /// What runs, by the labels and images of the services.
@@ -228,10 +239,7 @@ impl Apps {
         let is_first = self.first_of_stack(&stack).is_none_or(|first| first.metadata.uid == app.metadata.uid);
         if !is_first || app.status.deployed_hash.is_none() && app.status.remaining.is_empty() {
             // It never deployed anything, so that nothing can be its own.
-            let now = self.outside.clock.now();
-            let long_ago = now.saturating_sub(super::teardown::AUDIT_PAUSE).unwrap_or(now);
-            let progress = Progress { clean_since: Some(long_ago), ..Progress::default() };
-            return Ok(Leaving { inventory: Inventory::default(), scope, progress });
+            return Ok(Leaving::nothing(scope));
         }
         let host = place::choose(&self.cache, app)?;
         let engine = self.outside.engines.connect(&host.engine)?;
@@ -277,6 +285,7 @@ impl Apps {
                 held_for: None,
                 secrets_to_make: Vec::new(),
                 judgements: Vec::new(),
+                still: Duration::ZERO,
                 surplus: Vec::new(),
                 identity: None,
             };
@@ -289,9 +298,11 @@ impl Apps {
         let mut wanted = prepared.wanted.clone();
         wanted.images = wanted_images;
         wanted.secrets.extend(self.generated(app));
-        let mut judgements = Vec::new();
+        let (mut judgements, mut still) = (Vec::new(), Duration::ZERO);
         if is_handed_over {
             let tasks = engine.tasks(&filter).await?;
+            let now = self.outside.clock.now();
+            still = self.with_memory(app, |memory| memory.motion.still_for(&services, &tasks, now));
             let nodes = engine.nodes().await?;
             let out_of_memory = out_of_memory(engine, &tasks).await?;
             let seen = SwarmSeen { services: &services, tasks, nodes, out_of_memory, network_names };
@@ -306,6 +317,7 @@ impl Apps {
             held_for: None,
             secrets_to_make: Vec::new(),
             judgements,
+            still,
             surplus: Vec::new(),
             identity,
         };
@@ -411,7 +423,10 @@ impl Apps {
             VolumePolicy::Delete => Scope::Everything,
             VolumePolicy::Retain => Scope::KeepData,
         };
-        let leaving = self.leaving(app, stack, scope, engine).await?;
+        let mut leaving = self.leaving(app, stack, scope, engine).await?;
+        // They are this App's own: it was prepared before anybody asked whose the stack is, and what that made (the key
+        // from which versions of given secrets follow) is needed for as long as the App lives.
+        leaving.inventory.has_files = false;
         Ok(claim_on_leftovers(stack, app.spec.volumes, leaving))
     }
 

@@ -476,3 +476,24 @@ async fn a_field_that_is_changed_back_each_time_is_named_as_well() {
     world.delete("x").await;
     world.until_gone("x").await;
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_given_secret_has_the_same_version_after_a_restart() {
+    for volumes in ["Delete", "Retain"] {
+        let mut world = World::start().await;
+        let secret = json!({"apiVersion": "v1", "kind": "Secret", "type": "Opaque",
+            "metadata": {"name": "given", "namespace": "default"}, "data": {"value": "c2VjcmV0"}});
+        world.objects.create("secrets", secret).await.unwrap();
+        let secrets = json!([{"name": "pass", "valueFrom": {"name": "given", "key": "value"}}]);
+        world.create_app("x", json!({"secrets": secrets, "volumes": volumes})).await;
+        world.until_ready("x").await;
+        let (tasks, before) = (world.running_tasks().await, world.inventory().await);
+        for _ in 0..2 {
+            world.run();
+            minutes(10).await;
+            world.until_ready("x").await;
+        }
+        assert_eq!(world.inventory().await, before, "{volumes}");
+        assert_eq!(world.running_tasks().await, tasks, "{volumes}");
+    }
+}

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use api_types::condition::{Condition, ConditionStatus, find};
@@ -86,11 +87,25 @@ pub(super) struct World {
     _folder: tempfile::TempDir,
 }
 
+/// A clock that never shows the same moment twice, as a real one: a look and the decision about it are not simultaneous.
+struct Ticking {
+    paused: PausedClock,
+    ticks: AtomicI64,
+}
+
+impl Clock for Ticking {
+    fn now(&self) -> Timestamp {
+        let ticks = self.ticks.fetch_add(1, Ordering::Relaxed);
+        self.paused.now() + Duration::from_micros(ticks.unsigned_abs())
+    }
+}
+
 impl World {
     /// Returns a world with an engine, a Host, a recipe of version 1.0.0, and a running ccd.
     pub(super) async fn start() -> Self {
         let start: Timestamp = "2026-11-25T12:00:00Z".parse().unwrap();
-        let clock: Arc<dyn Clock> = Arc::new(PausedClock::starting_at(start));
+        let clock: Arc<dyn Clock> =
+            Arc::new(Ticking { paused: PausedClock::starting_at(start), ticks: AtomicI64::new(0) });
         let engine = FakeEngine::starting_at(start);
         let engines = Arc::new(FakeEngines::default());
         engines.add(ENGINE, engine.clone());

@@ -11,7 +11,7 @@ use ports::swarm::spec::{
     ContainerSpec, Mount, NetworkAttachment, ResourceAmounts, Resources, RestartPolicy, ServiceMode, ServiceSpec,
     TaskSpec,
 };
-use ports::swarm::{Engine, Filter, LogOptions, Task, TaskState};
+use ports::swarm::{Engine, Filter, LogOptions, Service, Task, TaskState};
 use tokio::time::Instant;
 
 use super::super::expectation::Sight;
@@ -36,6 +36,8 @@ const PIDS: i64 = 1024;
 const POLL: Duration = Duration::from_millis(500);
 /// How long what is removed may take to go.
 const REMOVAL_MAX: Duration = Duration::from_secs(40);
+/// The port of HTTPS, which a proxy publishes.
+const HTTPS_PORT: u32 = 443;
 /// The label of a container that names its service.
 const SERVICE_LABEL: &str = "com.docker.swarm.service.name";
 
@@ -125,6 +127,7 @@ async fn spec(job: &Job, engine: &dyn Engine, name: &str, action: &ContainerActi
         labels: Clone::clone(&labels),
         args: action.command.clone(),
         env,
+        hosts: hosts(job, engine, &networks).await?,
         dir: if action.mount.is_some() { WORK_DIR.to_owned() } else { String::new() },
         mounts,
         init: Some(true),
@@ -147,6 +150,31 @@ async fn spec(job: &Job, engine: &dyn Engine, name: &str, action: &ContainerActi
         mode: ServiceMode::Replicated { replicas: Some(1) },
         ..ServiceSpec::default()
     })
+}
+
+/// Returns the line of `/etc/hosts` that leads to the app as people reach it, through the proxy: run domains need not be
+/// in any DNS. Nothing when no container of a proxy in the app's networks runs here; then the DNS has the word.
+pub(super) async fn hosts(job: &Job, engine: &dyn Engine, networks: &BTreeSet<String>) -> Result<Vec<String>, Failure> {
+    let services = engine.services(&Filter::default()).await?;
+    let is_proxy = |service: &&Service| {
+        let ports = service.spec.endpoint_spec.iter().flat_map(|endpoint| &endpoint.ports);
+        let takes_https = ports.into_iter().any(|port| [port.target_port, port.published_port].contains(&HTTPS_PORT));
+        let mut attached = service.spec.task_template.networks.iter();
+        takes_https && attached.any(|network| networks.contains(&network.target))
+    };
+    let Some(proxy) = services.iter().find(is_proxy) else { return Ok(Vec::new()) };
+    let shared = engine.networks(&Filter::default()).await?;
+    let shared: Vec<String> =
+        shared.into_iter().filter(|found| networks.contains(&found.id)).map(|found| found.name).collect();
+    let labels = vec![(SERVICE_LABEL.to_owned(), proxy.spec.name.clone())];
+    let containers = engine.containers(&Filter { labels, ..Filter::default() }).await?;
+    for found in containers.iter().filter(|found| found.state == "running") {
+        let addresses = engine.container(&found.id).await?.map(|details| details.addresses).unwrap_or_default();
+        if let Some(address) = shared.iter().find_map(|name| addresses.get(name)) {
+            return Ok(vec![format!("{address} {}", job.domain)]);
+        }
+    }
+    Ok(Vec::new())
 }
 
 /// Waits for the end, and reads what there is to read.
