@@ -13,6 +13,7 @@ pub mod forge;
 pub mod git;
 pub mod host;
 pub mod jobs;
+pub mod outbound;
 pub mod probe;
 pub mod program;
 pub mod recipe;

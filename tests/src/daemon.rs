@@ -173,8 +173,12 @@ pub fn program(name: &str) -> PathBuf {
     static BUILT: Once = Once::new();
     BUILT.call_once(|| {
         let cargo = option_env!("CARGO").unwrap_or("cargo");
-        let arguments = ["build", "--quiet", "--package", "controller", "--package", "ccctl", "--bins"];
-        let status = Command::new(cargo).args(arguments).current_dir(env!("CARGO_MANIFEST_DIR")).status();
+        let mut arguments = vec!["build", "--quiet", "--package", "controller", "--package", "ccctl", "--bins"];
+        // Benches are built for release, and so is what they measure.
+        if !cfg!(debug_assertions) {
+            arguments.push("--release");
+        }
+        let status = Command::new(cargo).args(&arguments).current_dir(env!("CARGO_MANIFEST_DIR")).status();
         assert!(status.is_ok_and(|status| status.success()), "cargo {} fails", arguments.join(" "));
     });
     let mut path = std::env::current_exe().expect("a test has a path");

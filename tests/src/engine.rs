@@ -39,6 +39,31 @@ fn given(variable: &str) -> String {
     value
 }
 
+/// Runs `docker` on the engine and returns what it printed.
+///
+/// # Panics
+/// When it fails: with what it said.
+#[must_use]
+pub fn docker(arguments: &[&str]) -> String {
+    let output = Command::new("docker").arg("--host").arg(address()).args(arguments).output().expect("docker runs");
+    assert!(output.status.success(), "docker {arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).expect("names are text")
+}
+
+/// Returns everything that the engine has under names that begin like one of `prefixes`: what other tests make at the same
+/// time is theirs.
+///
+/// # Panics
+/// When the engine does not answer.
+#[must_use]
+pub fn inventory_of(prefixes: &[&str]) -> BTreeSet<String> {
+    let is_theirs = |item: &String| {
+        let name = item.split_once('/').map_or(item.as_str(), |(_, name)| name);
+        prefixes.iter().any(|prefix| name.starts_with(prefix))
+    };
+    inventory().into_iter().filter(is_theirs).collect()
+}
+
 /// Returns everything that the engine has and that a run could leave behind, as `kind/name`.
 ///
 /// # Panics
@@ -55,9 +80,7 @@ pub fn inventory() -> BTreeSet<String> {
     ];
     let mut found = BTreeSet::new();
     for (kind, arguments) in KINDS {
-        let output = Command::new("docker").arg("--host").arg(address()).args(arguments).output().expect("docker runs");
-        assert!(output.status.success(), "docker {arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
-        let names = String::from_utf8(output.stdout).expect("names are text");
+        let names = docker(arguments);
         found.extend(names.lines().map(|name| format!("{kind}/{name}")));
     }
     found

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
@@ -20,6 +21,7 @@ pub struct Installation {
     pub daemon: Daemon,
     directory: PathBuf,
     https_port: u16,
+    applied: AtomicU32,
 }
 
 impl Installation {
@@ -40,7 +42,7 @@ impl Installation {
         );
         std::fs::write(directory.join("config.toml"), configuration)?;
         let daemon = Self::daemon(directory)?;
-        let installation = Self { daemon, directory: directory.to_owned(), https_port };
+        let installation = Self { daemon, directory: directory.to_owned(), https_port, applied: AtomicU32::default() };
         installation.prepare(capacity)?;
         Ok(installation)
     }
@@ -55,13 +57,47 @@ impl Installation {
         Ok(())
     }
 
+    /// Starts ccd with a Host that takes `capacity` runs at once, and nothing else: for apps that no proxy is in front of.
+    /// `more` is added to its configuration.
+    ///
+    /// # Errors
+    /// As [`start`](Self::start).
+    pub fn plain(directory: &Path, capacity: u32, more: &str) -> anyhow::Result<Self> {
+        let configuration = format!("[runs]\nzone = \"{ZONE}\"\nfile_urls = true\n\n{more}");
+        std::fs::write(directory.join("config.toml"), configuration)?;
+        let daemon = Self::daemon(directory)?;
+        let installation =
+            Self { daemon, directory: directory.to_owned(), https_port: 0, applied: AtomicU32::default() };
+        installation.apply(&[host(capacity)])?;
+        installation.wait_for("hosts", "local", "Ready")?;
+        Ok(installation)
+    }
+
+    /// Returns the port at which the proxy answers over TLS.
+    #[must_use]
+    pub fn https_port(&self) -> u16 {
+        self.https_port
+    }
+
+    /// Returns how many requests it has made to engines since it was started.
+    ///
+    /// # Errors
+    /// When it does not say.
+    pub fn engine_calls(&self) -> anyhow::Result<u64> {
+        let answer = crate::daemon::get(self.daemon.http(), "/metrics").context("ccd does not answer")?;
+        let line = answer.lines().find_map(|line| line.strip_prefix("cc_engine_calls ")).context("no such figure")?;
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a count")]
+        Ok(line.trim().parse::<f64>()? as u64)
+    }
+
     /// Creates or changes objects.
     ///
     /// # Errors
     /// What kubectl says.
     pub fn apply(&self, objects: &[Value]) -> anyhow::Result<()> {
         let documents: Vec<String> = objects.iter().map(Value::to_string).collect();
-        let file = self.directory.join("apply.json");
+        let number = self.applied.fetch_add(1, Ordering::Relaxed);
+        let file = self.directory.join(format!("apply-{number}.json"));
         std::fs::write(&file, documents.join("\n"))?;
         self.kubectl(&["apply", "--filename", &file.to_string_lossy()]).map(drop)
     }
@@ -164,16 +200,7 @@ impl Installation {
         let (certificate, key) = (self.directory.join("cert.pem"), self.directory.join("key.pem"));
         let api = "ci.coopcloud.tech/v1alpha1";
         self.apply(&[
-            json!({
-                "apiVersion": api, "kind": "Host", "metadata": {"name": "local"},
-                "spec": {
-                    "engine": engine::address(),
-                    "swarm": {"init": true, "advertiseAddr": "127.0.0.1"},
-                    "networks": [{"name": "proxy", "subnet": "10.64.0.0/16"}],
-                    "floors": {"diskBytes": "100Mi", "diskPercent": 1, "inodesPercent": 1, "memory": "100Mi"},
-                    "capacity": {"runs": capacity},
-                },
-            }),
+            host(capacity),
             json!({
                 "apiVersion": "v1", "kind": "Secret", "metadata": {"name": "wildcard"},
                 "stringData": {
@@ -202,6 +229,19 @@ impl Installation {
         self.wait_for("apps", "traefik", "Ready")?;
         Ok(())
     }
+}
+
+fn host(capacity: u32) -> Value {
+    json!({
+        "apiVersion": "ci.coopcloud.tech/v1alpha1", "kind": "Host", "metadata": {"name": "local"},
+        "spec": {
+            "engine": engine::address(),
+            "swarm": {"init": true, "advertiseAddr": "127.0.0.1"},
+            "networks": [{"name": "proxy", "subnet": "10.64.0.0/16"}],
+            "floors": {"diskBytes": "100Mi", "diskPercent": 1, "inodesPercent": 1, "memory": "100Mi"},
+            "capacity": {"runs": capacity},
+        },
+    })
 }
 
 /// Returns the status of an object's condition; empty when it has none.

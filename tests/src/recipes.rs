@@ -106,6 +106,14 @@ impl RecipeRepository {
         self.git(&["tag", version]).map(drop)
     }
 
+    /// Makes a commit the head of a pull request, where forges put it.
+    ///
+    /// # Errors
+    /// When git does not run.
+    pub fn propose(&self, number: u32, commit: &str) -> anyhow::Result<()> {
+        self.git(&["update-ref", &format!("refs/pull/{number}/head"), commit]).map(drop)
+    }
+
     /// Commits and publishes all versions of a bundled recipe, oldest first, and returns the newest commit.
     ///
     /// # Errors

@@ -5,7 +5,19 @@ mod abra;
 #[cfg(test)]
 mod accidents;
 #[cfg(test)]
+mod addresses;
+#[cfg(test)]
 mod canaries;
+#[cfg(test)]
+mod deploy;
+#[cfg(test)]
+mod deployers;
 mod engine;
 #[cfg(test)]
 mod forge;
+#[cfg(test)]
+mod idle;
+#[cfg(test)]
+mod policy;
+#[cfg(test)]
+mod small;

@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use work::{AbraConfig, GitConfig, ProbeConfig, ReaperConfig, RunsConfig};
+use work::{AbraConfig, GitConfig, OutboundConfig, ProbeConfig, ReaperConfig, RunsConfig};
 
 /// Everything that can be configured.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -39,6 +39,8 @@ pub struct Config {
     pub probe: ProbeConfig,
     /// What recipes may be fetched from.
     pub git: GitConfig,
+    /// Where recipes and probes may lead this machine.
+    pub outbound: OutboundConfig,
     /// The program `abra`.
     pub abra: AbraConfig,
     /// Stacks whose App is gone.

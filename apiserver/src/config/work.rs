@@ -39,6 +39,16 @@ pub struct ProbeConfig {
     pub connect: BTreeMap<String, String>,
 }
 
+/// `[outbound]`
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct OutboundConfig {
+    /// Addresses, or ranges such as `"127.0.0.0/8"`, that repositories and probes may be at although nobody but this
+    /// machine can reach them: the machine itself, its own link, and where clouds hand out credentials. What
+    /// `probe.connect` names is always reached.
+    pub allow: Vec<String>,
+}
+
 /// `[git]`
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]

@@ -216,4 +216,12 @@ async fn a_forgotten_mirror_is_gone(harness: &impl Harness, first: &CommitId) {
     assert_eq!(git.tags(&url).await.expect_err("it is gone").reason, "NotFetched");
     git.fetch(&Fetch::all(url.clone())).await.expect("makes it again");
     assert_eq!(git.resolve(&url, &Revision::Tag(name("1.0.0+2"))).await.expect("readable").as_ref(), Some(first));
+    let nowhere = harness.nowhere();
+    assert_eq!(git.other_mirrors(&[url.clone(), nowhere.clone()]).await.expect("they are listed"), [""; 0]);
+    let others = git.other_mirrors(std::slice::from_ref(&nowhere)).await.expect("they are listed");
+    let [other] = &others[..] else { unreachable!("one mirror: {others:?}") };
+    git.forget_mirror(other).await.expect("removes it");
+    assert_eq!(git.tags(&url).await.expect_err("it is gone").reason, "NotFetched");
+    assert_eq!(git.other_mirrors(&[nowhere]).await.expect("they are listed"), [""; 0]);
+    git.fetch(&Fetch::all(url.clone())).await.expect("makes it again");
 }

@@ -313,6 +313,19 @@ impl Git for FakeGit {
         Ok(None)
     }
 
+    async fn other_mirrors(&self, kept: &[RemoteUrl]) -> Result<Vec<String>, Error> {
+        let state = self.state();
+        let mut names: Vec<String> =
+            state.mirrors.keys().filter(|url| !kept.contains(url)).map(|url| url.to_string()).collect();
+        names.sort();
+        Ok(names)
+    }
+
+    async fn forget_mirror(&self, name: &str) -> Result<(), Error> {
+        self.state().mirrors.retain(|url, _| url.as_str() != name);
+        Ok(())
+    }
+
     async fn forget(&self, url: &RemoteUrl) -> Result<(), Error> {
         self.state().mirrors.remove(url);
         Ok(())

@@ -233,6 +233,19 @@ pub trait Git: Send + Sync {
     /// As [`diff`](Self::diff).
     async fn nearest_tag(&self, url: &RemoteUrl, commit: &CommitId) -> Result<Option<NearestTag>, Error>;
 
+    /// Returns the mirrors of other repositories than these, by names of their own, in their order.
+    ///
+    /// # Errors
+    /// `Retryable` when they cannot be listed.
+    async fn other_mirrors(&self, kept: &[RemoteUrl]) -> Result<Vec<String>, Error>;
+
+    /// Removes a mirror that [`other_mirrors`](Self::other_mirrors) named. Work trees stay; one that is fetched goes
+    /// after that.
+    ///
+    /// # Errors
+    /// `Retryable` when it cannot be removed; `Terminal` with `InvalidName` for what is no such name.
+    async fn forget_mirror(&self, name: &str) -> Result<(), Error>;
+
     /// Removes the mirror. Work trees stay.
     ///
     /// # Errors

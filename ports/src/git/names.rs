@@ -50,6 +50,30 @@ impl RemoteUrl {
         format!("{}://{}", self.protocol(), host.to_ascii_lowercase())
     }
 
+    /// Returns the host, without brackets, and the port that it is reached at; `None` for a `file:///` URL, or a port that
+    /// is no number.
+    #[must_use]
+    pub fn host_and_port(&self) -> Option<(String, u16)> {
+        let usual = match self.protocol() {
+            "https" => 443,
+            "http" => 80,
+            "ssh" => 22,
+            "git" => 9418,
+            _ => return None,
+        };
+        let origin = self.origin();
+        let (_, authority) = origin.split_once("://")?;
+        let (host, port) = match authority.strip_prefix('[') {
+            Some(rest) => rest.split_once(']').map(|(host, port)| (host, port.strip_prefix(':')))?,
+            None => match authority.split_once(':') {
+                Some((host, port)) => (host, Some(port)),
+                None => (authority, None),
+            },
+        };
+        let port = port.filter(|port| !port.is_empty()).map_or(Some(usual), |port| port.parse().ok())?;
+        Some((host.to_owned(), port))
+    }
+
     /// Returns the path of a `file:///` URL.
     #[must_use]
     pub fn local_path(&self) -> Option<&str> {

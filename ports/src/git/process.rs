@@ -6,10 +6,11 @@
 //! The lock is given to a fetch as its standard input: should ccd be killed, a git that goes on alone holds it until it
 //! has ended, and the next ccd waits for it. What a killed git left half done is removed under the lock.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::ffi::OsString;
 use std::fs::{self, File, OpenOptions};
 use std::io;
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -24,6 +25,7 @@ use super::{
     TreeFile, TreePath, WorkTree,
 };
 use crate::error::Error;
+use crate::outbound::Outbound;
 use crate::program::{Bounds, Finished, Input, Program};
 
 mod configuration;
@@ -65,6 +67,8 @@ pub struct GitSettings {
     pub fetch_time_max: Duration,
     /// Largest mirror, in bytes.
     pub repository_bytes_max: u64,
+    /// Which addresses may be fetched from.
+    pub outbound: Outbound,
 }
 
 impl GitSettings {
@@ -79,7 +83,24 @@ impl GitSettings {
             file_roots: Vec::new(),
             fetch_time_max: Duration::from_mins(10),
             repository_bytes_max: 2 << 30,
+            outbound: Outbound::default(),
         }
+    }
+}
+
+/// Where exactly a host is: git connects to the address that was judged.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Pin {
+    protocol: String,
+    host: String,
+    port: u16,
+    address: IpAddr,
+}
+
+impl Pin {
+    /// Returns under which name ssh knows the key of the host.
+    fn known_as(&self) -> String {
+        if self.port == 22 { self.host.clone() } else { format!("[{}]:{}", self.host, self.port) }
     }
 }
 
@@ -211,6 +232,23 @@ impl ProcessGit {
         }
     }
 
+    /// Returns where exactly the host of a URL is, once that may be reached; `None` for a folder of this machine.
+    async fn pin(&self, url: &RemoteUrl) -> Result<Option<Pin>, Error> {
+        if url.local_path().is_some() {
+            return Ok(None);
+        }
+        let Some((host, port)) = url.host_and_port() else {
+            return Err(Error::terminal("UrlNotAllowed", format!("{url} names no port that a host could have")));
+        };
+        let refused = |error: Error| match error.reason {
+            "AddressNotAllowed" => Error::terminal("UrlNotAllowed", error.message),
+            _ => Error::retryable("GitUnreachable", error.message),
+        };
+        let addresses = self.settings.outbound.addresses(&host, port).await.map_err(refused)?;
+        let address = addresses.first().copied();
+        Ok(address.map(|address| Pin { protocol: url.protocol().to_owned(), host, port, address: address.ip() }))
+    }
+
     /// Waits for this process's turn, and for a git that an earlier ccd left behind.
     async fn lock(&self, folder: &Path) -> Result<(tokio::sync::OwnedMutexGuard<()>, File), Error> {
         let turn = {
@@ -253,6 +291,7 @@ impl ProcessGit {
     async fn fetch_references(
         &self,
         fetch: &Fetch,
+        pin: Option<&Pin>,
         repository: &Path,
         references: &[&str],
         lock: &File,
@@ -267,6 +306,9 @@ impl ProcessGit {
         program.env.insert("GIT_ALLOW_PROTOCOL".to_owned(), protocol);
         if let Some(credential) = &fetch.credential {
             configuration::add_credential(&mut program.env, credential);
+        }
+        if let Some(pin) = pin {
+            configuration::add_pin(&mut program.env, pin, &self.settings.root);
         }
         let input = lock.try_clone().map_err(|error| failure::disk("the mirror's lock cannot be shared", error))?;
         program.input = Input::File(input);
@@ -284,6 +326,11 @@ impl ProcessGit {
             return Err(failure::too_large(&fetch.url, self.settings.repository_bytes_max));
         }
         Err(classify(fetch, &finished))
+    }
+
+    async fn remove_mirror(&self, folder: &Path) -> Result<(), Error> {
+        let (_turn, _lock) = self.lock(folder).await?;
+        configuration::remove_folder(folder).map_err(|error| failure::disk("the mirror cannot be removed", error))
     }
 
     async fn keep_small(&self, url: &RemoteUrl, repository: &Path) -> Result<(), Error> {
@@ -334,18 +381,19 @@ impl ProcessGit {
 impl Git for ProcessGit {
     async fn fetch(&self, fetch: &Fetch) -> Result<(), Error> {
         self.check_allowed(fetch)?;
+        let pin = self.pin(&fetch.url).await?;
         let _place = self.fetches.acquire().await.map_err(closed)?;
         let (_turn, lock) = self.lock(&self.mirror_folder(&fetch.url)).await?;
         let repository = self.prepare(&self.mirror_folder(&fetch.url)).await?;
-        self.fetch_references(fetch, &repository, &ALL_REFS, &lock).await?;
+        self.fetch_references(fetch, pin.as_ref(), &repository, &ALL_REFS, &lock).await?;
         for number in &fetch.pull_requests {
             let reference = format!("+refs/pull/{number}/head:refs/pull/{number}/head");
-            self.fetch_references(fetch, &repository, &[&reference], &lock).await?;
+            self.fetch_references(fetch, pin.as_ref(), &repository, &[&reference], &lock).await?;
         }
         for commit in &fetch.commits {
             if !self.has_commit(&repository, commit).await? {
                 let reference = format!("+{commit}:refs/ci/commits/{commit}");
-                self.fetch_references(fetch, &repository, &[&reference], &lock).await?;
+                self.fetch_references(fetch, pin.as_ref(), &repository, &[&reference], &lock).await?;
             }
         }
         self.keep_small(&fetch.url, &repository).await
@@ -482,10 +530,29 @@ impl Git for ProcessGit {
         if finished.code == Some(128) { Ok(None) } else { Err(failure::local("describe", &finished)) }
     }
 
+    async fn other_mirrors(&self, kept: &[RemoteUrl]) -> Result<Vec<String>, Error> {
+        let kept: BTreeSet<String> = kept.iter().map(parse::mirror_name).collect();
+        let list = || {
+            let mut names = Vec::new();
+            for entry in fs::read_dir(self.settings.root.join("mirrors"))? {
+                names.extend(entry?.file_name().into_string().ok());
+            }
+            Ok(names)
+        };
+        let mut names: Vec<String> =
+            list().map_err(|error: io::Error| failure::disk("the mirrors cannot be listed", error))?;
+        names.retain(|name| !kept.contains(name));
+        names.sort();
+        Ok(names)
+    }
+
+    async fn forget_mirror(&self, name: &str) -> Result<(), Error> {
+        crate::files::FileName::new(name)?;
+        self.remove_mirror(&self.settings.root.join("mirrors").join(name)).await
+    }
+
     async fn forget(&self, url: &RemoteUrl) -> Result<(), Error> {
-        let folder = self.mirror_folder(url);
-        let (_turn, _lock) = self.lock(&folder).await?;
-        configuration::remove_folder(&folder).map_err(|error| failure::disk("the mirror cannot be removed", error))
+        self.remove_mirror(&self.mirror_folder(url)).await
     }
 }
 

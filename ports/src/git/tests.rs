@@ -13,6 +13,7 @@ use super::fake::FakeGit;
 use super::process::{GitSettings, ProcessGit, classify};
 use super::{CommitId, Credential, Fetch, FileKind, Git, RefName, RemoteUrl, Revision, TreePath, WorkTree};
 use crate::error::ErrorKind;
+use crate::outbound::Outbound;
 use crate::program::Finished;
 
 /// A repository made by the program itself.
@@ -314,6 +315,58 @@ async fn what_a_killed_git_left_does_not_stop_the_next() {
 }
 
 #[tokio::test]
+async fn what_only_this_machine_can_reach_is_no_repository() {
+    let root = tempfile::tempdir().unwrap();
+    let settings = GitSettings {
+        protocols: ["https", "http", "ssh", "git"].map(str::to_owned).to_vec(),
+        ..GitSettings::new(root.path().join("git"))
+    };
+    let git = ProcessGit::open(settings.clone()).unwrap();
+    for url in [
+        "https://127.0.0.1/a.git",
+        "http://169.254.169.254/latest/meta-data/a.git",
+        "http://[::1]:3000/a.git",
+        "http://[::ffff:127.0.0.1]/a.git",
+        "https://localhost:8443/a.git",
+        "ssh://git@0.0.0.0/a.git",
+        "git://127.1/a.git",
+        "https://git.example.org:99999/a.git",
+    ] {
+        let error = git.fetch(&Fetch::all(RemoteUrl::new(url).unwrap())).await.unwrap_err();
+        assert_eq!((error.kind, error.reason), (ErrorKind::Terminal, "UrlNotAllowed"), "{url}: {error}");
+    }
+    // Permitted, it is asked; nobody is there.
+    let outbound = Outbound::allowing(&["127.0.0.0/8".to_owned()]).unwrap();
+    let git = ProcessGit::open(GitSettings { outbound, ..settings }).unwrap();
+    let error = git.fetch(&Fetch::all(RemoteUrl::new("http://127.0.0.1:9/a.git").unwrap())).await.unwrap_err();
+    assert_eq!(error.reason, "GitUnreachable", "{error}");
+}
+
+#[tokio::test]
+async fn git_connects_to_the_address_that_was_judged() {
+    let (root, server) = (tempfile::tempdir().unwrap(), tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap());
+    let port = server.local_addr().unwrap().port();
+    let outbound = Outbound::allowing(&["127.0.0.1".to_owned()]).unwrap();
+    let protocols = vec!["http".to_owned()];
+    let settings = GitSettings { protocols, outbound, ..GitSettings::new(root.path().join("git")) };
+    let git = ProcessGit::open(settings).unwrap();
+    let url = RemoteUrl::new(format!("http://localhost:{port}/a.git")).unwrap();
+    let (asked, answered) = tokio::join!(
+        async {
+            let (mut stream, _) = server.accept().await.unwrap();
+            let mut request = vec![0; 4096];
+            let count = tokio::io::AsyncReadExt::read(&mut stream, &mut request).await.unwrap();
+            let answer = b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
+            tokio::io::AsyncWriteExt::write_all(&mut stream, answer).await.unwrap();
+            String::from_utf8_lossy(&request[..count]).into_owned()
+        },
+        async { git.fetch(&Fetch::all(url)).await.unwrap_err() }
+    );
+    assert!(asked.contains(&format!("Host: localhost:{port}")), "{asked}");
+    assert_eq!(answered.reason, "RepositoryNotFound", "{answered}");
+}
+
+#[tokio::test]
 async fn a_repository_that_is_too_large_is_refused_and_leaves_nothing() {
     let (upstream, root) = (Upstream::new(), tempfile::tempdir().unwrap());
     // Not compressible.
@@ -343,6 +396,16 @@ fn urls_have_a_grammar() {
         ("file:///srv/recipes/a", "file://"),
         ("http://[::1]:3000/a", "http://[::1]:3000"),
     ];
+    let places = good.map(|(url, _)| RemoteUrl::new(url).unwrap().host_and_port());
+    let place = |host: &str, port: u16| Some((host.to_owned(), port));
+    let wanted = [
+        place("git.example.org", 443),
+        place("git.example.org", 8443),
+        place("git.example.org", 2222),
+        None,
+        place("::1", 3000),
+    ];
+    assert_eq!(places, wanted);
     for (url, origin) in good {
         assert_eq!(RemoteUrl::new(url).unwrap().origin(), origin);
     }

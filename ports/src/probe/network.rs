@@ -25,6 +25,7 @@ use super::{
     judge,
 };
 use crate::error::Error;
+use crate::outbound::Outbound;
 use trust::{Authorities, Belief};
 
 /// What probes call themselves.
@@ -33,26 +34,25 @@ const AGENT: HeaderValue = HeaderValue::from_static("cc-ci-probe");
 /// The real network.
 pub struct NetworkProbe {
     rules: ConnectRules,
+    outbound: Outbound,
     authorities: Authorities,
 }
 
 impl NetworkProbe {
-    /// Returns a probe that trusts the machine's authorities and those in `ca_files` (PEM).
+    /// Returns a probe that trusts the machine's authorities and those in `ca_files` (PEM). What `rules` do not lead
+    /// elsewhere is reached as far as `outbound` lets it.
     ///
     /// # Errors
     /// `Terminal` when one of the files cannot be read or holds no certificate.
-    pub fn open(rules: ConnectRules, ca_files: &[PathBuf]) -> Result<Self, Error> {
-        Ok(Self { rules, authorities: Authorities::open(ca_files)? })
+    pub fn open(rules: ConnectRules, outbound: Outbound, ca_files: &[PathBuf]) -> Result<Self, Error> {
+        Ok(Self { rules, outbound, authorities: Authorities::open(ca_files)? })
     }
 
     async fn connect(&self, host: &str, port: u16, time: Duration) -> Result<TcpStream, String> {
         let connect = async {
             let addresses: Vec<SocketAddr> = match self.rules.address(host, port) {
                 Some(address) => vec![address],
-                None => tokio::net::lookup_host((host.trim_matches(['[', ']']), port))
-                    .await
-                    .map_err(|error| format!("{host} has no address in the DNS ({error})"))?
-                    .collect(),
+                None => self.outbound.addresses(host, port).await.map_err(|error| error.message)?,
             };
             let mut problem = format!("{host} has no address in the DNS");
             for address in addresses {

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use crate::outbound::Outbound;
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair, date_time_ymd};
 use rustls::crypto::aws_lc_rs;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
@@ -88,7 +89,7 @@ impl Real {
         let ca = folder.path().join("ca.pem");
         std::fs::write(&ca, ours.pem()).unwrap();
         let zones = [("ci.test".to_owned(), address), ("closed.test".to_owned(), closed)];
-        Self { probe: NetworkProbe::open(ConnectRules { zones: zones.into() }, &[ca]).unwrap() }
+        Self { probe: NetworkProbe::open(ConnectRules { zones: zones.into() }, Outbound::default(), &[ca]).unwrap() }
     }
 }
 
@@ -245,6 +246,6 @@ fn a_file_without_certificates_is_named() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("empty.pem");
     std::fs::write(&file, "nothing").unwrap();
-    let error = NetworkProbe::open(ConnectRules::default(), &[file]).err().unwrap();
+    let error = NetworkProbe::open(ConnectRules::default(), Outbound::default(), &[file]).err().unwrap();
     assert!(error.message.contains("empty.pem"), "{error}");
 }

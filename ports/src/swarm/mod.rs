@@ -337,8 +337,8 @@ pub struct NewNetwork {
     pub attachable: bool,
     /// Whether it has no way out.
     pub internal: bool,
-    /// Its subnet; the engine chooses when `None`.
-    pub subnet: Option<String>,
+    /// Its subnets; the engine chooses when there is none.
+    pub subnets: Vec<String>,
     /// Its labels.
     pub labels: Labels,
 }

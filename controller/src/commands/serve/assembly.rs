@@ -6,6 +6,7 @@ use crate::commands::Additions;
 use crate::environment::Environment;
 use crate::kinds::app::reaper::{Mode, Reaper};
 use crate::kinds::host::ears;
+use crate::kinds::recipe::mirrors::MirrorKeeper;
 use crate::kinds::repository::doorbell::Doorbells;
 use crate::logs::RunLogs;
 use crate::logs::apps::AppLogs;
@@ -117,6 +118,9 @@ impl Assembly {
         access.metrics.add_figure("cc_engine_calls", "Requests made to Docker engines since the start", move || {
             engines.calls() as f64
         });
+        let mirrors = MirrorKeeper::new(manager.shared().objects.clone(), outside.git.clone());
+        let keeping = background.clone();
+        tasks.spawn(async move { keeping.run_until_cancelled(mirrors.run()).await });
         let mode = if config.reaper.dry_run { Mode::DryRun } else { Mode::Act };
         let shared = manager.shared();
         let reaper = Reaper::new(shared.objects.clone(), shared.recorder.clone(), outside, mode);

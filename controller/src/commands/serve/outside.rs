@@ -18,6 +18,7 @@ use ports::git::process::{GitSettings, ProcessGit};
 use ports::host::system::SystemHost;
 use ports::jobs::Jobs;
 use ports::jobs::process::ProcessJobs;
+use ports::outbound::Outbound;
 use ports::probe::ConnectRules;
 use ports::probe::network::NetworkProbe;
 use ports::redact::Redactor;
@@ -38,14 +39,17 @@ pub(super) async fn open(paths: &DataPaths, config: &Config, environment: &Envir
         artifacts: config.runs.artifacts_max,
     };
     let anywhere = config.runs.file_urls.then(|| PathBuf::from("/"));
+    let outbound = Outbound::allowing(&config.outbound.allow).context("read outbound.allow")?;
     let git = GitSettings {
         protocols: config.git.protocols.clone(),
         file_roots: config.git.file_roots.iter().cloned().chain(anywhere).collect(),
         fetch_time_max: Duration::from_secs(config.git.fetch_seconds),
         repository_bytes_max: config.git.repository_bytes_max,
+        outbound: outbound.clone(),
         ..GitSettings::new(absolute(paths.root().join("git"))?)
     };
-    let probe = NetworkProbe::open(connect_rules(&config.probe)?, &config.probe.ca_files).context("prepare probes")?;
+    let probe = NetworkProbe::open(connect_rules(&config.probe)?, outbound, &config.probe.ca_files);
+    let probe = probe.context("prepare probes")?;
     let abra = environment.find_program(&config.abra.program).map(|program| {
         let path = environment.path.iter().map(|folder| folder.display().to_string()).collect::<Vec<_>>().join(":");
         let abra: Arc<dyn Abra> = Arc::new(ProcessAbra::new(program, &path, redactor.clone()));

@@ -15,7 +15,7 @@ use api_types::reason;
 use jiff::Timestamp;
 
 use super::act::Action;
-use super::converge::{Judgement, Reason, Verdict, worst};
+use super::converge::{Judgement, Reason, STABLE_MIN, Verdict, nanoseconds, worst};
 use super::deployer::{Effect, Refusal};
 use super::health::{self, Finding};
 use super::observe::{Claim, Images, Leaving, Observed, Present, Source, Swarm};
@@ -25,10 +25,15 @@ use crate::runtime::events::seconds;
 use crate::runtime::outcome::sentence;
 use crate::runtime::reconciler::{Decision, Next};
 
-/// How often tasks are looked at while they move: they have no events.
-const MOVING_POLL: Duration = Duration::from_millis(500);
-/// How often an app that failed is looked at: it may come round by itself.
-const FAILED_POLL: Duration = Duration::from_secs(5);
+/// How soon an app is looked at again after its tasks moved. Tasks have no events; the engine reports what becomes of
+/// their containers, and that rings (`host/ears.rs`). This is for all that has no container yet.
+const MOVING_POLL_MIN: Duration = Duration::from_millis(200);
+/// How often an app is looked at whose tasks have not moved for long, in case that a report was lost.
+const MOVING_POLL_MAX: Duration = Duration::from_secs(5);
+/// How often an app that failed is looked at, at the least: it may come round by itself.
+const FAILED_POLL_MAX: Duration = Duration::from_mins(1);
+/// Clocks of machines and timers are not that exact: a look that comes a moment early is one for nothing.
+const TIMER_SLACK: Duration = Duration::from_millis(10);
 /// How often an engine that is away is asked.
 const ENGINE_POLL: Duration = Duration::from_secs(5);
 /// How often something that a person must change outside the store is looked at.
@@ -36,9 +41,11 @@ const REFUSED_POLL: Duration = Duration::from_mins(1);
 /// How often work that rings when it ends is looked at.
 const WORK_POLL: Duration = Duration::from_secs(10);
 /// How often an app that runs is looked at although the engine reports nothing.
-const STEADY_POLL: Duration = Duration::from_mins(2);
+const STEADY_POLL: Duration = Duration::from_mins(3);
 /// The pause after each step of a teardown, in which the swarm does what it was asked.
 const TEARDOWN_POLL: Duration = Duration::from_millis(200);
+/// How often a stack is looked at whose tasks take long to end.
+const ENDING_POLL_MAX: Duration = Duration::from_secs(1);
 /// The least time between two repairs of what somebody else changes.
 const REPAIR_PAUSE: Duration = Duration::from_secs(15);
 /// Most names of what remains, as the schema has it.
@@ -117,13 +124,12 @@ fn on_swarm(
             let names = teardown::remaining(&leaving.inventory, leaving.scope).join(", ");
             let text = format!("What was left under this name goes first: {names}.");
             set(&mut status, ConditionType::Deployed, unknown, reason::STACK_LEFTOVERS, &text);
-            let step = teardown::next(&leaving.inventory, leaving.scope, &leaving.progress, now);
-            return step_on(finish(status), step, now);
+            return step_on(finish(status), leaving, now);
         }
         Claim::Ending => {
             let text = "Tasks of an earlier deploy of this stack are still ending.";
             set(&mut status, ConditionType::Deployed, unknown, reason::STACK_LEFTOVERS, text);
-            return Decision::wait(finish(status), Next::After(MOVING_POLL));
+            return Decision::wait(finish(status), Next::After(MOVING_POLL_MIN));
         }
     }
     status.observed = swarm.identity.clone();
@@ -230,11 +236,16 @@ fn handed_over(
             let text = format!("{} {hint}", worst.message);
             set(&mut status, converged, ConditionStatus::False, worst.reason.word(), &text);
             in_sync(&mut status, worst);
-            Decision::wait(finish(status), Next::After(if worst.is_final { FAILED_POLL } else { MOVING_POLL }))
+            let longest = if worst.is_final { FAILED_POLL_MAX } else { MOVING_POLL_MAX };
+            Decision::wait(finish(status), Next::After(after_motion(swarm.still, longest)))
         }
         Verdict::Progressing => {
             set(&mut status, converged, ConditionStatus::Unknown, worst.reason.word(), &worst.message);
-            Decision::wait(finish(status), Next::After(MOVING_POLL))
+            let wait = match worst.reason {
+                Reason::Stabilising => until_stable(prepared, swarm.still),
+                _ => after_motion(swarm.still, MOVING_POLL_MAX),
+            };
+            Decision::wait(finish(status), Next::After(wait))
         }
         Verdict::Converged => {
             let text = match swarm.judgements.len() {
@@ -250,6 +261,22 @@ fn handed_over(
             probe(app, status, prepared, present, now)
         }
     }
+}
+
+/// Returns when to look again at what moves by itself: after as long as nothing has moved, so that what takes seconds is
+/// seen at once and what takes minutes costs little.
+fn after_motion(still: Duration, longest: Duration) -> Duration {
+    still.clamp(MOVING_POLL_MIN, longest)
+}
+
+/// Returns when all has been good for long enough, if nothing happens until then.
+fn until_stable(prepared: &Prepared, still: Duration) -> Duration {
+    let monitors = prepared.wanted.stack.services.iter().filter_map(|service| {
+        let update = service.spec.update_config.as_ref()?;
+        nanoseconds(update.monitor)
+    });
+    let needed = monitors.max().unwrap_or_default().max(STABLE_MIN);
+    (needed.saturating_sub(still) + TIMER_SLACK).clamp(MOVING_POLL_MIN, MOVING_POLL_MAX + TIMER_SLACK)
 }
 
 fn in_sync(status: &mut AppStatus, worst: &Judgement) {
@@ -285,7 +312,7 @@ fn repair(mut status: AppStatus, swarm: &Swarm, worst: &Judgement, now: Timestam
     }
     status.deployed_at = Some(seconds(now));
     if effects.is_empty() {
-        return Decision::wait(finish(status), Next::After(MOVING_POLL));
+        return Decision::wait(finish(status), Next::After(MOVING_POLL_MIN));
     }
     let handing_over = format!("{HANDING_OVER} {} steps are left.", effects.len());
     set(&mut status, ConditionType::Deployed, ConditionStatus::Unknown, reason::DEPLOYING, &handing_over);
@@ -347,18 +374,21 @@ fn leave(app: &Object<App>, leaving: &Leaving, now: Timestamp) -> Decided {
     set(&mut status, ConditionType::Deployed, ConditionStatus::False, reason::UNDEPLOYING, &text);
     let ready = Condition::new(READY, ConditionStatus::False, reason::UNDEPLOYING, text);
     condition::set(&mut status.conditions, ready);
-    let step = teardown::next(&leaving.inventory, leaving.scope, &leaving.progress, now);
-    step_on(status, step, now)
+    step_on(status, leaving, now)
 }
 
-fn step_on(status: AppStatus, step: Step, now: Timestamp) -> Decided {
+fn step_on(status: AppStatus, leaving: &Leaving, now: Timestamp) -> Decided {
+    let step = teardown::next(&leaving.inventory, leaving.scope, &leaving.progress, now);
     match step {
         Step::Done => Decision::wait(status, Next::Finalized),
         Step::AuditAgain(at) => {
             let wait = Duration::try_from(at.duration_since(now)).unwrap_or_default();
             Decision::wait(status, Next::After(wait.max(TEARDOWN_POLL)))
         }
-        Step::WaitForTasks => Decision::wait(status, Next::After(MOVING_POLL)),
+        Step::WaitForTasks => {
+            let waited = leaving.progress.ending_since.map(|since| now.duration_since(since).unsigned_abs());
+            Decision::wait(status, Next::After(after_motion(waited.unwrap_or_default(), ENDING_POLL_MAX)))
+        }
         step => Decision { status, action: Some(Action::TearDown(step)), next: Next::After(TEARDOWN_POLL) },
     }
 }

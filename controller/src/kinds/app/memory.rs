@@ -1,8 +1,10 @@
 //! What is remembered of an App between passes, and what may be lost when ccd is started again: it is only seen anew.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use jiff::Timestamp;
+use ports::swarm::{Service, Task, TaskState};
 
 use super::converge::Clocks;
 use super::deployer::{Refusal, SecretValue};
@@ -18,6 +20,8 @@ pub(super) struct Memory {
     pub(super) prepared: Option<(String, Outcome, Timestamp)>,
     /// The clocks of services, by name.
     pub(super) clocks: BTreeMap<String, Clocks>,
+    /// When something moved last.
+    pub(super) motion: Motion,
     /// How far the teardown is.
     pub(super) progress: Progress,
     /// To what images are pinned, by how the compose file names them.
@@ -32,4 +36,29 @@ pub(super) struct Memory {
     pub(super) repeats: Repeats,
     /// Whether it answers, and since which deploy that is asked.
     pub(super) probes: (Option<String>, Probes),
+}
+
+/// What moves in a stack, as it was seen last, and since when it has been so.
+#[derive(Debug, Default)]
+pub(super) struct Motion {
+    services: Vec<(String, u64)>,
+    tasks: Vec<(String, TaskState, TaskState)>,
+    since: Option<Timestamp>,
+}
+
+impl Motion {
+    /// Takes in a look and returns for how long nothing has moved: zero right after something did.
+    pub(super) fn still_for(&mut self, services: &[Service], tasks: &[Task], now: Timestamp) -> Duration {
+        // The version of a service changes with its spec and with how far its update is.
+        let services: Vec<_> = services.iter().map(|service| (service.id.clone(), service.version)).collect();
+        let tasks: Vec<_> = tasks.iter().map(|task| (task.id.clone(), task.state, task.desired)).collect();
+        if let Some(since) = self.since
+            && self.services == services
+            && self.tasks == tasks
+        {
+            return Duration::try_from(now.duration_since(since)).unwrap_or_default();
+        }
+        *self = Self { services, tasks, since: Some(now) };
+        Duration::ZERO
+    }
 }

@@ -129,6 +129,8 @@ pub struct Swarm {
     pub secrets_to_make: Vec<String>,
     /// What the swarm has made of the services that were handed over.
     pub judgements: Vec<Judgement>,
+    /// For how long no task and no service has moved, as far as was seen.
+    pub still: Duration,
     /// What is no longer needed.
     pub surplus: Vec<Effect>,
     /// What runs, by the labels and images of the services.
@@ -283,6 +285,7 @@ impl Apps {
                 held_for: None,
                 secrets_to_make: Vec::new(),
                 judgements: Vec::new(),
+                still: Duration::ZERO,
                 surplus: Vec::new(),
                 identity: None,
             };
@@ -295,9 +298,11 @@ impl Apps {
         let mut wanted = prepared.wanted.clone();
         wanted.images = wanted_images;
         wanted.secrets.extend(self.generated(app));
-        let mut judgements = Vec::new();
+        let (mut judgements, mut still) = (Vec::new(), Duration::ZERO);
         if is_handed_over {
             let tasks = engine.tasks(&filter).await?;
+            let now = self.outside.clock.now();
+            still = self.with_memory(app, |memory| memory.motion.still_for(&services, &tasks, now));
             let nodes = engine.nodes().await?;
             let out_of_memory = out_of_memory(engine, &tasks).await?;
             let seen = SwarmSeen { services: &services, tasks, nodes, out_of_memory, network_names };
@@ -312,6 +317,7 @@ impl Apps {
             held_for: None,
             secrets_to_make: Vec::new(),
             judgements,
+            still,
             surplus: Vec::new(),
             identity,
         };

@@ -302,7 +302,7 @@ fn new_network(wanted: &HostNetwork, networks: &[Network]) -> NewNetwork {
         name: wanted.name.clone(),
         driver: driver(wanted.driver).to_owned(),
         attachable: wanted.attachable,
-        subnet,
+        subnets: subnet.into_iter().collect(),
         ..NewNetwork::default()
     }
 }

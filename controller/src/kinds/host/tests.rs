@@ -180,12 +180,12 @@ fn a_swarm_is_made_only_when_asked_for_and_networks_after_it() {
         driver: "overlay".to_owned(),
         attachable: true,
         // The first one overlaps with what is there.
-        subnet: Some("10.201.0.0/16".to_owned()),
+        subnets: vec!["10.201.0.0/16".to_owned()],
         ..NewNetwork::default()
     };
     assert_eq!(decide(&host, &observed, now()).action, Some(Action::CreateNetwork(new.clone())));
     "other".clone_into(&mut host.spec.networks[0].name);
-    let new = NewNetwork { name: "other".to_owned(), subnet: None, ..new };
+    let new = NewNetwork { name: "other".to_owned(), subnets: Vec::new(), ..new };
     assert_eq!(decide(&host, &observed, now()).action, Some(Action::CreateNetwork(new)), "the engine chooses");
 }
 

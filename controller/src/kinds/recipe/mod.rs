@@ -5,6 +5,7 @@ mod decide;
 mod fetching;
 mod keeping;
 mod linting;
+pub mod mirrors;
 mod scoring;
 
 #[cfg(test)]

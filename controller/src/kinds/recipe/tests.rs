@@ -434,3 +434,41 @@ mod on_a_store {
         assert_eq!(message, "Branch main has no compose.yml and .env.sample: it is no recipe. Check spec.source.");
     }
 }
+
+#[tokio::test]
+async fn a_mirror_goes_when_nobody_names_its_repository_twice_in_a_row() {
+    use ports::git::{Fetch, Git as _, RemoteUrl};
+    let clock: Arc<dyn ports::clock::Clock> = Arc::new(ports::clock::PausedClock::starting_at(moment(0)));
+    let served = |resource: String, kind: &str| crate::runtime::objects::ServedResource {
+        resource: resource.into(),
+        api_version: Recipe::api_version(),
+        kind: kind.to_owned(),
+        namespaced: true,
+    };
+    let app = api_types::kinds::app::App::resource();
+    let served = vec![served(Recipe::resource(), "Recipe"), served(app.clone(), "App")];
+    let memory = crate::runtime::objects::memory::MemoryObjects::new(served, clock, 1000);
+    let objects: Arc<dyn crate::runtime::objects::Objects> =
+        Arc::new(crate::runtime::objects::memory::SharedMemory(Arc::new(memory)));
+    let git = Arc::new(ports::git::fake::FakeGit::default());
+    let urls =
+        ["recipe", "app", "nobody"].map(|name| RemoteUrl::new(format!("https://git.example.org/{name}")).unwrap());
+    for url in &urls {
+        git.commit(url, &RefName::new("main").unwrap(), Default::default());
+        git.fetch(&Fetch::all(url.clone())).await.unwrap();
+    }
+    let create = |resource: String, kind: &str, spec: Value| {
+        let value = json!({"apiVersion": Recipe::api_version(), "kind": kind, "spec": spec,
+            "metadata": {"name": "demo", "namespace": "default"}});
+        let objects = objects.clone();
+        async move { objects.create(&resource, value).await.unwrap() }
+    };
+    create(Recipe::resource(), "Recipe", json!({"source": {"url": urls[0].as_str()}})).await;
+    create(app, "App", json!({"recipe": {"url": urls[1].as_str()}})).await;
+    let mut keeper = super::mirrors::MirrorKeeper::new(objects.clone(), git.clone());
+    keeper.look().await.unwrap();
+    assert_eq!(git.other_mirrors(&[]).await.unwrap().len(), 3, "it may be named again in a moment");
+    keeper.look().await.unwrap();
+    assert!(git.tags(&urls[0]).await.is_ok() && git.tags(&urls[1]).await.is_ok());
+    assert_eq!(git.tags(&urls[2]).await.unwrap_err().reason, "NotFetched");
+}

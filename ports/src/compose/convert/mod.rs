@@ -157,17 +157,15 @@ impl Converter<'_> {
                 let node = self.declared("networks", &key);
                 let name = self.name_of(&key, node);
                 let external = node.is_some_and(|node| fields::switch(node, "external"));
-                let subnet = node
-                    .and_then(|node| node.at(&["ipam", "config"]))
-                    .and_then(|pools| fields::text(pools.items().first()?, "subnet"))
-                    .map(str::to_owned);
+                let pools = node.and_then(|node| node.at(&["ipam", "config"])).map(Node::items).unwrap_or_default();
+                let subnets = pools.iter().filter_map(|pool| fields::text(pool, "subnet").map(str::to_owned)).collect();
                 let new = NewNetwork {
                     name: name.clone(),
                     driver: node.and_then(|node| fields::text(node, "driver")).unwrap_or_default().to_owned(),
                     driver_opts: node.and_then(|node| node.get("driver_opts")).map(fields::pairs).unwrap_or_default(),
                     attachable: node.is_some_and(|node| fields::switch(node, "attachable")),
                     internal: node.is_some_and(|node| fields::switch(node, "internal")),
-                    subnet,
+                    subnets,
                     labels: self.labels(node.and_then(|node| node.get("labels"))),
                 };
                 StackNetwork { key, name, external, new }

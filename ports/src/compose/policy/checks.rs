@@ -121,7 +121,7 @@ impl Judge<'_> {
             let new = &network.new;
             let has_options = new.driver_opts.keys().any(|option| option != "encrypted")
                 || !matches!(new.driver.as_str(), "" | "overlay")
-                || new.subnet.is_some();
+                || !new.subnets.is_empty();
             if has_options && !self.permits(AllowedOption::NetworkOptions) {
                 let place = self.place(&["networks", &network.key]);
                 let message = format!("the network {} chooses its driver, options or subnet", network.key);

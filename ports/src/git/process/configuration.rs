@@ -3,11 +3,13 @@
 use std::collections::BTreeMap;
 use std::fs::{self, DirBuilder};
 use std::io::{self, Write as _};
+use std::net::IpAddr;
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::Path;
 
 use base64::Engine as _;
 
+use super::Pin;
 use crate::git::Credential;
 
 /// No hook, filter, helper or monitor of anybody runs; nothing follows a redirect; nothing is asked.
@@ -104,8 +106,7 @@ pub(super) fn environment(root: &Path, path: &str) -> BTreeMap<String, String> {
         ("GIT_TERMINAL_PROMPT", "0".to_owned()),
         // Nothing may be fetched unless the caller says so.
         ("GIT_ALLOW_PROTOCOL", "none".to_owned()),
-        // Git hands this line to a shell; it holds nothing but our own path.
-        ("GIT_SSH_COMMAND", format!("ssh -F '{}/ssh_config'", home.replace('\'', "'\\''"))),
+        ("GIT_SSH_COMMAND", ssh_command(root)),
         ("GIT_SSH_VARIANT", "ssh".to_owned()),
         ("XDG_CONFIG_HOME", home.clone()),
         ("HOME", home),
@@ -126,6 +127,34 @@ pub(super) fn add_credential(env: &mut BTreeMap<String, String>, credential: &Cr
     env.insert("GIT_CONFIG_COUNT".to_owned(), "3".to_owned());
     env.insert("GIT_CONFIG_KEY_2".to_owned(), format!("http.{}/.extraHeader", credential.origin));
     env.insert("GIT_CONFIG_VALUE_2".to_owned(), header);
+}
+
+/// Makes git connect to one address of its host, which has been judged, whatever the DNS says by then.
+pub(super) fn add_pin(env: &mut BTreeMap<String, String>, pin: &Pin, root: &Path) {
+    match pin.protocol.as_str() {
+        "http" | "https" => {
+            let count = env.get("GIT_CONFIG_COUNT").and_then(|count| count.parse::<u32>().ok()).unwrap_or_default();
+            let address = match pin.address {
+                IpAddr::V4(four) => four.to_string(),
+                IpAddr::V6(six) => format!("[{six}]"),
+            };
+            env.insert("GIT_CONFIG_COUNT".to_owned(), (count + 1).to_string());
+            env.insert(format!("GIT_CONFIG_KEY_{count}"), "http.curloptResolve".to_owned());
+            env.insert(format!("GIT_CONFIG_VALUE_{count}"), format!("{}:{}:{address}", pin.host, pin.port));
+        }
+        "ssh" => {
+            // The host keeps its name for its key. Both are in our grammar: no character means anything to a shell.
+            let options = format!("-o 'HostName={}' -o 'HostKeyAlias={}'", pin.address, pin.known_as());
+            env.insert("GIT_SSH_COMMAND".to_owned(), format!("{} {options}", ssh_command(root)));
+        }
+        _ => {}
+    }
+}
+
+/// Git hands this line to a shell; it holds nothing but our own path.
+fn ssh_command(root: &Path) -> String {
+    let home = root.join("home").display().to_string();
+    format!("ssh -F '{}/ssh_config'", home.replace('\'', "'\\''"))
 }
 
 /// Removes a folder with everything in it, symbolic links not followed; one that is not there is fine.

@@ -76,9 +76,9 @@ async fn a_swarm_that_is_there_is_not_made_again(harness: &dyn Harness, _: Stack
 
 async fn a_network_is_made_once_and_removed(harness: &dyn Harness, stack: Stack) {
     let engine = harness.engine();
-    let subnet = Some("10.77.1.0/24".to_owned());
+    let subnets = vec!["10.77.1.0/24".to_owned(), "10.77.2.0/24".to_owned()];
     let (name, labels) = (stack.part("net"), stack.labels());
-    let new = NewNetwork { name, labels, subnet, attachable: true, ..NewNetwork::default() };
+    let new = NewNetwork { name, labels, subnets, attachable: true, ..NewNetwork::default() };
     let id = engine.create_network(&new).await.expect("it is made");
     let listed = engine.networks(&stack.filter()).await.expect("networks can be listed");
     let [network] = &listed[..] else { unreachable!("one network: {listed:?}") };
@@ -87,7 +87,7 @@ async fn a_network_is_made_once_and_removed(harness: &dyn Harness, stack: Stack)
     // The manager gives it its addresses a moment later.
     until("it has its subnet", async || {
         let listed = engine.networks(&stack.filter()).await.expect("networks can be listed");
-        (listed[0].subnets == ["10.77.1.0/24"]).then_some(())
+        (listed[0].subnets == ["10.77.1.0/24", "10.77.2.0/24"]).then_some(())
     })
     .await;
     let error = engine.create_network(&new).await.expect_err("the name is taken");
@@ -113,8 +113,8 @@ async fn a_network_that_a_service_names_is_in_use(harness: &dyn Harness, stack: 
 }
 
 async fn a_subnet_that_makes_no_sense_is_refused(harness: &dyn Harness, stack: Stack) {
-    let subnet = Some("10.77.0.0/99".to_owned());
-    let new = NewNetwork { name: stack.part("net"), subnet, ..NewNetwork::default() };
+    let subnets = vec!["10.77.0.0/99".to_owned()];
+    let new = NewNetwork { name: stack.part("net"), subnets, ..NewNetwork::default() };
     let error = harness.engine().create_network(&new).await.expect_err("there is no such subnet");
     assert_eq!(error.kind, ErrorKind::Terminal, "{error}");
 }

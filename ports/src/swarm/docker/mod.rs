@@ -280,7 +280,7 @@ impl Engine for DockerEngine {
     }
 
     async fn create_network(&self, network: &NewNetwork) -> Result<String, Error> {
-        let config: Vec<_> = network.subnet.iter().map(|subnet| json!({"Subnet": subnet})).collect();
+        let config: Vec<_> = network.subnets.iter().map(|subnet| json!({"Subnet": subnet})).collect();
         let body = json!({
             "Name": network.name,
             "CheckDuplicate": true,

@@ -205,15 +205,19 @@ impl World {
         if self.networks.values().any(|network| network.network.name == new.name) {
             return Err(already_exists("network", &new.name));
         }
-        let prefix = new.subnet.as_ref().map(|subnet| {
-            subnet.split_once('/').and_then(|(_, bits)| bits.parse::<u32>().ok()).filter(|bits| (8..=30).contains(bits))
+        let prefixes = new.subnets.iter().map(|subnet| {
+            let bits = subnet.split_once('/').and_then(|(_, bits)| bits.parse::<u32>().ok());
+            bits.filter(|bits| (8..=30).contains(bits))
         });
-        // The network's own, broadcast, the gateway and the load balancer take one each.
-        let capacity = match prefix {
-            None => CAPACITY_DEFAULT,
-            Some(Some(bits)) => (1_usize << (32 - bits)) - 4,
-            Some(None) => return Err(Error::terminal("EngineRefused", "the engine refuses: invalid subnet")),
-        };
+        let mut capacity = if new.subnets.is_empty() { CAPACITY_DEFAULT } else { 0 };
+        for prefix in prefixes {
+            let Some(bits) = prefix else {
+                return Err(Error::terminal("EngineRefused", "the engine refuses: invalid subnet"));
+            };
+            // The network's own, broadcast, the gateway and the load balancer take one each.
+            capacity += (1_usize << (32 - bits)) - 4;
+        }
+        let subnets = if new.subnets.is_empty() { vec!["10.0.1.0/24".to_owned()] } else { new.subnets.clone() };
         let id = self.id("network");
         let network = Network {
             id: id.clone(),
@@ -222,7 +226,7 @@ impl World {
             driver,
             attachable: new.attachable,
             internal: new.internal,
-            subnets: vec![new.subnet.clone().unwrap_or_else(|| "10.0.1.0/24".to_owned())],
+            subnets,
             labels: new.labels.clone(),
         };
         let made = FakeNetwork { network, capacity, users: [].into(), leaked: 0, is_removing: false };

@@ -97,7 +97,7 @@ async fn deploy_and_remove(engine: &FakeEngine, networks_first: bool) -> TaskSta
 async fn addresses_are_lost_when_networks_go_before_tasks() {
     let engine = engine();
     let proxy =
-        NewNetwork { name: "proxy".to_owned(), subnet: Some("10.9.0.0/28".to_owned()), ..NewNetwork::default() };
+        NewNetwork { name: "proxy".to_owned(), subnets: vec!["10.9.0.0/28".to_owned()], ..NewNetwork::default() };
     engine.create_network(&proxy).await.unwrap();
     for _ in 0..25 {
         assert_eq!(deploy_and_remove(&engine, false).await, TaskState::Running);

@@ -43,7 +43,7 @@ pub use clocks::Clocks;
 /// The label of a service that says which spec of ours it has.
 pub const SPEC_LABEL: &str = "ci.coopcloud.tech/spec";
 /// How long all slots must be good without any change, at the least. The engine's own default monitor.
-const STABLE_MIN: Duration = Duration::from_secs(5);
+pub(super) const STABLE_MIN: Duration = Duration::from_secs(5);
 /// How long a task may be pending with an error before nobody is expected to take it.
 const PENDING_MAX: Duration = Duration::from_secs(20);
 /// How long the swarm may take to allocate what a task needs.

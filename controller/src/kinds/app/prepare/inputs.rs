@@ -160,12 +160,15 @@ impl Inputs {
             allowed: self.allow.as_ref().map(allowed).unwrap_or_default(),
         };
         let findings = policy::judge(stack, &permissions);
-        let errors: Vec<Finding> = findings.into_iter().filter(|finding| finding.severity == Severity::Error).collect();
+        let (errors, warnings): (Vec<Finding>, Vec<Finding>) =
+            findings.into_iter().partition(|finding| finding.severity == Severity::Error);
         if !errors.is_empty() {
             return Err(super::refused(reason::POLICY_REFUSED, &errors));
         }
+        stack.warnings.extend(warnings);
         if self.tier == Tier::Untrusted {
-            policy::harden(stack, &permissions, &Limits::default());
+            let changes = policy::harden(stack, &permissions, &Limits::default());
+            stack.warnings.extend(changes);
         }
         Ok(())
     }

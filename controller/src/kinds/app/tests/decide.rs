@@ -94,6 +94,7 @@ fn swarm(judgements: Vec<Judgement>) -> Swarm {
         held_for: None,
         secrets_to_make: Vec::new(),
         judgements,
+        still: Duration::ZERO,
         surplus: Vec::new(),
         identity: None,
     }
@@ -349,4 +350,26 @@ fn an_app_that_is_deleted_goes_when_nothing_is_left() {
     let decided = decide(&app, &leaving(Inventory::default(), clean(601)), at(606));
     assert_eq!((decided.action, decided.next), (None, Next::Finalized));
     assert_eq!(decided.status.remaining, [""; 0]);
+}
+
+#[test]
+fn what_moves_is_looked_at_soon_and_what_stands_still_seldom() {
+    let wait = |reason: Reason, verdict: Verdict, still: Duration| {
+        let swarm = Swarm { still, ..swarm(vec![judgement(verdict, reason)]) };
+        match look(&ready(), present(swarm), 600).next {
+            Next::After(wait) => wait,
+            other => panic!("{other:?}"),
+        }
+    };
+    let seconds = Duration::from_secs;
+    let starting = |still| wait(Reason::Starting, Verdict::Progressing, still);
+    assert_eq!(starting(Duration::ZERO), Duration::from_millis(200));
+    assert_eq!(starting(seconds(2)), seconds(2));
+    assert_eq!(starting(seconds(100)), seconds(5));
+    // Nothing but time is missing: the next look is the one that can see that all is well.
+    let slack = Duration::from_millis(10);
+    assert_eq!(wait(Reason::Stabilising, Verdict::Progressing, seconds(0)), seconds(5) + slack);
+    assert_eq!(wait(Reason::Stabilising, Verdict::Progressing, seconds(4)), seconds(1) + slack);
+    assert_eq!(wait(Reason::CrashLoop, Verdict::Failed, seconds(2)), seconds(2));
+    assert_eq!(wait(Reason::CrashLoop, Verdict::Failed, seconds(3600)), seconds(60));
 }

@@ -72,8 +72,8 @@ fn has_deployed(job: &Job) -> bool {
     [Step::Dependencies, Step::BaseDeploy, Step::HeadDeploy].into_iter().any(|step| steps::find(status, step).is_some())
 }
 
-fn folders(job: &Job) -> Result<[FileName; 2], Failure> {
-    Ok([job.tree()?, job.backup_folder()?])
+fn folders(job: &Job) -> Result<[FileName; 3], Failure> {
+    Ok([job.tree()?, job.backup_folder()?, job.abra_folder()?])
 }
 
 fn stacks(job: &Job) -> Vec<String> {

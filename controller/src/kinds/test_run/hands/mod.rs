@@ -1,5 +1,6 @@
 //! [`RunHands`]: does what runs order, on the real world.
 
+mod abra_lint;
 mod attempt;
 mod backup;
 mod checks;
@@ -110,6 +111,11 @@ impl Job {
     /// Returns the folder of the work tree.
     pub(super) fn tree(&self) -> Result<FileName, Error> {
         FileName::new(&self.order.run.metadata.uid)
+    }
+
+    /// Returns the folder in which abra looks at the recipe.
+    pub(super) fn abra_folder(&self) -> Result<FileName, Error> {
+        FileName::new(format!("{}-abra", self.order.run.metadata.uid))
     }
 
     /// Returns the folder of the backup.

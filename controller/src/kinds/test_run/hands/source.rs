@@ -252,7 +252,9 @@ pub(super) async fn lint(job: &Job) -> Result<Outcome<Vec<TestResult>>, Failure>
     for finding in &report.findings {
         job.say(format!("{} {}: {finding}", finding.severity.word(), finding.rule)).await;
     }
-    Ok(Outcome::Good(lint_results(&report)))
+    let mut results = lint_results(&report);
+    results.extend(super::abra_lint::look(job, &url).await?);
+    Ok(Outcome::Good(results))
 }
 
 fn look(

@@ -27,7 +27,7 @@ use serde_json::{Value, json};
 
 use super::super::steps::Step;
 use super::super::work::{Deed, Order, Outcome, Work};
-use super::{Job, backup, checks, clean_up, container, evidence, junit, source, tar_files};
+use super::{Job, abra_lint, backup, checks, clean_up, container, evidence, junit, source, tar_files};
 use crate::outside::Outside;
 use crate::runtime::operations::Operations;
 use crate::trust::Tier;
@@ -414,4 +414,45 @@ fn the_version_that_a_recipe_says_it_is() {
     for (text, expected) in cases {
         assert_eq!(source::declared_version(text).as_deref(), expected, "{text}");
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn abra_lints_as_well_where_it_is_installed_and_nothing_of_strangers() {
+    let rule = |reference: &str, severity: &str, is_satisfied: bool| ports::abra::LintRule {
+        reference: reference.to_owned(),
+        rule: "one service named app".to_owned(),
+        severity: severity.to_owned(),
+        is_satisfied,
+        advice: "name it so".to_owned(),
+    };
+    let abra = Arc::new(ports::abra::fake::FakeAbra::default());
+    abra.set_lint(vec![rule("R008", "error", true), rule("R009", "error", false), rule("R004", "warn", false)]);
+    let mut bench = Bench::new(&[]).await;
+    let git = Arc::new(FakeGit::default());
+    let url = ports::git::RemoteUrl::new("https://git.example/demo.git").unwrap();
+    let commit = git.commit(&url, &ports::git::RefName::new("main").unwrap(), Default::default());
+    ports::git::Git::fetch(&*git, &ports::git::Fetch::all(url.clone())).await.unwrap();
+    bench.outside.abra = Some(abra.clone());
+    bench.outside.git = git;
+    let mut job = bench.job(json!({}));
+    let mut run = (*job.order.run).clone();
+    run.status.head =
+        Some(api_types::kinds::identity::Identity { commit: Some(commit.as_str().to_owned()), ..Default::default() });
+    job.order.run = Arc::new(run);
+    let results = abra_lint::look(&job, &url).await.unwrap();
+    let said: Vec<(&str, RungStatus)> = results.iter().map(|one| (one.name.as_str(), one.status)).collect();
+    assert_eq!(
+        said,
+        [("abra/rules", RungStatus::Pass), ("abra/R009", RungStatus::Fail), ("abra/R004", RungStatus::Pass)]
+    );
+    abra.set_fault(Some((ports::error::ErrorKind::Terminal, "RecipeInvalid", "there is no app")));
+    let results = abra_lint::look(&job, &url).await.unwrap();
+    assert_eq!((results.len(), results[0].status), (1, RungStatus::Fail));
+    abra.set_fault(Some((ports::error::ErrorKind::Terminal, "AbraTooOld", "it is too old")));
+    assert!(abra_lint::look(&job, &url).await.unwrap().is_empty());
+    job.order.tier = Tier::Untrusted;
+    abra.set_fault(None);
+    let before = abra.calls().len();
+    assert!(abra_lint::look(&job, &url).await.unwrap().is_empty());
+    assert_eq!(abra.calls().len(), before, "abra was not asked");
 }
