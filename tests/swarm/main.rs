@@ -7,6 +7,8 @@ mod addresses;
 #[cfg(test)]
 mod canaries;
 #[cfg(test)]
+mod deploy;
+#[cfg(test)]
 mod deployers;
 mod engine;
 #[cfg(test)]
