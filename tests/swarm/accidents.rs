@@ -174,13 +174,16 @@ fn killed_at_every_step_a_run_ends_as_it_would_have_and_leaves_nothing() {
     installation.remove().expect("the proxy goes as well");
 }
 
+/// How a recipe is made from the good one.
+type Edit = fn(&mut Tree);
+
 #[test]
 fn killed_once_in_the_middle_of_a_deploy_good_and_bad_recipes_keep_their_verdicts() {
     let folder = tempfile::tempdir().expect("a folder");
     let mut installation = Installation::start(folder.path(), 3).expect("the installation starts");
     let before = engine::inventory();
     // Which run is killed at which step.
-    let cases: [(&str, fn(&mut Tree), Value, &str); 3] = [
+    let cases: [(&str, Edit, Value, &str); 3] = [
         ("green", sound, json!({"stages": ["install", "upgrade"]}), "upgrade-deploy"),
         ("rolls", crashes, json!({}), "upgrade-deploy"),
         ("loops", crashes, json!({"stages": ["install"]}), "head-deploy"),
