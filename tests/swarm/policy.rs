@@ -382,17 +382,19 @@ fn what_is_permitted_is_there_and_what_is_not_said_is_taken_in() {
     let shared = folder.path().join("shared");
     std::fs::create_dir(&shared).expect("a folder");
     std::fs::write(shared.join("note"), "from the host").expect("a file");
-    let installation = Installation::plain(folder.path(), 1, "").expect("the installation starts");
+    // The port that is permitted is where it answers: what is asked without TLS is asked at port 80.
+    let connect = format!("[probe.connect]\n\"{ZONE}\" = \"127.0.0.1:443\"\n");
+    let installation = Installation::plain(folder.path(), 1, &connect).expect("the installation starts");
     let service = format!(
-        "command: [\"sleep\", \"86400\"]\ninit: true\nvolumes: [\"{}:/shared:ro\"]\ncap_add: [NET_ADMIN]\n\
-         ports: [{{target: 80, published: 26191, mode: host}}]\n\
+        "command: [\"httpd\", \"-f\", \"-p\", \"80\", \"-h\", \"/shared\"]\ninit: true\nvolumes: [\"{}:/shared:ro\"]\ncap_add: [NET_ADMIN]\n\
+         ports: [{{target: 80, published: 80, mode: host}}]\n\
          logging: {{driver: gelf}}\n\
          deploy: {{endpoint_mode: dnsrr, placement: {{constraints: [node.role==manager]}}}}",
         shared.display()
     );
     let proposal = Proposal::new(folder.path(), "permitted", &compose("IMAGE", &service, ""));
     let allow = json!({
-        "hostBinds": [format!("{}:ro", shared.display())], "capabilities": ["NET_ADMIN"], "ports": [26191],
+        "hostBinds": [format!("{}:ro", shared.display())], "capabilities": ["NET_ADMIN"], "ports": [80],
         "options": ["Placement"],
     });
     // Bit 12 of its capabilities is NET_ADMIN.
@@ -404,7 +406,11 @@ fn what_is_permitted_is_there_and_what_is_not_said_is_taken_in() {
         // 2 GiB is what a stack of a stranger gets that asks for nothing.
         "expect": {"contains": ["from the host", "admin", "2147483648"]},
     }]);
-    let mut objects = proposal.objects("permitted", Some(&allow), &json!({"tests": tests}));
+    let mut objects = proposal.objects(
+        "permitted",
+        Some(&allow),
+        &json!({"tests": tests, "health": {"path": "/note", "tls": "Disabled"}}),
+    );
     objects[2]["spec"]["stages"] = json!(["install", "functional"]);
     installation.apply(&objects).expect("they are accepted");
     let run = installation.wait("testruns", "permitted", WITHIN, is_finished).expect("it ends");
