@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 use tests::daemon::wait_a_moment;
 use tests::engine;
 use tests::installation::Installation;
+use tests::recipes::SLEEPER;
 
 use crate::small;
 
@@ -15,23 +16,12 @@ const WINDOW: Duration = Duration::from_secs(30);
 const CALLS_MAX: u64 = 60;
 const WITHIN: Duration = Duration::from_mins(8);
 
-const COMPOSE: &str = "\
-version: \"3.8\"
-services:
-  app:
-    image: IMAGE
-    command: [\"sleep\", \"86400\"]
-    init: true
-    healthcheck: {test: [\"CMD\", \"true\"], interval: 10s, start_period: 1s}
-    deploy: {endpoint_mode: dnsrr}
-";
-
 #[test]
 fn twenty_apps_that_run_cost_less_than_two_requests_a_second() {
     let folder = tempfile::tempdir().expect("a folder");
     let installation = Installation::plain(folder.path(), 1, "").expect("the installation starts");
     let before = engine::inventory();
-    let repository = small::publish(&folder.path().join("small"), &[("1.0.0+1.0.0", small::recipe(COMPOSE))]);
+    let repository = small::publish(&folder.path().join("small"), &[("1.0.0+1.0.0", small::recipe(SLEEPER))]);
     let names: Vec<String> = (0..APPS).map(|number| format!("idle-{number}")).collect();
     let app = |name: &String| small::app(name, &repository.url(), &format!("{name}.ci.test"), &json!({}));
     let apps: Vec<Value> = names.iter().map(app).collect();
