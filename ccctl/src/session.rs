@@ -13,7 +13,7 @@ use crate::config::{Connection, KubeConfig};
 use crate::discovery::{Discovery, ResourceType};
 use crate::environment::Environment;
 use crate::error::{CommandError, Result};
-use crate::output::table::Table;
+use crate::output::table::{Style, Table};
 
 /// What a command works with.
 pub struct Session {
@@ -181,6 +181,17 @@ impl Session {
     #[must_use]
     pub fn stdout_colours(&self) -> bool {
         self.environment.stdout_width.is_some() && self.environment.allows_colours() && !self.global.no_color
+    }
+
+    /// Returns how tables appear on stdout.
+    #[must_use]
+    pub fn table_style(&self, without_headings: bool) -> Style {
+        Style {
+            width_max: self.environment.stdout_width,
+            colours: self.stdout_colours(),
+            without_headings,
+            hides_empty: false,
+        }
     }
 
     /// Says whether stderr takes colours.

@@ -116,7 +116,8 @@ fn comments_become_runs_over_a_kill_and_forged_deliveries_do_nothing() {
     place.forge.world().hook(REPOSITORY, &format!("http://{}/hooks/default/wiki", place.daemon.http()), SECRET);
     let (talk, _) = place.comment("Thanks!");
     place.until("there is the second run", || place.runs_of(second) == 1);
-    place.until("everything is dealt with", || place.ccctl(&["inbox"]).contains("There is no command in it"));
+    let last = format!("\"commentId\": {talk}");
+    place.until("everything is dealt with", || place.ccctl(&["inbox", "-o", "json"]).contains(&last));
     let inbox: Value = serde_json::from_str(&place.ccctl(&["inbox", "-o", "json"])).expect("JSON");
     let seen =
         |comment: i64| inbox["items"].as_array().unwrap().iter().filter(|event| event["commentId"] == comment).count();

@@ -38,7 +38,7 @@ const STEPS: &[Step] = &[
     well("create -f forge.yaml", "forge.ci.coopcloud.tech/old created"),
     refused("create -f forge.yaml", "already exists"),
     refused("create -f bogus.yaml", "unknown field \"bogus\""),
-    refused("create -f number.yaml", "invalid type"),
+    refused("create -f number.yaml", "must be of type string"),
     well("create configmap other --from-literal=k=v", "configmap/other created"),
     well("create secret generic s --from-literal=k=v", "secret/s created"),
     well("create namespace elsewhere", "namespace/elsewhere created"),

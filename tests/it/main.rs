@@ -5,6 +5,7 @@
 mod audit;
 mod cli;
 mod clients;
+mod deploy;
 mod disk_full;
 mod endurance;
 mod forge;

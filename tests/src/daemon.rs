@@ -166,12 +166,15 @@ impl Drop for Daemon {
     }
 }
 
-/// Returns the path of one of our programs, built by the same cargo invocation or, when only this crate's tests were
-/// asked for, built now.
+/// Returns the path of one of our programs. `CC_TEST_BUILT` says that the cargo invocation that runs the tests has built
+/// them, as it does for the whole workspace; otherwise, as when only this crate's tests were asked for, they are built now.
 #[must_use]
 pub fn program(name: &str) -> PathBuf {
     static BUILT: Once = Once::new();
     BUILT.call_once(|| {
+        if are_programs_built() {
+            return;
+        }
         let cargo = option_env!("CARGO").unwrap_or("cargo");
         let mut arguments = vec!["build", "--quiet", "--package", "controller", "--package", "ccctl", "--bins"];
         // Benches are built for release, and so is what they measure.
@@ -187,6 +190,11 @@ pub fn program(name: &str) -> PathBuf {
         path.pop();
     }
     path.join(name)
+}
+
+#[expect(clippy::disallowed_methods, reason = "`make test` says so by the environment")]
+fn are_programs_built() -> bool {
+    std::env::var_os("CC_TEST_BUILT").is_some()
 }
 
 /// Asks for one page over plain HTTP and returns head and body, or nothing when nobody answers.

@@ -1,6 +1,7 @@
 //! The Docker engine that `.ci/with-engine` gives to tests.
 
 use std::collections::BTreeSet;
+use std::path::Path;
 use std::process::Command;
 
 /// Returns the address of an engine that the test may spoil: `unix://…`.
@@ -83,4 +84,27 @@ pub fn inventory() -> BTreeSet<String> {
         found.extend(names.lines().map(|name| format!("{kind}/{name}")));
     }
     found
+}
+
+/// Stops the engine and starts it again.
+///
+/// # Panics
+/// When it does not start again.
+pub fn restart() {
+    daemon("restart");
+}
+
+/// Kills the engine as kill -9 does and starts it again; its containers go on meanwhile.
+///
+/// # Panics
+/// When it does not start again.
+pub fn kill_and_start() {
+    daemon("kill");
+    daemon("start");
+}
+
+fn daemon(order: &str) {
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../.ci/with-engine");
+    let status = Command::new(script).args(["--daemon", order]).status().expect("the script runs");
+    assert!(status.success(), "the engine does not {order}: {status}");
 }

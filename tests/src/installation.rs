@@ -47,6 +47,16 @@ impl Installation {
         Ok(installation)
     }
 
+    /// Kills ccd as kill -9 does and starts it again on the same data.
+    ///
+    /// # Errors
+    /// When it does not get ready again.
+    pub fn kill_and_restart(&mut self) -> anyhow::Result<()> {
+        self.daemon.kill()?;
+        self.daemon = Self::daemon(&self.directory)?;
+        Ok(())
+    }
+
     /// Starts ccd with a Host that takes `capacity` runs at once, and nothing else: for apps that no proxy is in front of.
     /// `more` is added to its configuration.
     ///
@@ -90,6 +100,14 @@ impl Installation {
         let file = self.directory.join(format!("apply-{number}.json"));
         std::fs::write(&file, documents.join("\n"))?;
         self.kubectl(&["apply", "--filename", &file.to_string_lossy()]).map(drop)
+    }
+
+    /// Lays members over those of an object.
+    ///
+    /// # Errors
+    /// What kubectl says.
+    pub fn change(&self, plural: &str, name: &str, members: &Value) -> anyhow::Result<()> {
+        self.kubectl(&["patch", plural, name, "--type=merge", "--patch", &members.to_string()]).map(drop)
     }
 
     /// Returns an object of ours, or nothing when there is none.
@@ -230,6 +248,12 @@ fn host(capacity: u32) -> Value {
 #[must_use]
 pub fn status_of<'a>(object: &'a Value, condition: &str) -> &'a str {
     find(object, condition).and_then(|found| found["status"].as_str()).unwrap_or_default()
+}
+
+/// Returns the reason of an object's condition; empty when it has none.
+#[must_use]
+pub fn reason_of<'a>(object: &'a Value, condition: &str) -> &'a str {
+    find(object, condition).and_then(|found| found["reason"].as_str()).unwrap_or_default()
 }
 
 fn find<'a>(object: &'a Value, condition: &str) -> Option<&'a Value> {

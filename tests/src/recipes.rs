@@ -9,6 +9,18 @@ use anyhow::Context as _;
 /// The files of one state of a recipe, by their path.
 pub type Tree = BTreeMap<String, String>;
 
+/// A compose file of one service that does nothing and is healthy; `IMAGE` stands for the engine's image.
+pub const SLEEPER: &str = "\
+version: \"3.8\"
+services:
+  app:
+    image: IMAGE
+    command: [\"sleep\", \"86400\"]
+    init: true
+    healthcheck: {test: [\"CMD\", \"true\"], interval: 10s, start_period: 1s}
+    deploy: {endpoint_mode: dnsrr}
+";
+
 /// A git repository of a recipe in a directory of its own.
 pub struct RecipeRepository {
     path: PathBuf,

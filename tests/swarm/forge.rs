@@ -81,6 +81,8 @@ fn a_comment_becomes_a_green_tick() {
     recipe.publish("1.0.0+1.0.0").expect("git works");
     let tree = version("guestbook", "1.1.0+1.1.0").expect("the bundled recipe is there");
     let head = recipe.commit(&tree, "feat: a change").expect("git works");
+    recipe.propose(7, &head).expect("git works");
+    recipe.propose(8, &base).expect("git works");
     let forge = played(&head, &base);
     let runtime =
         tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().expect("a runtime");
@@ -107,10 +109,18 @@ fn a_comment_becomes_a_green_tick() {
     let name = runs(&installation, 7)[0]["metadata"]["name"].as_str().expect("a name").to_owned();
     let run = installation
         .wait("testruns", &name, RUN_WITHIN, |run| {
-            run["status"]["phase"] == "Succeeded" && status_of(run, "Reported") == "True"
+            !matches!(run["status"]["phase"].as_str(), None | Some("Pending" | "Queued" | "Running"))
+                && status_of(run, "Reported") == "True"
         })
-        .expect("the run is green, and told");
+        .expect("the run ends, and is told");
+    assert_eq!(run["status"]["phase"], "Succeeded", "{run}");
     assert!(name.starts_with(&format!("wiki-pr7-{}-", &head[..7])), "{name}");
+    // The report follows the run's end: the comment first, the status last.
+    let is_told = || {
+        let history = forge.world().status_history(REPOSITORY, &head, "cc-ci/wiki");
+        history.iter().any(|(state, _)| state == "success")
+    };
+    wait("the commit status", &installation, Duration::from_secs(20), is_told);
     told(&forge, &head, &run);
     let waiting = runs(&installation, 8);
     assert_eq!((waiting.len(), status_of(&waiting[0], "Approved")), (1, "False"), "{}", waiting[0]);

@@ -3,7 +3,21 @@
 #[cfg(test)]
 mod abra;
 #[cfg(test)]
+mod accidents;
+#[cfg(test)]
+mod addresses;
+#[cfg(test)]
 mod canaries;
+#[cfg(test)]
+mod deploy;
+#[cfg(test)]
+mod deployers;
 mod engine;
 #[cfg(test)]
 mod forge;
+#[cfg(test)]
+mod idle;
+#[cfg(test)]
+mod policy;
+#[cfg(test)]
+mod small;

@@ -245,11 +245,11 @@ pub struct RepositoryStatus {
     /// The last events on which nothing was done, newest first.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 20), extend("x-kubernetes-list-type" = "atomic"))]
-    pub ignored: Vec<IgnoredEvent>,
+    pub ignored: Vec<InboxEvent>,
     /// The last events on which something was done, newest first.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 20), extend("x-kubernetes-list-type" = "atomic"))]
-    pub handled: Vec<HandledEvent>,
+    pub handled: Vec<InboxEvent>,
     /// `Polled`, `Ready`.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 32), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["type"]))]
@@ -300,10 +300,10 @@ pub struct EventCounts {
     pub failed_polls: i64,
 }
 
-/// An event on which nothing was done.
+/// An event that was seen, and what was decided about it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
-pub struct IgnoredEvent {
+pub struct InboxEvent {
     /// When it happened.
     #[schemars(schema_with = "crate::grammar::moment")]
     pub at: String,
@@ -319,37 +319,10 @@ pub struct IgnoredEvent {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 255))]
     pub author: Option<String>,
-    /// Why nothing was done, for programs.
+    /// What was done, or why nothing was, for programs.
     #[schemars(length(max = 128))]
     pub reason: String,
-    /// Why nothing was done, for people.
-    #[schemars(length(max = 1024))]
-    pub message: String,
-}
-
-/// An event on which something was done.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", default)]
-pub struct HandledEvent {
-    /// When it happened.
-    #[schemars(schema_with = "crate::grammar::moment")]
-    pub at: String,
-    /// What kind of event it is.
-    pub on: TriggerEvent,
-    /// Number of the comment.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub comment_id: Option<i64>,
-    /// Number of the pull request.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub pull_request: Option<i64>,
-    /// Who did it.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(length(max = 255))]
-    pub author: Option<String>,
-    /// What was done, for programs.
-    #[schemars(length(max = 128))]
-    pub reason: String,
-    /// What was done, and why they may, for people.
+    /// What was done, or why nothing was, for people.
     #[schemars(length(max = 1024))]
     pub message: String,
 }

@@ -4,7 +4,7 @@ use clap::Args;
 
 use crate::discovery::ResourceType;
 use crate::error::{CommandError, Outcome, Result};
-use crate::output::table::{Style, Table};
+use crate::output::table::Table;
 use crate::session::Session;
 
 /// List the resource types of the server
@@ -63,12 +63,7 @@ pub async fn run(session: &Session, arguments: ApiResourcesArguments) -> Result<
     if wide {
         headings.extend(["VERBS", "CATEGORIES"]);
     }
-    let style = Style {
-        width_max: session.environment.stdout_width,
-        colours: session.stdout_colours(),
-        without_headings: arguments.no_headers,
-        ..Style::default()
-    };
+    let style = session.table_style(arguments.no_headers);
     let mut table = Table::new(headings.into_iter().map(str::to_owned).collect(), style);
     let rows: Vec<Vec<String>> = types.iter().map(|resource| row(resource, wide)).collect();
     if rows.is_empty() {

@@ -142,12 +142,7 @@ async fn list(session: &Session) -> Result<Outcome> {
         rows.push(vec![String::new(), bracketed(texts(&rule["nonResourceURLs"])), "[]".to_owned(), verbs]);
     }
     let headings = ["Resources", "Non-Resource URLs", "Resource Names", "Verbs"].map(str::to_owned).to_vec();
-    let style = Style {
-        width_max: session.environment.stdout_width,
-        colours: session.stdout_colours(),
-        without_headings: false,
-        ..Style::default()
-    };
+    let style = session.table_style(false);
     session.print(&Table::new(headings, style).render(&rows))?;
     Ok(Outcome::Success)
 }

@@ -4,7 +4,7 @@ use clap::{Args, Subcommand};
 
 use crate::config;
 use crate::error::{CommandError, Outcome, Result};
-use crate::output::table::{Style, Table};
+use crate::output::table::Table;
 use crate::output::{json, yaml};
 use crate::session::Session;
 
@@ -144,12 +144,7 @@ fn contexts(session: &Session, only: Option<&str>, without_headings: bool, names
         })
         .collect();
     let headings = ["CURRENT", "NAME", "CLUSTER", "AUTHINFO", "NAMESPACE"].map(str::to_owned).to_vec();
-    let style = Style {
-        width_max: session.environment.stdout_width,
-        colours: session.stdout_colours(),
-        without_headings,
-        ..Style::default()
-    };
+    let style = session.table_style(without_headings);
     session.print(&Table::new(headings, style).render(&rows))?;
     Ok(Outcome::Success)
 }

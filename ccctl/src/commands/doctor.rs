@@ -9,7 +9,7 @@ use super::auth;
 use crate::client::request::{Accept, ApiRequest};
 use crate::error::{CommandError, ErrorKind, Outcome, Result};
 use crate::fields;
-use crate::output::table::{Style, Table};
+use crate::output::table::Table;
 use crate::output::text::{Colour, coloured};
 use crate::session::Session;
 
@@ -63,12 +63,7 @@ fn print(session: &Session, checks: &[Check]) -> Result<()> {
             vec![check.name.to_owned(), word.to_owned(), check.finding.clone()]
         })
         .collect();
-    let style = Style {
-        width_max: session.environment.stdout_width,
-        colours: session.stdout_colours(),
-        without_headings: false,
-        ..Style::default()
-    };
+    let style = session.table_style(false);
     let headings = ["CHECK", "RESULT", "FINDING"].map(str::to_owned).to_vec();
     let mut text = Table::new(headings, style).render(&rows);
     for check in checks.iter().filter(|check| check.verdict != Verdict::Ok && !check.fix.is_empty()) {

@@ -17,7 +17,7 @@ use crate::session::Session;
 /// effect at once; what was written before does not count.
 #[derive(Clone, Debug, Args)]
 #[command(
-    after_help = "Examples:\n  ccctl enroll coop-cloud/wordpress --forge=coopcloud --recipe=wordpress\n  ccctl enroll coop-cloud/wordpress --forge=coopcloud --recipe=wordpress --team=maintainers --user=ada\n  ccctl enroll ada/notes --forge=coopcloud --recipe=notes --user=ada --webhook-secret=notes-webhook"
+    after_help = "Examples:\n  ccctl enroll coop-cloud/wordpress --forge=coopcloud --recipe=wordpress\n  ccctl enroll coop-cloud/wordpress --forge=coopcloud --recipe=wordpress --team=maintainers --allow=ada\n  ccctl enroll ada/notes --forge=coopcloud --recipe=notes --allow=ada --webhook-secret=notes-webhook"
 )]
 pub struct EnrollArguments {
     /// Owner and name on the forge
@@ -39,7 +39,7 @@ pub struct EnrollArguments {
     #[arg(long, value_name = "TEAM")]
     pub team: Option<String>,
     /// This person gives commands; may be given more than once
-    #[arg(long = "user", value_name = "LOGIN")]
+    #[arg(long = "allow", value_name = "LOGIN")]
     pub users: Vec<String>,
     /// First word of the command
     #[arg(long, value_name = "PHRASE", default_value = "!testme")]

@@ -8,7 +8,7 @@ use crate::client::watch::{Change, Watcher};
 use crate::error::{CommandError, Outcome, Result};
 use crate::fields;
 use crate::objects;
-use crate::output::table::{Style, Table};
+use crate::output::table::Table;
 use crate::output::{self, Format, text};
 use crate::reference;
 use crate::session::Session;
@@ -116,12 +116,7 @@ struct EventPrinter<'run> {
 
 impl<'run> EventPrinter<'run> {
     fn new(session: &'run Session, arguments: &'run EventsArguments, format: Format) -> Self {
-        let style = Style {
-            width_max: session.environment.stdout_width,
-            colours: session.stdout_colours(),
-            without_headings: arguments.no_headers,
-            ..Style::default()
-        };
+        let style = session.table_style(arguments.no_headers);
         let mut headings = Vec::new();
         if arguments.all_namespaces {
             headings.push("NAMESPACE");

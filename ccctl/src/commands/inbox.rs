@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use crate::error::{Outcome, Result};
 use crate::fields;
 use crate::objects;
-use crate::output::table::{Style, Table};
+use crate::output::table::Table;
 use crate::output::{self, Format, text};
 use crate::session::Session;
 
@@ -54,12 +54,7 @@ pub async fn run(session: &Session, arguments: InboxArguments) -> Result<Outcome
         session.print(&output::render(&format, &output::list_of(events), &name))?;
         return Ok(Outcome::Success);
     }
-    let style = Style {
-        width_max: session.environment.stdout_width,
-        colours: session.stdout_colours(),
-        without_headings: arguments.no_headers,
-        ..Style::default()
-    };
+    let style = session.table_style(arguments.no_headers);
     let mut headings = Vec::new();
     if arguments.all_namespaces {
         headings.push("NAMESPACE");

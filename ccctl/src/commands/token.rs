@@ -9,7 +9,7 @@ use crate::client::request::ApiRequest;
 use crate::discovery::ResourceType;
 use crate::error::{CommandError, Outcome, Result};
 use crate::fields;
-use crate::output::table::{Style, Table};
+use crate::output::table::Table;
 use crate::output::text::age;
 use crate::session::Session;
 
@@ -140,12 +140,7 @@ async fn list(session: &Session) -> Result<Outcome> {
         return Ok(Outcome::Success);
     }
     let headings = ["NAME", "USER", "GROUPS", "EXPIRES", "AGE"].map(str::to_owned).to_vec();
-    let style = Style {
-        hides_empty: false,
-        width_max: session.environment.stdout_width,
-        colours: session.stdout_colours(),
-        without_headings: false,
-    };
+    let style = session.table_style(false);
     session.print(&Table::new(headings, style).render(&rows))?;
     Ok(Outcome::Success)
 }

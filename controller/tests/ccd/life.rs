@@ -1,5 +1,6 @@
 //! The real `ccd`, from its first start to its end.
 
+use std::collections::BTreeMap;
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
 use std::os::unix::fs::PermissionsExt as _;
@@ -99,6 +100,58 @@ const CONFIG_MAPS: &str = "/api/v1/namespaces/default/configmaps";
 
 fn config_map(name: &str) -> String {
     format!(r#"{{"apiVersion":"v1","kind":"ConfigMap","metadata":{{"name":"{name}"}},"data":{{"a":"b"}}}}"#)
+}
+
+/// Returns every file below a directory with its content, by its path.
+fn tree(root: &Path) -> BTreeMap<PathBuf, String> {
+    let mut found = BTreeMap::new();
+    let mut folders = vec![root.to_owned()];
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+            } else {
+                found.insert(path.strip_prefix(root).unwrap().to_owned(), std::fs::read_to_string(&path).unwrap());
+            }
+        }
+    }
+    found
+}
+
+#[test]
+fn a_backup_a_copy_of_the_keys_and_a_new_directory_are_the_same_daemon_again() {
+    let parent = tempfile::tempdir().unwrap();
+    let (old, new) = (parent.path().join("old"), parent.path().join("new"));
+    let daemon = Daemon::start(&old);
+    let admin = daemon.token();
+    assert!(daemon.ask("POST", CONFIG_MAPS, Some(&admin), &config_map("one")).starts_with("HTTP/1.1 201 "));
+    let created = ccd(&["token", "create", "bob", "--group", "system:masters"], &old);
+    let bob = String::from_utf8(created.stdout).unwrap().trim().to_owned();
+    let file = parent.path().join("backup");
+    assert!(ccd(&["backup", file.to_str().unwrap()], &old).status.success());
+    let before = parent.path().join("before");
+    assert!(ccd(&["export", before.to_str().unwrap()], &old).status.success());
+    let authority = std::fs::read_to_string(old.join("pki/ca.crt")).unwrap();
+    drop(daemon); // kill -9
+
+    let restored = ccd(&["restore", file.to_str().unwrap()], &new);
+    assert!(restored.status.success(), "{}", text(&restored));
+    let after = parent.path().join("after");
+    assert!(ccd(&["export", after.to_str().unwrap()], &new).status.success());
+    assert!(tree(&before).contains_key(Path::new("configmaps/default/one.yaml")));
+    assert_eq!(tree(&before), tree(&after));
+
+    std::fs::copy(old.join("tokens.json"), new.join("tokens.json")).unwrap();
+    for entry in std::fs::read_dir(old.join("pki")).unwrap() {
+        let path = entry.unwrap().path();
+        std::fs::copy(&path, new.join("pki").join(path.file_name().unwrap())).unwrap();
+    }
+    let daemon = Daemon::start(&new);
+    for token in [&admin, &bob, &daemon.token()] {
+        assert!(daemon.get(&format!("{CONFIG_MAPS}/one"), Some(token)).starts_with("HTTP/1.1 200 "));
+    }
+    assert_eq!(std::fs::read_to_string(new.join("pki/ca.crt")).unwrap(), authority, "clients trust it as before");
 }
 
 #[test]

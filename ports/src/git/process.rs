@@ -291,7 +291,7 @@ impl ProcessGit {
     async fn fetch_references(
         &self,
         fetch: &Fetch,
-        pin: &Option<Pin>,
+        pin: Option<&Pin>,
         repository: &Path,
         references: &[&str],
         lock: &File,
@@ -385,15 +385,15 @@ impl Git for ProcessGit {
         let _place = self.fetches.acquire().await.map_err(closed)?;
         let (_turn, lock) = self.lock(&self.mirror_folder(&fetch.url)).await?;
         let repository = self.prepare(&self.mirror_folder(&fetch.url)).await?;
-        self.fetch_references(fetch, &pin, &repository, &ALL_REFS, &lock).await?;
+        self.fetch_references(fetch, pin.as_ref(), &repository, &ALL_REFS, &lock).await?;
         for number in &fetch.pull_requests {
             let reference = format!("+refs/pull/{number}/head:refs/pull/{number}/head");
-            self.fetch_references(fetch, &pin, &repository, &[&reference], &lock).await?;
+            self.fetch_references(fetch, pin.as_ref(), &repository, &[&reference], &lock).await?;
         }
         for commit in &fetch.commits {
             if !self.has_commit(&repository, commit).await? {
                 let reference = format!("+{commit}:refs/ci/commits/{commit}");
-                self.fetch_references(fetch, &pin, &repository, &[&reference], &lock).await?;
+                self.fetch_references(fetch, pin.as_ref(), &repository, &[&reference], &lock).await?;
             }
         }
         self.keep_small(&fetch.url, &repository).await

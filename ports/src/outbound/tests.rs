@@ -1,3 +1,5 @@
+//! What may be reached, and what only this machine can.
+
 use std::net::IpAddr;
 
 use super::Outbound;

@@ -10,9 +10,12 @@
 //!   distance longer than any batch, so that nothing is overwritten before what replaces it is on disk.
 //! - Every call may panic: each runs under `catch_unwind`, also the closing.
 //! - sled forgets to wake a call when a write of another thread fails: see `waker.rs`.
+//! - sled takes a snapshot that it had not finished when the power failed for its newest one, and then for damage: such
+//!   files are removed before it looks.
 //! - sled keeps its lock for a moment after it was dropped: opening waits for it.
 
-use std::fs::File;
+use std::fs::{self, File};
+use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -26,6 +29,9 @@ pub(super) const SEGMENT_BYTES: usize = 4 << 20;
 
 /// Pause between two tries to open a database whose lock is being let go of.
 const LOCK_PAUSE: Duration = Duration::from_millis(10);
+
+/// How sled calls a snapshot before it is whole: `snap.LSN.generating`. Its rows are still in the log.
+const UNFINISHED_SNAPSHOT: (&str, &str) = ("snap.", ".generating");
 
 /// An open database.
 pub(super) struct Database {
@@ -42,6 +48,7 @@ pub(super) struct Database {
 impl Database {
     /// Opens or makes the database in `dir`; everything that was recovered or made is on disk when this returns.
     pub(super) fn open(dir: &Path, options: &EngineOptions) -> Result<Self, EngineError> {
+        remove_unfinished_snapshots(dir)?;
         let config = sled::Config::new()
             .path(dir)
             .segment_size(SEGMENT_BYTES)
@@ -162,6 +169,25 @@ impl Drop for Database {
             tracing::error!(%error, "the database did not close cleanly");
         }
     }
+}
+
+/// Removes what an open that was cut short left half-written. `dir` may not exist yet.
+fn remove_unfinished_snapshots(dir: &Path) -> Result<(), EngineError> {
+    let (prefix, suffix) = UNFINISHED_SNAPSHOT;
+    let explain = |error: io::Error| file_error(&format!("remove unfinished snapshots in {}", dir.display()), &error);
+    let entries = match fs::read_dir(dir) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        entries => entries.map_err(explain)?,
+    };
+    for entry in entries {
+        let entry = entry.map_err(explain)?;
+        let name = entry.file_name();
+        if name.to_str().is_some_and(|name| name.starts_with(prefix) && name.ends_with(suffix)) {
+            tracing::info!(file = %entry.path().display(), "removing a snapshot that was never finished");
+            fs::remove_file(entry.path()).map_err(explain)?;
+        }
+    }
+    Ok(())
 }
 
 /// Calls sled and turns a panic into an error.

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use tests::daemon::wait_a_moment;
 use tests::engine;
 use tests::installation::{Installation, ZONE, status_of};
-use tests::recipes::{RecipeRepository, bundled, version};
+use tests::recipes::{RecipeRepository, SLEEPER, bundled, version};
 
 const BASE: &str = "1.0.0+1.0.0";
 const HEAD: &str = "1.1.0+1.1.0";
@@ -21,17 +21,6 @@ const APPS: usize = 20;
 const IDLE_WINDOW: Duration = Duration::from_mins(3);
 const RATIO_GOAL: f64 = 1.15;
 const CALLS_GOAL: f64 = 2.0;
-
-const IDLE_COMPOSE: &str = "\
-version: \"3.8\"
-services:
-  app:
-    image: IMAGE
-    command: [\"sleep\", \"86400\"]
-    init: true
-    healthcheck: {test: [\"CMD\", \"true\"], interval: 10s, start_period: 1s}
-    deploy: {endpoint_mode: dnsrr}
-";
 
 fn main() -> anyhow::Result<()> {
     let folder = tempfile::tempdir()?;
@@ -111,7 +100,7 @@ fn run_by_hand(installation: &Installation, folder: &Path, round: usize) -> anyh
 
 /// Returns how many requests a second the engine gets while nothing happens.
 fn idle(installation: &Installation, folder: &Path) -> anyhow::Result<f64> {
-    let compose = IDLE_COMPOSE.replace("IMAGE", &engine::image());
+    let compose = SLEEPER.replace("IMAGE", &engine::image());
     let files = [("compose.yml", compose.as_str()), (".env.sample", "TYPE=idle\n"), ("README.md", "# Idle\n")];
     let tree = files.into_iter().map(|(name, text)| (name.to_owned(), text.to_owned())).collect();
     let mut repository = RecipeRepository::new(&folder.join("idle"))?;

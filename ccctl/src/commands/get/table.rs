@@ -42,12 +42,7 @@ struct Column {
 
 impl TablePrinter {
     pub(super) fn new(session: &Session, settings: TableSettings) -> Self {
-        let style = Style {
-            width_max: session.environment.stdout_width,
-            colours: session.stdout_colours(),
-            without_headings: settings.without_headings,
-            hides_empty: !settings.watches,
-        };
+        let style = Style { hides_empty: !settings.watches, ..session.table_style(settings.without_headings) };
         Self { settings, style, columns: Vec::new(), table: None, now: session.now() }
     }
 

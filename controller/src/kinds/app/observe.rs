@@ -137,6 +137,22 @@ pub struct Swarm {
     pub identity: Option<Identity>,
 }
 
+impl Swarm {
+    /// Returns a swarm in which nothing but the claim has been looked at.
+    fn claimed(claim: Claim) -> Self {
+        Self {
+            claim,
+            missing: Ok(Vec::new()),
+            held_for: None,
+            secrets_to_make: Vec::new(),
+            judgements: Vec::new(),
+            still: Duration::ZERO,
+            surplus: Vec::new(),
+            identity: None,
+        }
+    }
+}
+
 impl Apps {
     pub(super) async fn look(&self, app: &Object<App>) -> Result<Observed, Failure> {
         if app.is_being_deleted() {
@@ -279,17 +295,7 @@ impl Apps {
         let services = engine.services(&filter).await?;
         let claim = self.claim(app, stack, &services, engine).await?;
         if !matches!(claim, Claim::Ours) {
-            let swarm = Swarm {
-                claim,
-                missing: Ok(Vec::new()),
-                held_for: None,
-                secrets_to_make: Vec::new(),
-                judgements: Vec::new(),
-                still: Duration::ZERO,
-                surplus: Vec::new(),
-                identity: None,
-            };
-            return Ok((swarm, Images::Settled));
+            return Ok((Swarm::claimed(claim), Images::Settled));
         }
         let is_handed_over = is_handed_over(app, prepared);
         let identity = identity(&services);
@@ -311,16 +317,7 @@ impl Apps {
         let is_converged = super::converge::worst(&judgements).is_none_or(|worst| worst.verdict == Verdict::Converged);
         let is_drifted = judgements.iter().any(|judgement| judgement.reason.wants_repair());
         let has_swept = self.with_memory(app, |memory| memory.swept.as_deref() == Some(&prepared.hash));
-        let mut swarm = Swarm {
-            claim: Claim::Ours,
-            missing: Ok(Vec::new()),
-            held_for: None,
-            secrets_to_make: Vec::new(),
-            judgements,
-            still,
-            surplus: Vec::new(),
-            identity,
-        };
+        let mut swarm = Swarm { judgements, still, identity, ..Swarm::claimed(Claim::Ours) };
         if is_handed_over && !is_drifted && (!is_converged || has_swept) {
             return Ok((swarm, images));
         }

@@ -99,9 +99,6 @@ pub fn decide(run: &Object<TestRun>, seen: &Observed, now: Timestamp) -> Decisio
     let Some(wanted) = &seen.wanted else { return Decision::wait(status, Next::OnChange) };
     let is_over = status.phase.is_some_and(Phase::is_finished);
     let age = age(&status, now);
-    if is_over && age > CHECK_AGE_MAX && status.report.is_some() {
-        return Decision::wait(status, Next::OnChange);
-    }
     let known = seen.told.as_ref();
     let report = known.map(|told| told.report.clone()).or_else(|| status.report.clone());
     let is_told = report.as_ref().is_some_and(|report| report.hash.as_deref() == Some(&wanted.hash()));
@@ -113,7 +110,8 @@ pub fn decide(run: &Object<TestRun>, seen: &Observed, now: Timestamp) -> Decisio
         {
             return Decision::wait(status, Next::After(left));
         }
-        if condition::find(&status.conditions, ConditionType::Reported.word()).is_none() {
+        // While the run goes on, the next edit is never far; what is told last is told once it is told.
+        if is_over || condition::find(&status.conditions, ConditionType::Reported.word()).is_none() {
             say(&mut status, ConditionStatus::Unknown, reason::PROGRESSING, "The pull request is being told.");
         }
         return Decision::act(status, Action::Tell);
@@ -131,6 +129,12 @@ pub fn decide(run: &Object<TestRun>, seen: &Observed, now: Timestamp) -> Decisio
     };
     say(&mut status, ConditionStatus::True, reason::REPORTED, message);
     Decision::wait(status, Next::After(left))
+}
+
+/// Returns whether what was told of a run is left as it is, because the run has ended long ago.
+#[must_use]
+pub fn is_left_alone(status: &TestRunStatus, now: Timestamp) -> bool {
+    status.phase.is_some_and(Phase::is_finished) && status.report.is_some() && age(status, now) > CHECK_AGE_MAX
 }
 
 fn age(status: &TestRunStatus, now: Timestamp) -> Duration {

@@ -141,6 +141,10 @@ impl Reconciler for Reports {
             self.told.lock().unwrap_or_else(PoisonError::into_inner).remove(&run.metadata.uid);
             return Ok(Observed { wanted: None, told: None });
         }
+        if decide::is_left_alone(&run.status, self.clock.now()) {
+            // Of thousands of old runs nobody reads the siblings after a restart.
+            return Ok(Observed { wanted: None, told: None });
+        }
         let resources = [TestRun::resource(), Recipe::resource(), Repository::resource(), Forge::resource()];
         if let Some(missing) = resources.iter().find(|resource| !self.cache.is_synced(resource)) {
             return Err(Failure::outdated(format!("the first list of {missing} has not arrived yet")));

@@ -1,13 +1,14 @@
 //! What is told: whole comments, and that nothing of others gets out of its place.
 
-use api_types::condition::{Condition, ConditionStatus};
+use api_types::condition::{self, Condition, ConditionStatus};
 use api_types::kind::Object;
-use api_types::kinds::test_run::{Lane, PullRequest, TestRun, TestRunSpec, TestRunStatus, TestSource};
+use api_types::kinds::test_run::{Lane, PullRequest, Report, TestRun, TestRunSpec, TestRunStatus, TestSource};
+use jiff::{SignedDuration, Timestamp};
 use ports::forge::{COMMENT_BYTES_MAX, DESCRIPTION_CHARACTERS_MAX};
 use ports::redact::Redactor;
 use serde_json::{Value, json};
 
-use super::decide::Wanted;
+use super::decide::{self, Action, Observed, Told, Wanted};
 use super::render;
 
 const SHA: &str = "3fa21c9000000000000000000000000000000001";
@@ -160,4 +161,38 @@ fn the_newest_run_has_the_comment_and_speaks_for_its_commit() {
     assert_eq!(of(&old), Wanted { comment: None, status: None });
     assert_eq!(of(&old).hash(), "-.-");
     assert_ne!(of(&new).hash(), of(&elsewhere).hash());
+}
+
+#[test]
+fn reported_is_true_only_when_the_end_has_been_told() {
+    let now: Timestamp = "2026-11-25T12:12:00Z".parse().unwrap();
+    let reported = Condition::new("Reported", ConditionStatus::True, "Reported", "It was told.");
+    let decided = |phase: &str, hash: &str| {
+        let mut run = failed();
+        run.status.phase = serde_json::from_value(json!(phase)).unwrap();
+        run.status.conditions = vec![reported.clone()];
+        let wanted = Wanted::of(&run, &[], &Redactor::default());
+        let hash = if hash == "wanted" { wanted.hash() } else { hash.to_owned() };
+        let report = Report { hash: Some(hash), ..Report::default() };
+        let long_ago = now.checked_sub(SignedDuration::from_secs(10)).unwrap();
+        let told = Some(Told { report, at: long_ago });
+        let decision = decide::decide(&run, &Observed { wanted: Some(wanted), told }, now);
+        (condition::find(&decision.status.conditions, "Reported").unwrap().status, decision.action)
+    };
+    assert_eq!(decided("Failed", "wanted"), (ConditionStatus::True, None));
+    assert_eq!(decided("Failed", "of.before"), (ConditionStatus::Unknown, Some(Action::Tell)));
+    assert_eq!(decided("Running", "of.before"), (ConditionStatus::True, Some(Action::Tell)));
+}
+
+#[test]
+fn runs_that_ended_long_ago_are_left_alone_once_they_are_told() {
+    let left_alone = |ended: &str, told: bool| {
+        let mut status = failed().status;
+        status.finished_at = Some(ended.to_owned());
+        status.report = told.then(Report::default);
+        decide::is_left_alone(&status, "2026-11-25T12:00:00Z".parse().unwrap())
+    };
+    assert!(left_alone("2026-11-24T11:59:59Z", true));
+    assert!(!left_alone("2026-11-24T12:00:01Z", true), "a day has not passed");
+    assert!(!left_alone("2026-11-20T00:00:00Z", false), "nobody was told");
 }

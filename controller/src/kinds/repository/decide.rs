@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use api_types::condition::{self, Condition, ConditionStatus, ConditionType, READY};
 use api_types::kind::Object;
-use api_types::kinds::repository::{Cursor, HandledEvent, IgnoredEvent, Repository, RepositoryStatus, TriggerEvent};
+use api_types::kinds::repository::{Cursor, InboxEvent, Repository, RepositoryStatus, TriggerEvent};
 use api_types::reason;
 use jiff::Timestamp;
 
@@ -122,50 +122,39 @@ fn note(status: &mut RepositoryStatus, dealt: &Dealt) {
     cursor.comment_id = cursor.comment_id.max(dealt.comment);
     let counts = &mut status.counts;
     counts.seen += 1;
-    let short = |message: &str| message.chars().take(MESSAGE_CHARACTERS_MAX).collect::<String>();
-    let (reason, message) = match &dealt.fate {
-        Fate::Silent => {
-            counts.ignored += 1;
-            return;
-        }
-        Fate::Handled(reason, message) => {
-            counts.accepted += 1;
-            let event = HandledEvent {
-                at: seconds(dealt.at),
-                on: TriggerEvent::Comment,
-                comment_id: Some(dealt.comment),
-                pull_request: dealt.pull_request,
-                author: Some(dealt.author.clone()),
-                reason: (*reason).to_owned(),
-                message: short(message),
-            };
-            status.handled.insert(0, event);
-            status.handled.truncate(EVENTS_MAX);
-            return;
-        }
-        Fate::Ignored(reason, message) => {
-            counts.ignored += 1;
-            (*reason, message)
-        }
-        Fate::Rejected(message) => {
-            counts.rejected += 1;
-            (reason::NOT_AUTHORIZED, message)
-        }
-    };
-    let event = IgnoredEvent {
+    let event = |reason: &str, message: &str| InboxEvent {
         at: seconds(dealt.at),
         on: TriggerEvent::Comment,
         comment_id: Some(dealt.comment),
         pull_request: dealt.pull_request,
         author: Some(dealt.author.clone()),
         reason: reason.to_owned(),
-        message: short(message),
+        message: message.chars().take(MESSAGE_CHARACTERS_MAX).collect(),
     };
-    status.ignored.insert(0, event);
-    while status.ignored.len() > EVENTS_MAX {
-        // Talk goes before commands that were refused.
-        let talk = status.ignored.iter().rposition(|event| event.reason == reason::NOT_A_COMMAND);
-        status.ignored.remove(talk.unwrap_or(EVENTS_MAX));
+    match &dealt.fate {
+        Fate::Silent => counts.ignored += 1,
+        Fate::Handled(reason, message) => {
+            counts.accepted += 1;
+            status.handled.insert(0, event(reason, message));
+            status.handled.truncate(EVENTS_MAX);
+        }
+        Fate::Ignored(reason, message) => {
+            counts.ignored += 1;
+            ignore(&mut status.ignored, event(reason, message));
+        }
+        Fate::Rejected(message) => {
+            counts.rejected += 1;
+            ignore(&mut status.ignored, event(reason::NOT_AUTHORIZED, message));
+        }
+    }
+}
+
+/// Lists an event on which nothing was done. Talk makes room before commands that were refused do.
+fn ignore(ignored: &mut Vec<InboxEvent>, event: InboxEvent) {
+    ignored.insert(0, event);
+    while ignored.len() > EVENTS_MAX {
+        let talk = ignored.iter().rposition(|event| event.reason == reason::NOT_A_COMMAND);
+        ignored.remove(talk.unwrap_or(EVENTS_MAX));
     }
 }
 

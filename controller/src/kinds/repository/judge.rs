@@ -16,7 +16,7 @@ use super::grammar::{self, Command, Found};
 use super::work::{Scene, Work};
 use super::{Repositories, approvals_of, names, runs_resource};
 use crate::kinds::forge::connection::{RepositoryConnection, is_own};
-use crate::runtime::objects::ObjectKey;
+use crate::runtime::objects::{ObjectKey, StoredObject};
 use crate::runtime::outcome::Failure;
 
 /// Forges take the time twice when they store a comment: a second's difference is no edit.
@@ -137,12 +137,13 @@ impl Repositories {
         }
         // From the store itself: a command must not be carried out twice because a cache is behind.
         let listing = self.objects.list(&runs_resource(), Some(namespace)).await?;
-        let of = |run: &Object<TestRun>| {
-            run.spec.source.pull_request.as_ref().is_some_and(|of| of.number == pull.number)
-                && recipes.iter().any(|(recipe, _)| recipe.metadata.name == run.spec.recipe_ref)
+        let of = |stored: &StoredObject| {
+            let spec = &stored.value["spec"];
+            spec["source"]["pullRequest"]["number"] == pull.number
+                && recipes.iter().any(|(recipe, _)| spec["recipeRef"] == *recipe.metadata.name)
         };
-        let read = listing.objects.iter().filter_map(|stored| Object::<TestRun>::from_value(&stored.value).ok());
-        let mut runs: Vec<Object<TestRun>> = read.filter(of).collect();
+        let same = listing.objects.iter().filter(|stored| of(stored));
+        let mut runs: Vec<Object<TestRun>> = same.filter_map(|stored| Object::from_value(&stored.value).ok()).collect();
         runs.sort_by_cached_key(|run| std::cmp::Reverse(names::age(run)));
         let scene = Scene {
             repository: object,

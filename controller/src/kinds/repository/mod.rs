@@ -135,7 +135,12 @@ impl Repositories {
         let inbox: VecDeque<Comment> = listed.comments.iter().filter(is_new).cloned().collect();
         let until = listed.server_time.unwrap_or(now);
         let last = listed.comments.iter().map(|comment| comment.created_at).max();
-        let until = if listed.is_complete { until } else { last.map_or(until, |last| last.min(until)) };
+        let until = match last {
+            // The next poll begins where this one ended. With an overlap it would read the same again, and so for ever,
+            // if as much as fits was written within the overlap.
+            Some(last) if !listed.is_complete => last.checked_add(OVERLAP).unwrap_or(last),
+            _ => until,
+        };
         let ids = listed.comments.iter().map(|comment| comment.id).collect();
         let round = Round { since: until.max(since), polled_at: now, listed: ids, is_first: false };
         self.remember(object, |memory| {

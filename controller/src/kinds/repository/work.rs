@@ -135,7 +135,7 @@ impl Scene<'_> {
         }
         let (mut runs, mut names, mut superseded) = (Vec::new(), Vec::new(), Vec::new());
         for (recipe, cancels) in &self.recipes {
-            let Some(options) = options(*recipe) else { continue };
+            let Some(options) = options(recipe) else { continue };
             // Whatever the head was then: one comment starts one run.
             let already = self.of(recipe).find(|run| names::comment_of(run) == Some(self.comment.id));
             let name = match already {

@@ -36,6 +36,18 @@ impl Default for Limits {
     }
 }
 
+impl Limits {
+    /// Returns the log driver that keeps no more than this of what a container writes.
+    #[must_use]
+    pub fn log_driver(&self) -> Driver {
+        let options = [("max-size", self.log_size.clone()), ("max-file", self.log_files.to_string())];
+        Driver {
+            name: "json-file".to_owned(),
+            options: options.into_iter().map(|(key, value)| (key.to_owned(), value)).collect(),
+        }
+    }
+}
+
 /// Takes in every service of a stack, and returns what was changed that its author wrote otherwise.
 ///
 /// Doing it twice changes nothing more.
@@ -99,11 +111,7 @@ fn limit_resources(spec: &mut ServiceSpec, limits: &Limits, note: &mut Note<'_>)
 }
 
 fn limit_log(spec: &mut ServiceSpec, limits: &Limits, note: &mut Note<'_>) {
-    let options = [("max-size", limits.log_size.clone()), ("max-file", limits.log_files.to_string())];
-    let driver = Driver {
-        name: "json-file".to_owned(),
-        options: options.into_iter().map(|(key, value)| (key.to_owned(), value)).collect(),
-    };
+    let driver = limits.log_driver();
     let task = &mut spec.task_template;
     if let Some(written) = task.log_driver.as_ref().filter(|written| **written != driver) {
         let message = format!("the log driver {:?} is replaced by json-file with a size limit", written.name);

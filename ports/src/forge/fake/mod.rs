@@ -108,7 +108,6 @@ impl FakeForge {
     }
 
     /// Returns what is in it, to look at and to change.
-    #[must_use]
     pub fn world(&self) -> MutexGuard<'_, World> {
         lock(&self.shared.world)
     }

@@ -295,8 +295,8 @@ impl World {
                 let id: i64 = id.parse().unwrap_or_default();
                 let reaction = (login.to_owned(), request.text("content"));
                 let user = self.account_json(login);
-                let stored = self.comments.iter_mut().filter(|comment| comment.repository == repository.id);
-                let Some(comment) = stored.into_iter().find(|comment| comment.id == id) else {
+                let mut stored = self.comments.iter_mut().filter(|comment| comment.repository == repository.id);
+                let Some(comment) = stored.find(|comment| comment.id == id) else {
                     return refuse(404, NOT_FOUND);
                 };
                 let status = if comment.reactions.insert(reaction.clone()) { 201 } else { 200 };
@@ -330,8 +330,8 @@ impl World {
         let id: i64 = id.parse().unwrap_or_default();
         let is_admin = self.permission_of(repository, login) == Permission::Admin;
         let now = self.now();
-        let stored = self.comments.iter_mut().filter(|comment| comment.repository == repository.id);
-        let Some(comment) = stored.into_iter().find(|comment| comment.id == id) else { return refuse(404, NOT_FOUND) };
+        let mut stored = self.comments.iter_mut().filter(|comment| comment.repository == repository.id);
+        let Some(comment) = stored.find(|comment| comment.id == id) else { return refuse(404, NOT_FOUND) };
         if request.method == "PATCH" {
             if comment.author != login && !is_admin {
                 return refuse(403, "user should have permission to edit the comment");

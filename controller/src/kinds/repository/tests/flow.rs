@@ -34,7 +34,9 @@ async fn a_comment_becomes_a_run_a_comment_and_a_green_tick() {
     world.until("it says that it runs", || async { world.reports(7)[0].1.contains("install …") }).await;
     world.finish(name, "Succeeded", 5).await;
     world.until("it says how it ended", || async { world.reports(7)[0].1.contains("level 5 of 5") }).await;
-    let history = world.forge.world().status_history(REPO, HEAD, "cc-ci/wiki");
+    let history = || world.forge.world().status_history(REPO, HEAD, "cc-ci/wiki");
+    world.until("so does the status", || async { history().last().is_some_and(|(state, _)| state == "success") }).await;
+    let history = history();
     let states: Vec<&str> = history.iter().map(|(state, _)| state.as_str()).collect();
     assert_eq!((states.first(), states.last()), (Some(&"pending"), Some(&"success")));
     assert!(states.len() <= 4, "{states:?}");

@@ -96,7 +96,7 @@ async fn play(steps: Vec<Step>) {
             }
             Step::Outage(kind, times) => world.forge.fail("/api/v1/repos/", times, fault(kind)),
             Step::Push(number, head) => {
-                world.forge.world().push(REPO, number, &format!("{number}{}", &HEADS[head][1..]))
+                world.forge.world().push(REPO, number, &format!("{number}{}", &HEADS[head][1..]));
             }
             Step::Advance(index, phase) => {
                 let runs = world.runs().await;

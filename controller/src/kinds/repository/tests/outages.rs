@@ -51,6 +51,21 @@ async fn every_trouble_is_told_waited_for_and_over_when_it_is_over() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn more_than_one_poll_can_read_is_read_by_several() {
+    let world = World::start().await;
+    world.forge.fail("issues/comments?", usize::MAX, FaultKind::Refused);
+    // Fifty a page and forty pages, all within the time by which polls overlap.
+    for number in 0..2100 {
+        world.comment(7, "mallory", &format!("Talk {number}"));
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    let comment = world.comment(7, "ada", "!testme");
+    world.forge.heal();
+    world.run_of(comment).await;
+    assert_eq!(world.runs().await.len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_outage_while_somebody_is_judged_is_no_rejection() {
     for path in ["/members/ada", "/pulls/7"] {
         let world = World::start().await;

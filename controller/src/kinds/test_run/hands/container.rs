@@ -6,6 +6,7 @@ use std::time::Duration;
 use api_types::kinds::check::ContainerAction;
 use api_types::kinds::test_run::RungStatus;
 use futures::StreamExt as _;
+use ports::compose::policy::Limits;
 use ports::files::{Area, FileName};
 use ports::swarm::spec::{
     ContainerSpec, Mount, NetworkAttachment, ResourceAmounts, Resources, RestartPolicy, ServiceMode, ServiceSpec,
@@ -93,7 +94,12 @@ async fn ensure_image(engine: &dyn Engine, image: &str) -> Result<(), ports::err
     if engine.has_image(image).await? { Ok(()) } else { engine.pull_image(image, None).await }
 }
 
-async fn spec(job: &Job, engine: &dyn Engine, name: &str, action: &ContainerAction) -> Result<ServiceSpec, Failure> {
+pub(super) async fn spec(
+    job: &Job,
+    engine: &dyn Engine,
+    name: &str,
+    action: &ContainerAction,
+) -> Result<ServiceSpec, Failure> {
     let run = &job.order.run;
     let services = engine.services(&Filter::stack(&job.stack)).await?;
     let networks: BTreeSet<String> = services
@@ -141,6 +147,8 @@ async fn spec(job: &Job, engine: &dyn Engine, name: &str, action: &ContainerActi
             container_spec: container,
             resources: Some(Resources { limits: Some(limits), reservations: None }),
             restart_policy: Some(RestartPolicy { condition: "none".to_owned(), ..RestartPolicy::default() }),
+            // A test that writes without end must not fill the machine's disk.
+            log_driver: Some(Limits::default().log_driver()),
             networks: networks
                 .into_iter()
                 .map(|target| NetworkAttachment { target, ..NetworkAttachment::default() })
@@ -211,14 +219,18 @@ async fn follow(
     Ok(EndedContainer { sight: Sight { exit_code, text, ..Sight::default() }, verdict })
 }
 
-/// Copies the output into the run's log and returns the beginning of it.
-async fn output(job: &Job, engine: &dyn Engine, name: &str, test: &str) -> String {
-    let mut text = Vec::new();
+/// Copies the beginning of the output into the run's log and returns it.
+pub(super) async fn output(job: &Job, engine: &dyn Engine, name: &str, test: &str) -> String {
+    let (mut text, mut is_whole) = (Vec::new(), true);
     match engine.service_log(name, &LogOptions::default()).await {
         Ok(mut lines) => {
             while let Some(Ok(piece)) = lines.next().await {
-                let room = OUTPUT_BYTES_MAX.saturating_sub(text.len());
+                let room = OUTPUT_BYTES_MAX - text.len();
                 text.extend_from_slice(&piece[..piece.len().min(room)]);
+                if piece.len() > room {
+                    is_whole = false;
+                    break;
+                }
             }
         }
         Err(error) => job.say(format!("{test}: its output cannot be read: {}", ports::error::chain(&error))).await,
@@ -226,6 +238,9 @@ async fn output(job: &Job, engine: &dyn Engine, name: &str, test: &str) -> Strin
     let text = String::from_utf8_lossy(&text).into_owned();
     for line in text.lines() {
         job.say(format!("{test} | {line}")).await;
+    }
+    if !is_whole {
+        job.say(format!("{test}: it wrote more than {OUTPUT_BYTES_MAX} bytes; the rest is not looked at")).await;
     }
     text
 }

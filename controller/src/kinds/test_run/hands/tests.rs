@@ -281,6 +281,24 @@ async fn in_a_test_container_the_domain_leads_to_the_proxy() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_a_test_container_writes_is_bounded() {
+    const MOST: usize = 1 << 20;
+    let bench = Bench::new(&[]).await;
+    let line = "a".repeat(1023);
+    let behaviour = Behaviour::exits(Duration::from_secs(1), 0);
+    bench.engine.behave("loud:1", Behaviour { log: vec![line; 1100], ..behaviour });
+    let action = serde_json::from_value(json!({"image": "loud:1"})).unwrap();
+    let spec = container::spec(&bench.job(json!({})), &bench.engine, "loud", &action).await.unwrap();
+    let driver = spec.task_template.log_driver.clone().unwrap();
+    assert_eq!((driver.name.as_str(), driver.options["max-size"].as_str()), ("json-file", "10m"));
+    bench.engine.add_image("loud:1");
+    bench.engine.create_service(&spec, None).await.unwrap();
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    let text = container::output(&bench.job(json!({})), &bench.engine, "loud", "t").await;
+    assert_eq!(text.len(), MOST);
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_a_fork_wrote_is_not_mounted() {
     let bench = Bench::new(&[]).await;
     let (status, message) = bench.test(json!({"container": {"image": "good:1", "mount": "tests"}})).await;
