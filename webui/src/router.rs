@@ -335,7 +335,7 @@ impl Question {
         }
         let is_member = self.is_for_members && user.name != apiserver::authentication::ANONYMOUS;
         let sees = |key: &&str| !matches!(sight(&api.access, user, state, key), Sight::In(found) if found.is_empty());
-        if is_member || self.gathers.iter().any(|key| sees(key)) {
+        if is_member || self.gathers.iter().any(sees) {
             return Decision { allowed: true, reason: Arc::from("the page shows what its reader may see") };
         }
         decision

@@ -20,7 +20,7 @@ use api_types::kinds::certificate::Certificate;
 use api_types::kinds::host::Host;
 use api_types::kinds::recipe::Recipe;
 use api_types::kinds::repository::Repository;
-use imbl::{HashMap, OrdMap};
+use imbl::{HashMap, OrdMap, OrdSet};
 use store::object::Object;
 use store::state::State;
 
@@ -43,6 +43,8 @@ pub(crate) type Newest = (Reverse<String>, Arc<str>);
 pub(crate) type RunsByAge = OrdMap<Newest, Arc<RunSummary>>;
 /// Events, newest first.
 pub(crate) type EventsByAge = OrdMap<Newest, Arc<EventSummary>>;
+/// An object's resource and key.
+pub(crate) type Member = (Arc<str>, Arc<str>);
 /// Objects of one kind by their key in the store.
 pub(crate) type Objects<K> = OrdMap<Arc<str>, Arc<Typed<K>>>;
 
@@ -67,11 +69,11 @@ pub(crate) struct Index {
     pub events: EventsByAge,
     /// The events of each object, by `kind/namespace/name`.
     pub events_of: HashMap<Arc<str>, EventsByAge>,
-    /// What each object owns, by its uid: resource and key.
-    pub children: HashMap<Arc<str>, OrdMap<(Arc<str>, Arc<str>), ()>>,
+    /// What each object owns, by its uid.
+    pub children: HashMap<Arc<str>, OrdSet<Member>>,
     run_by_key: HashMap<Arc<str>, Arc<RunSummary>>,
     event_by_key: HashMap<Arc<str>, Arc<EventSummary>>,
-    owners: HashMap<(Arc<str>, Arc<str>), Vec<Arc<str>>>,
+    owners: HashMap<Member, Vec<Arc<str>>>,
 }
 
 /// The one index of a server.
@@ -137,7 +139,7 @@ impl Index {
             let resource: Arc<str> = Arc::from(object.resource());
             let owners: Vec<Arc<str>> = owners.into_iter().map(Arc::from).collect();
             for owner in &owners {
-                self.children.entry(owner.clone()).or_default().insert((resource.clone(), key.clone()), ());
+                self.children.entry(owner.clone()).or_default().insert((resource.clone(), key.clone()));
             }
             self.owners.insert((resource, key.clone()), owners);
         }
@@ -191,7 +193,7 @@ impl Index {
     }
 
     fn take_owners(&mut self, object: &Object) {
-        let child: (Arc<str>, Arc<str>) = (Arc::from(object.resource()), Arc::from(object.key()));
+        let child: Member = (Arc::from(object.resource()), Arc::from(object.key()));
         for owner in self.owners.remove(&child).into_iter().flatten() {
             if let Some(children) = self.children.get_mut(&owner) {
                 children.remove(&child);

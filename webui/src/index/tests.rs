@@ -35,7 +35,7 @@ fn picture(index: &Index) -> String {
     let runs = |runs: &RunsByAge| runs.values().map(|run| run.name.clone()).collect::<Vec<_>>();
     let mut groups: Vec<_> = index.runs_of.iter().map(|(key, of)| (key.clone(), runs(of))).collect();
     groups.sort();
-    let mut children: Vec<_> = index.children.iter().map(|(uid, of)| (uid.clone(), of.keys().count())).collect();
+    let mut children: Vec<_> = index.children.iter().map(|(uid, of)| (uid.clone(), of.len())).collect();
     children.sort();
     format!("{:?} {:?} {groups:?} {children:?} {}", runs(&index.runs), runs(&index.active), index.recipes.len())
 }

@@ -20,16 +20,14 @@ use crate::visit::Visit;
 /// Returns the page of all kinds.
 pub(crate) fn all(visit: &Visit) -> Page {
     let mut page = Page::new("All kinds", Section::Kinds);
-    let groups: [(&str, fn(&Resource) -> bool); 3] = [
-        ("Ours", |resource: &Resource| resource.names.group == api_types::meta::GROUP),
-        ("Yours", |resource: &Resource| {
-            resource.origin == Origin::Definition && resource.names.group != api_types::meta::GROUP
-        }),
-        ("Kubernetes' own", |resource: &Resource| resource.origin == Origin::BuiltIn),
-    ];
+    let belongs = |title: &str, resource: &Resource| match title {
+        "Ours" => resource.names.group == api_types::meta::GROUP,
+        "Yours" => resource.origin == Origin::Definition && resource.names.group != api_types::meta::GROUP,
+        _ => resource.origin == Origin::BuiltIn,
+    };
     page.part("kinds", html! {
-        @for (title, belongs) in groups {
-            @let kinds: Vec<&Arc<Resource>> = visit.state.registry.iter().filter(|resource| belongs(resource)).collect();
+        @for title in ["Ours", "Yours", "Kubernetes' own"] {
+            @let kinds: Vec<&Arc<Resource>> = visit.state.registry.iter().filter(|resource| belongs(title, resource)).collect();
             @if !kinds.is_empty() {
                 section aria-label=(title) {
                     h2 { (title) }

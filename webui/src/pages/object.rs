@@ -149,7 +149,7 @@ fn family(visit: &Visit, object: &Value) -> Markup {
         .children
         .get(uid)
         .into_iter()
-        .flat_map(|children| children.keys())
+        .flat_map(|children| children.iter())
         .map(|(resource, key)| (&**resource, &**key))
         .filter(|(resource, key)| visit.sees(resource, key.split_once('/').map_or("", |(namespace, _)| namespace)))
         .collect();

@@ -16,17 +16,17 @@ async fn look(scene: Scene, name: &str) {
     let showcase = Showcase::open(scene).await.unwrap();
     let (url, token) = (showcase.server.url(""), showcase.server.admin.clone());
     let pictures = root().join("target/web/pictures").join(name);
+    let scene = name.to_owned();
     let program = move || {
         Command::new("node")
             .arg(root().join("target/web/look.mjs"))
-            .args([&url, name])
+            .args([&url, &scene])
             .arg(&pictures)
             .env("CCD_TOKEN", &token)
             .stdin(Stdio::null())
             .output()
             .unwrap()
     };
-    let name = name.to_owned();
     let output = tokio::task::spawn_blocking(program).await.unwrap();
     let text = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{name}:\n{text}");

@@ -47,10 +47,10 @@ async fn read_until(visitor: &Visitor, path: &str, after: Option<u64>, wanted: &
             .unwrap_or_else(|_| panic!("{wanted} does not come: {text}"));
         text.push_str(&String::from_utf8_lossy(&piece.expect("the stream goes on").unwrap()));
     }
-    let ids = text.lines().filter_map(|line| line.strip_prefix("id: ")?.parse().ok());
+    let mut ids = text.lines().filter_map(|line| line.strip_prefix("id: ")?.parse().ok());
     let lines = text.lines().filter_map(|line| line.strip_prefix("data: "));
     let html = lines.filter_map(|data| serde_json::from_str::<Value>(data).ok()?["html"].as_str().map(str::to_owned));
-    (ids.last().unwrap_or(0), html.collect())
+    (ids.next_back().unwrap_or(0), html.collect())
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -4,7 +4,7 @@
 mod scenes;
 
 use anyhow::Context as _;
-use futures::stream::{StreamExt as _, TryStreamExt as _};
+use futures::stream::TryStreamExt as _;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 use store::request::{Part, Target, WriteOptions};
