@@ -341,9 +341,10 @@ struct Network {
 impl Transport for Network {
     async fn exchange(&self, request: TransportRequest) -> Result<Answer, Error> {
         let host = request.url.origin().ascii_serialization();
-        let client = self.client.as_ref().map_err(|error| {
-            Error::bug("InternalError", format!("the client of forges cannot be made: {error}"))
-        })?;
+        let client = self
+            .client
+            .as_ref()
+            .map_err(|error| Error::bug("InternalError", format!("the client of forges cannot be made: {error}")))?;
         let mut outgoing = client.request(request.method, request.url).header(AUTHORIZATION, request.token);
         outgoing = outgoing.header(ACCEPT, "application/json");
         if let Some(body) = &request.body {
