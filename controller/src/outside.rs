@@ -40,6 +40,8 @@ pub struct Outside {
     pub redactor: Redactor,
     /// The zone of run domains for Recipes without one of their own.
     pub zone: Option<String>,
+    /// Where people reach the web pages, without a slash at the end; what is told links there.
+    pub public_url: Option<String>,
     /// Long work inside ccd.
     pub operations: Operations,
     /// The time.

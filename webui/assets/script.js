@@ -65,8 +65,10 @@
   };
 
   const live = (on) => { if (state) { state.hidden = false; state.classList.toggle("off", !on); state.textContent = on ? "live" : "not live"; } };
-  if (main && main.dataset.live) {
-    const source = new EventSource(main.dataset.live);
+  // A page that nobody sees holds no connection: browsers have six for a server. What it missed, "hello" tells.
+  let watching = null;
+  const watch = () => {
+    const source = watching = new EventSource(main.dataset.live);
     source.addEventListener("hello", (event) => {
       live(true);
       const hashes = JSON.parse(event.data);
@@ -78,7 +80,13 @@
       if (!put(id, hash, html)) again().catch(() => live(false));
     });
     source.addEventListener("error", () => live(false));
-    addEventListener("pagehide", () => source.close());
+  };
+  const rest = () => { watching?.close(); watching = null; };
+  if (main && main.dataset.live) {
+    if (!document.hidden) watch();
+    document.addEventListener("visibilitychange", () => { if (document.hidden) rest(); else if (!watching) watch(); });
+    addEventListener("pagehide", rest);
+    addEventListener("pageshow", (event) => { if (event.persisted && !watching && !document.hidden) watch(); });
   }
 
   // Logs that go on.

@@ -57,6 +57,9 @@ pub struct ServerConfig {
     pub https: String,
     /// Lets the listener without TLS bind an address that other machines can reach. Tokens then travel readable.
     pub insecure_http: bool,
+    /// Where people reach the web pages, such as `https://ci.example.org`: what is told on pull requests links there.
+    /// `""`: it links nowhere.
+    pub public_url: String,
     /// Seconds that a stop may take: requests finish, watches end, then what is left is cut off. 1 to 600.
     pub drain_seconds: u64,
     /// Connections that may be open at the same time; one more is closed at once.
@@ -228,6 +231,7 @@ impl Default for ServerConfig {
             http: "127.0.0.1:8180".to_owned(),
             https: "127.0.0.1:8443".to_owned(),
             insecure_http: false,
+            public_url: String::new(),
             drain_seconds: 10,
             connections_max: 20_000,
         }
@@ -326,6 +330,13 @@ impl Config {
         if self.server.connections_max == 0 {
             return wrong("server.connections_max", "must be at least 1");
         }
+        if !self.server.public_url.is_empty() && !is_web_address(&self.server.public_url) {
+            let problem = format!(
+                "{:?} is no address of the web; write SCHEME://HOST such as \"https://ci.example.org\"",
+                self.server.public_url
+            );
+            return wrong("server.public_url", &problem);
+        }
         for (field, address) in [("server.http", &self.server.http), ("server.https", &self.server.https)] {
             if !address.is_empty() && address.parse::<std::net::SocketAddr>().is_err() {
                 let problem =
@@ -385,4 +396,14 @@ impl LimitsConfig {
         }
         Ok(())
     }
+}
+
+/// Returns whether pages can be found below an address: scheme, host, perhaps a path, nothing else.
+fn is_web_address(text: &str) -> bool {
+    let Ok(uri) = text.parse::<http::Uri>() else { return false };
+    let is_web = matches!(uri.scheme_str(), Some("http" | "https"));
+    is_web
+        && uri.authority().is_some_and(|host| !host.as_str().contains('@'))
+        && uri.query().is_none()
+        && !text.contains('#')
 }

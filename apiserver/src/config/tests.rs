@@ -67,6 +67,7 @@ fn errors_name_the_line_or_the_field() {
         "[server\n",
         "[server]\nhttps = \"example.org\"\n",
         "[server]\ndrain_seconds = 0\n",
+        "[server]\npublic_url = \"ci.example.org\"\n",
         "[server]\nconnections_max = -1\n",
         "[anonymous]\nopen_paths = [\"/api/*\"]\n",
         "[anonymous]\nopen_paths = [\"/*\"]\n",

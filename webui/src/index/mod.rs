@@ -34,11 +34,12 @@ pub(crate) const APPS: &str = "apps.ci.coopcloud.tech";
 pub(crate) const HOSTS: &str = "hosts.ci.coopcloud.tech";
 pub(crate) const CERTIFICATES: &str = "certificates.ci.coopcloud.tech";
 pub(crate) const REPOSITORIES: &str = "repositories.ci.coopcloud.tech";
+pub(crate) const FORGES: &str = "forges.ci.coopcloud.tech";
 pub(crate) const APPROVALS: &str = "approvals.ci.coopcloud.tech";
 pub(crate) const EVENTS: &str = "events";
 
-/// Newest first: when it was created, then its key.
-pub(crate) type Newest = (Reverse<String>, Arc<str>);
+/// Newest first: when it was created, then its key. Names that count up decide between those of one second.
+pub(crate) type Newest = Reverse<(String, Arc<str>)>;
 /// Runs, newest first.
 pub(crate) type RunsByAge = OrdMap<Newest, Arc<RunSummary>>;
 /// Events, newest first.
@@ -221,7 +222,7 @@ impl Index {
 }
 
 fn newest(moment: &str, key: &str) -> Newest {
-    (Reverse(moment.to_owned()), Arc::from(key))
+    Reverse((moment.to_owned(), Arc::from(key)))
 }
 
 fn take_from<T: Clone>(groups: &mut HashMap<Arc<str>, OrdMap<Newest, T>>, group: &Arc<str>, place: &Newest) {

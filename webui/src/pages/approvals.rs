@@ -5,7 +5,7 @@ use api_types::kinds::approval::Approval;
 use maud::{Markup, html};
 
 use crate::actions::Deed;
-use crate::index::{APPROVALS, RECIPES, RUNS, RunSummary, short};
+use crate::index::{APPROVALS, FORGES, RECIPES, REPOSITORIES, RUNS, RunSummary, short};
 use crate::view::parts::{ago, conditions, deed, empty, live_page, object_link, run_source};
 use crate::view::{Page, Section};
 use crate::visit::Visit;
@@ -58,11 +58,35 @@ fn waiting_part(visit: &Visit, waiting: &[&RunSummary]) -> Markup {
                     @if let Some(why) = &run.unapproved { p { bdi { (why) } } }
                     p.muted { (object_link(RUNS, &run.namespace, &run.name)) " · asked " (ago(&run.created, visit.now))
                         " · an approval is for this commit alone: a push takes it away" }
-                    @if let Some(commit) = &run.commit { p { "Read the commit before you trust it: " code { (commit) } } }
+                    @if let Some(commit) = &run.commit {
+                        p { "Read the commit before you trust it: " code { (commit) }
+                            @if let Some(url) = difference(visit, run) {
+                                " · " a href=(url) rel="noreferrer" { "what the pull request changes, on the forge" }
+                            } }
+                    }
                 }
             }
         }
     }
+}
+
+/// Returns where the forge shows what a run's pull request changes, for readers who may see where it comes from.
+fn difference(visit: &Visit, run: &RunSummary) -> Option<String> {
+    let number = run.pull_request?;
+    let recipe = visit.index.recipes.get(&*run.recipe_key())?;
+    let name = recipe.spec.repository_ref.as_ref()?;
+    if !visit.sees(REPOSITORIES, &run.namespace) {
+        return None;
+    }
+    let repository = visit.index.repositories.get(format!("{}/{name}", run.namespace).as_str())?;
+    let spec = &repository.spec;
+    if !visit.may("get", FORGES, "", &spec.forge_ref) {
+        return None;
+    }
+    let forge = visit.state.get(FORGES, &spec.forge_ref)?.value();
+    // Admission lets in addresses of the web alone; names on a forge need no escaping.
+    let base = forge["spec"]["url"].as_str().filter(|url| url.starts_with("http"))?.trim_end_matches('/').to_owned();
+    Some(format!("{base}/{}/{}/pulls/{number}/files", spec.owner, spec.name))
 }
 
 fn given_part(visit: &Visit, given: &[&Typed<Approval>]) -> Markup {

@@ -8,7 +8,7 @@ use maud::{Markup, html};
 use super::apps::ready;
 use crate::index::{HOSTS, RUNS};
 use crate::view::parts::{ago, conditions, empty, live_page, object_link, pairs};
-use crate::view::words::bytes;
+use crate::view::words::{amount, bytes};
 use crate::view::{Page, Section, picture};
 use crate::visit::Visit;
 
@@ -62,7 +62,7 @@ pub(crate) fn gauges(host: &Typed<Host>) -> Markup {
                 (gauge("Disk", disk.total_bytes, disk.free_bytes, floor, &bytes(disk.free_bytes)))
                 @if disk.total_inodes > 0 {
                     @let floor = disk.total_inodes / 100 * i64::from(floors.inodes_percent);
-                    (gauge("Inodes", disk.total_inodes, disk.free_inodes, floor, &disk.free_inodes.to_string()))
+                    (gauge("Inodes", disk.total_inodes, disk.free_inodes, floor, &amount(disk.free_inodes)))
                 }
             }
             @if let Some(memory) = &host.status.memory {

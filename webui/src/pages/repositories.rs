@@ -1,7 +1,7 @@
 //! Repositories, and what became of the events that came from them.
 
 use api_types::kind::Object as Typed;
-use api_types::kinds::repository::Repository;
+use api_types::kinds::repository::{InboxEvent, Repository};
 use maud::{Markup, html};
 
 use super::apps::ready;
@@ -10,6 +10,12 @@ use crate::view::parts::{ago, empty, live_page, object_link, pairs, pill};
 use crate::view::words::{self, Tone};
 use crate::view::{Page, Section};
 use crate::visit::Visit;
+
+/// Events that are listed of each sort.
+const EVENTS_MAX: usize = 50;
+
+/// Events with the names of their repositories.
+type Inbox<'a> = Vec<(&'a str, &'a InboxEvent)>;
 
 /// Returns the page.
 pub(crate) fn page(visit: &Visit) -> Page {
@@ -31,7 +37,12 @@ pub(crate) fn page(visit: &Visit) -> Page {
             @for repository in &found { (one(visit, repository)) }
         },
     );
-    page.part("inbox", inbox(visit, &found));
+    let handled = inbox(&found, |repository| &repository.status.handled);
+    let none = "No event has started anything yet.";
+    page.part("handled", inbox_part(visit, "Something was done about", none, Tone::Good, &handled));
+    let ignored = inbox(&found, |repository| &repository.status.ignored);
+    let none = "Every event so far started something, or was no command.";
+    page.part("inbox", inbox_part(visit, "Nothing was done about", none, Tone::Quiet, &ignored));
     page.commands = vec!["ccctl get repositories -A -o wide".to_owned()];
     page
 }
@@ -54,21 +65,26 @@ fn one(visit: &Visit, repository: &Typed<Repository>) -> Markup {
     }
 }
 
-/// What nothing was done about, of all repositories, newest first.
-fn inbox(visit: &Visit, repositories: &[&Typed<Repository>]) -> Markup {
-    let mut events: Vec<_> = repositories
+/// Returns events of all repositories, newest first.
+fn inbox<'a>(repositories: &[&'a Typed<Repository>], list: fn(&'a Typed<Repository>) -> &'a [InboxEvent]) -> Inbox<'a> {
+    let mut events: Inbox<'a> = repositories
         .iter()
-        .flat_map(|repository| repository.status.ignored.iter().map(move |event| (repository, event)))
+        .flat_map(|repository| list(repository).iter().map(|event| (repository.metadata.name.as_str(), event)))
         .collect();
     events.sort_by(|left, right| right.1.at.cmp(&left.1.at));
+    events
+}
+
+/// One list of events: `tone` is that of what became of them.
+fn inbox_part(visit: &Visit, title: &str, none: &str, tone: Tone, events: &Inbox<'_>) -> Markup {
     html! {
-        section aria-label="Inbox" {
-            h2 { "Nothing was done about " span.tally { (events.len()) } }
-            @if events.is_empty() { p.muted { "Every event so far started something, or was no command." } } @else {
+        section aria-label=(title) {
+            h2 { (title) " " span.tally { (events.len()) } }
+            @if events.is_empty() { p.muted { (none) } } @else {
                 ul.rows {
-                    @for (repository, event) in events.iter().take(50) {
+                    @for (repository, event) in events.iter().take(EVENTS_MAX) {
                         li {
-                            span.line { (pill(Tone::Quiet, &event.reason)) " " bdi { (repository.metadata.name) }
+                            span.line { (pill(tone, &event.reason)) " " bdi { (repository) }
                                 @if let Some(number) = event.pull_request { " #" (number) }
                                 " " (format!("{:?}", event.on)) @if let Some(author) = &event.author { " by " bdi { (author) } } }
                             span.why { bdi { (event.message) } }
@@ -76,7 +92,7 @@ fn inbox(visit: &Visit, repositories: &[&Typed<Repository>]) -> Markup {
                         }
                     }
                 }
-                @if events.len() > 50 { p.muted { (words::count(events.len() - 50, "more", "more")) } }
+                @if events.len() > EVENTS_MAX { p.muted { (words::count(events.len() - EVENTS_MAX, "more", "more")) } }
             }
         }
     }

@@ -255,7 +255,8 @@ pub(crate) fn cleanup(run: &Typed<TestRun>) -> Markup {
     for thing in &cleanup.removed {
         *kinds.entry(thing.split('/').next().unwrap_or("thing")).or_default() += 1;
     }
-    let tally: Vec<String> = kinds.iter().map(|(kind, count)| format!("{count} {kind}")).collect();
+    let tally: Vec<String> =
+        kinds.iter().map(|(kind, count)| words::count(*count, kind, &format!("{kind}s"))).collect();
     html! {
         section.card aria-label="Clean-up" {
             h2 { "Clean-up" }

@@ -115,6 +115,15 @@ pub(crate) fn bytes(bytes: i64) -> String {
     }
 }
 
+/// Returns a large number as people write it: `4.1 million`.
+pub(crate) fn amount(number: i64) -> String {
+    match number {
+        ..10_000 => number.to_string(),
+        10_000..1_000_000 => format!("{} thousand", number / 1000),
+        _ => format!("{}.{} million", number / 1_000_000, number % 1_000_000 / 100_000),
+    }
+}
+
 /// Returns `1 run` or `3 runs`.
 pub(crate) fn count(number: usize, one: &str, many: &str) -> String {
     if number == 1 { format!("1 {one}") } else { format!("{number} {many}") }
@@ -128,5 +137,6 @@ mod tests {
     fn amounts_are_readable() {
         assert_eq!([5, 130, 3700, 90_000].map(duration), ["5s", "2m 10s", "1h 01m", "1d 1h"]);
         assert_eq!([0, 900, 1536, 5 << 30, 700 << 20].map(bytes), ["0 B", "900 B", "1.5 KiB", "5.0 GiB", "700 MiB"]);
+        assert_eq!([7, 41_250, 4_100_000].map(amount), ["7", "41 thousand", "4.1 million"]);
     }
 }

@@ -80,6 +80,8 @@ async fn what_the_api_refuses_is_explained_where_it_was_asked() {
 async fn commits_are_approved_and_denied() {
     let showcase = open(Scene::Failing).await;
     let admin = Visitor::signed_in(&showcase, &showcase.server.admin).await;
+    let waiting = admin.get("/approvals").await.text();
+    assert!(waiting.contains("href=\"https://git.example.org/recipes/mumble/pulls/4/files\""), "{waiting}");
     let approval = "/apis/ci.coopcloud.tech/v1alpha1/namespaces/default/approvals/mumble-pr4-c0ffee12c0ff";
     led_to(
         &admin.press("/do/approve/testruns.ci.coopcloud.tech/default/mumble-pr4", &[("scope", "Once")]).await,
@@ -134,4 +136,41 @@ async fn forged_forms_and_people_without_the_right_change_nothing() {
     let stranger = Visitor::stranger(&showcase);
     assert_eq!(stranger.post(path, &[("token", token_of_admin)]).await.code, 403);
     assert_eq!(api(&showcase, &format!("{RUNS}/ghost-live")).await.1["spec"]["cancel"], Value::Null);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_done_stands_in_the_audit_log_under_the_name_of_whoever_did_it() {
+    let showcase = open(Scene::Busy).await;
+    let admin = Visitor::signed_in(&showcase, &showcase.server.admin).await;
+    let bob = Visitor::signed_in(&showcase, &showcase.server.bob).await;
+    let cancel = "/do/cancel/testruns.ci.coopcloud.tech/default/ghost-live";
+    let delete = "/do/delete/apps.ci.coopcloud.tech/default/cloud";
+    led_to(&admin.press(cancel, &[]).await, "/runs/");
+    led_to(&admin.press(delete, &[]).await, "/kinds/");
+    let token_of_bob = crate::visitor::field(&bob.get("/queue").await.text(), "token");
+    assert_eq!(bob.post(cancel, &[("token", token_of_bob)]).await.code, 403);
+    // A forged form comes to nothing before anything is asked of the API.
+    assert_eq!(admin.post(delete, &[("token", "AAAA".to_owned())]).await.code, 403);
+    let events = showcase.server.changes_in_audit();
+    let told: Vec<Value> = events
+        .iter()
+        .map(|event| {
+            let object = &event["objectRef"];
+            json!([
+                event["user"]["username"],
+                event["verb"],
+                object["resource"],
+                object["name"],
+                event["responseStatus"]["code"]
+            ])
+        })
+        .collect();
+    let expected = [
+        json!(["admin", "patch", "testruns", "ghost-live", 200]),
+        json!(["admin", "delete", "apps", "cloud", 200]),
+        json!(["bob", "patch", "testruns", "ghost-live", 403]),
+    ];
+    assert_eq!(told, expected);
+    let secrets = [&showcase.server.admin, &showcase.server.bob];
+    assert!(secrets.iter().all(|secret| !events.iter().any(|event| event.to_string().contains(secret.as_str()))));
 }

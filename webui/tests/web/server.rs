@@ -5,7 +5,8 @@ use std::sync::Arc;
 use anyhow::Context as _;
 use apiserver::access::Access;
 use apiserver::api::Api;
-use apiserver::audit::Audit;
+use apiserver::audit::policy::Policy;
+use apiserver::audit::{Audit, AuditWriter, WriterSettings};
 use apiserver::authentication::Authenticator;
 use apiserver::authentication::token_file::{self, NewToken};
 use apiserver::authentication::tokens::TokenTable;
@@ -33,6 +34,7 @@ pub(crate) struct TestServer {
     pub store: Store,
     pub logs: Arc<MemoryLogs>,
     pub dir: TempDir,
+    audit: Audit,
     _stop: DropGuard,
 }
 
@@ -55,11 +57,19 @@ impl TestServer {
         let limits = LimitsConfig { anonymous_rate_per_second: 0, ..LimitsConfig::default() };
         let authorizer = Arc::new(Authorizer::new(&[]));
         follow::load(&authorizer, &store.state());
+        let settings = WriterSettings {
+            path: dir.path().join("audit.log"),
+            file_bytes_max: 64 << 20,
+            files_max: 1,
+            queue_max: 100_000,
+        };
+        let audit =
+            Audit::new(Policy::new(Vec::new()), AuditWriter::open(settings, clock.clone())?, clock.clone(), None);
         let access = Access {
             authenticator: Arc::new(Authenticator::new(TokenTable::open(tokens.clone()), clock.clone())),
             authorizer: authorizer.clone(),
             limits: Limits::new(limits.clone()),
-            audit: Audit::off(),
+            audit: audit.clone(),
             metrics: Metrics::new(),
         };
         let stop = CancellationToken::new();
@@ -81,7 +91,18 @@ impl TestServer {
         let router = webui::router::router(web);
         let server = Server { listeners, router, pki: None, config, limits, lifecycle, metrics };
         tokio::spawn(server.run(stop.clone()));
-        Ok(Self { base: format!("http://{address}"), admin, bob, store, logs, dir, _stop: stop.drop_guard() })
+        let base = format!("http://{address}");
+        Ok(Self { base, admin, bob, store, logs, dir, audit, _stop: stop.drop_guard() })
+    }
+
+    /// Ends the audit log and returns its events of requests that change something.
+    pub(crate) fn changes_in_audit(&self) -> Vec<serde_json::Value> {
+        self.audit.close();
+        let log = std::fs::read_to_string(self.dir.path().join("audit.log")).unwrap();
+        let events = log.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
+        events
+            .filter(|event| matches!(event["verb"].as_str(), Some("create" | "update" | "patch" | "delete")))
+            .collect()
     }
 
     /// Returns the URL of a path.

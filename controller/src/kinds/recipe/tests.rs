@@ -340,6 +340,7 @@ mod on_a_store {
                 files,
                 redactor: Redactor::default(),
                 zone: None,
+                public_url: None,
                 operations: operations.clone(),
                 clock: clock.clone(),
             };

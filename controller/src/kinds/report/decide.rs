@@ -60,9 +60,15 @@ pub enum Action {
 }
 
 impl Wanted {
-    /// Returns what should stand there for a run; `siblings` are all runs of its pull request or commit, newest first.
+    /// Returns what should stand there for a run; `siblings` are all runs of its pull request or commit, newest first;
+    /// `public_url` is where people reach the web pages.
     #[must_use]
-    pub fn of(run: &Object<TestRun>, siblings: &[Object<TestRun>], redactor: &Redactor) -> Self {
+    pub fn of(
+        run: &Object<TestRun>,
+        siblings: &[Object<TestRun>],
+        redactor: &Redactor,
+        public_url: Option<&str>,
+    ) -> Self {
         let is_own = |other: &&Object<TestRun>| other.metadata.uid == run.metadata.uid;
         let number =
             |run: &Object<TestRun>| run.spec.source.pull_request.as_ref().map(|pull_request| pull_request.number);
@@ -76,9 +82,10 @@ impl Wanted {
         let speaks = siblings.iter().find(|other| head(other) == sha && render::context(other) == context);
         let speaks = speaks.is_none_or(|speaker| is_own(&speaker));
         let earlier: Vec<Object<TestRun>> = of_pull_request().filter(|other| !is_own(other)).cloned().collect();
+        let page = public_url.map(|url| render::page(run, url));
         Self {
-            comment: newest.then(|| render::comment(run, &earlier, redactor, None)),
-            status: speaks.then(|| render::status(run, redactor, None)),
+            comment: newest.then(|| render::comment(run, &earlier, redactor, page.as_deref())),
+            status: speaks.then(|| render::status(run, redactor, page.as_deref())),
         }
     }
 
@@ -87,7 +94,8 @@ impl Wanted {
     pub fn hash(&self) -> String {
         let of = |text: Option<String>| text.map_or_else(|| "-".to_owned(), |text| format!("{:016x}", hash(&text, 0)));
         let status = self.status.as_ref();
-        let status = status.map(|status| format!("{}\n{}\n{}", status.context, status.state, status.description));
+        let status = status
+            .map(|status| format!("{}\n{}\n{}{}", status.context, status.state, status.description, status.target_url));
         format!("{}.{}", of(self.comment.clone()), of(status))
     }
 }

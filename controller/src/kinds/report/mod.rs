@@ -124,7 +124,8 @@ impl Reports {
     }
 
     fn wanted(&self, run: &Object<TestRun>) -> Wanted {
-        Wanted::of(run, &self.siblings(run), &self.outside.redactor)
+        let public_url = self.outside.public_url.as_deref();
+        Wanted::of(run, &self.siblings(run), &self.outside.redactor, public_url)
     }
 }
 

@@ -40,6 +40,12 @@ pub fn context(run: &Object<TestRun>) -> String {
     }
 }
 
+/// Returns the address of a run's web page.
+#[must_use]
+pub fn page(run: &Object<TestRun>, public_url: &str) -> String {
+    format!("{public_url}/runs/{}/{}", run.metadata.namespace, run.metadata.name)
+}
+
 /// Returns the commit status of a run.
 #[must_use]
 pub fn status(run: &Object<TestRun>, redactor: &Redactor, page: Option<&str>) -> CommitStatus {

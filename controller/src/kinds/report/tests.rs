@@ -155,7 +155,7 @@ fn the_newest_run_has_the_comment_and_speaks_for_its_commit() {
         pull_request.head_sha = SHA.replace('3', "4");
     }
     let siblings = [elsewhere.clone(), new.clone(), old.clone()];
-    let of = |run: &Object<TestRun>| Wanted::of(run, &siblings, &Redactor::default());
+    let of = |run: &Object<TestRun>| Wanted::of(run, &siblings, &Redactor::default(), None);
     assert!(of(&elsewhere).comment.is_some() && of(&elsewhere).status.is_some());
     assert!(of(&new).comment.is_none() && of(&new).status.is_some());
     assert_eq!(of(&old), Wanted { comment: None, status: None });
@@ -171,7 +171,7 @@ fn reported_is_true_only_when_the_end_has_been_told() {
         let mut run = failed();
         run.status.phase = serde_json::from_value(json!(phase)).unwrap();
         run.status.conditions = vec![reported.clone()];
-        let wanted = Wanted::of(&run, &[], &Redactor::default());
+        let wanted = Wanted::of(&run, &[], &Redactor::default(), None);
         let hash = if hash == "wanted" { wanted.hash() } else { hash.to_owned() };
         let report = Report { hash: Some(hash), ..Report::default() };
         let long_ago = now.checked_sub(SignedDuration::from_secs(10)).unwrap();
@@ -195,4 +195,17 @@ fn runs_that_ended_long_ago_are_left_alone_once_they_are_told() {
     assert!(left_alone("2026-11-24T11:59:59Z", true));
     assert!(!left_alone("2026-11-24T12:00:01Z", true), "a day has not passed");
     assert!(!left_alone("2026-11-20T00:00:00Z", false), "nobody was told");
+}
+
+#[test]
+fn what_is_told_links_to_the_page_of_the_run() {
+    let of = |url: Option<&str>| Wanted::of(&failed(), &[], &Redactor::default(), url);
+    let (linked, plain) = (of(Some("https://ci.example.org")), of(None));
+    let page = "https://ci.example.org/runs/default/nextcloud-pr7-3fa21c9-12";
+    let comment = linked.comment.as_deref().unwrap_or_default();
+    assert!(comment.contains(&format!("— [run]({page})\n")), "{comment}");
+    assert_eq!(linked.status.as_ref().map(|status| status.target_url.as_str()), Some(page));
+    let halves = |wanted: &Wanted| wanted.hash().split_once('.').map(|(one, two)| (one.to_owned(), two.to_owned()));
+    let (linked, plain) = (halves(&linked).unwrap(), halves(&plain).unwrap());
+    assert!(linked.0 != plain.0 && linked.1 != plain.1, "a new address is told");
 }

@@ -68,6 +68,8 @@ pub(super) async fn failing(showcase: &Showcase) -> anyhow::Result<()> {
     leaking["status"]["conditions"] =
         json!([condition("CleanedUp", "False", "Leftovers", "two things are still there")]);
     put(store, leaking).await?;
+    let forge = json!({"url": "https://git.example.org", "tokenSecretRef": {"namespace": "default", "name": "forge", "key": "token"}});
+    put(store, json!({"apiVersion": "ci.coopcloud.tech/v1alpha1", "kind": "Forge", "metadata": {"name": "forge"}, "spec": forge})).await?;
     put(store, waiting("mumble-pr4", "mumble")).await?;
     put(store, app("cloud", "nextcloud", true)).await?;
     put(store, certificate("wildcard", 9, "True")).await?;
@@ -203,6 +205,8 @@ fn repository() -> Value {
     let mut object = own("Repository", "mumble", json!({"forgeRef": "forge", "owner": "recipes", "name": "mumble"}));
     object["status"] = json!({
         "lastPolled": ago(12), "counts": {"seen": 412, "accepted": 61, "rejected": 3, "ignored": 348, "failedPolls": 2},
+        "handled": [{"at": ago(5000), "on": "Comment", "commentId": 16, "pullRequest": 3, "author": "alice",
+            "reason": "RunCreated", "message": "!testme started the TestRun mumble-pr3-91aa0e2-16"}],
         "ignored": [{"at": ago(4000), "on": "Comment", "commentId": 17, "pullRequest": 4, "author": HOSTILE,
             "reason": "NotAuthorized", "message": "the author is no member of the organisation recipes"}],
         "conditions": [condition("Ready", "True", "Ready", "the forge answers")],

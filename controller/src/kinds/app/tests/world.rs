@@ -177,6 +177,7 @@ impl World {
             files: self.files.clone(),
             redactor: Redactor::default(),
             zone: None,
+            public_url: None,
             operations: operations.clone(),
             clock: self.clock.clone(),
         };

@@ -65,6 +65,7 @@ impl Bench {
             files,
             redactor: Redactor::default(),
             zone: None,
+            public_url: None,
             operations: Operations::default(),
             clock,
         };

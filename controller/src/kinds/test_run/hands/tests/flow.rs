@@ -148,6 +148,7 @@ async fn flow(tests: Value) -> (Flow, tokio::task::JoinHandle<()>) {
         files: files.clone(),
         redactor: Redactor::default(),
         zone: Some("ci.example".to_owned()),
+        public_url: None,
         operations: Operations::default(),
         clock: clock.clone(),
     };
