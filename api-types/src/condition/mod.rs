@@ -95,6 +95,8 @@ pub enum ConditionType {
     ScopesSufficient,
     /// Repository: the last poll reached the forge and everything it found was dealt with.
     Polled,
+    /// Repository: every trigger can start what it names.
+    TriggersActive,
     /// TestRun: the recipe exists and the run may be tried.
     Accepted,
     /// TestRun: the head commit is trusted enough to be run.
@@ -157,6 +159,7 @@ impl ConditionType {
             Self::Authenticated => "Authenticated",
             Self::ScopesSufficient => "ScopesSufficient",
             Self::Polled => "Polled",
+            Self::TriggersActive => "TriggersActive",
             Self::Accepted => "Accepted",
             Self::Approved => "Approved",
             Self::Scheduled => "Scheduled",

@@ -250,7 +250,7 @@ pub struct RepositoryStatus {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 20), extend("x-kubernetes-list-type" = "atomic"))]
     pub handled: Vec<InboxEvent>,
-    /// `Polled`, `Ready`.
+    /// `Polled`, `TriggersActive`, `Ready`.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 32), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["type"]))]
     pub conditions: Vec<Condition>,
@@ -270,7 +270,11 @@ pub struct Cursor {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 4000), extend("x-kubernetes-list-type" = "atomic"))]
     pub recent: Vec<i64>,
-    /// Last commit seen of each watched branch.
+    /// The repository that tags, branches and schedules are about: forge, owner and name.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 1024))]
+    pub repository: Option<String>,
+    /// Last commit seen of each watched branch; empty for a branch that was not there.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(extend("maxProperties" = 32, "additionalProperties" = {"type": "string", "maxLength": 64}))]
     pub branches: BTreeMap<String, String>,
@@ -278,7 +282,11 @@ pub struct Cursor {
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(extend("maxProperties" = 2000, "additionalProperties" = {"type": "string", "maxLength": 64}))]
     pub tags: BTreeMap<String, String>,
-    /// When each schedule fired last, by its `cron`.
+    /// Patterns whose tags have been seen. A tag that was there before its pattern starts nothing.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 32), inner(length(max = 255)), extend("x-kubernetes-list-type" = "set"))]
+    pub tag_patterns: Vec<String>,
+    /// Up to when each schedule has been dealt with, by its `cron` and `timeZone`.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(extend("maxProperties" = 32, "additionalProperties" = {"type": "string", "maxLength": 64}))]
     pub schedules: BTreeMap<String, String>,
@@ -309,6 +317,14 @@ pub struct InboxEvent {
     pub at: String,
     /// What kind of event it is.
     pub on: TriggerEvent,
+    /// The tag, the branch or the schedule.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 255))]
+    pub subject: Option<String>,
+    /// The commit of the tag or push.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 64))]
+    pub commit: Option<String>,
     /// Number of the comment.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub comment_id: Option<i64>,

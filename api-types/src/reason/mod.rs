@@ -73,6 +73,8 @@ pub const NOT_ENROLLED: &str = "NotEnrolled";
 pub const BAD_COMMAND: &str = "BadCommand";
 /// The comment was changed after it was written; commands count as they were first written.
 pub const EDITED: &str = "Edited";
+/// A time came while the run of the time before was not over; it is left out.
+pub const STILL_RUNNING: &str = "StillRunning";
 /// The event has been acted on before.
 pub const ALREADY_RUN: &str = "AlreadyRun";
 
@@ -367,6 +369,7 @@ pub const ALL: &[&str] = &[
     NOT_ENROLLED,
     BAD_COMMAND,
     EDITED,
+    STILL_RUNNING,
     ALREADY_RUN,
     BRANCH_NOT_FOUND,
     NO_RECIPE,

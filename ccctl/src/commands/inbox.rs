@@ -50,7 +50,10 @@ pub async fn run(session: &Session, arguments: InboxArguments) -> Result<Outcome
         return Ok(Outcome::Success);
     }
     if !format.is_table() {
-        let name = |event: &Value| format!("event/{}", event["commentId"]);
+        let name = |event: &Value| match event["commentId"].as_i64() {
+            Some(comment) => format!("event/{comment}"),
+            None => format!("event/{} {}", fields::text(event, "on"), fields::text(event, "subject")),
+        };
         session.print(&output::render(&format, &output::list_of(events), &name))?;
         return Ok(Outcome::Success);
     }
@@ -59,7 +62,7 @@ pub async fn run(session: &Session, arguments: InboxArguments) -> Result<Outcome
     if arguments.all_namespaces {
         headings.push("NAMESPACE");
     }
-    headings.extend(["SEEN", "REPOSITORY", "PR", "AUTHOR", "DECISION", "REASON", "MESSAGE"]);
+    headings.extend(["SEEN", "REPOSITORY", "EVENT", "PR", "AUTHOR", "DECISION", "REASON", "MESSAGE"]);
     let mut table = Table::new(headings.into_iter().map(str::to_owned).collect(), style);
     let rows: Vec<Vec<String>> = events
         .iter()
@@ -71,8 +74,9 @@ pub async fn run(session: &Session, arguments: InboxArguments) -> Result<Outcome
             row.extend([
                 text::age(event["at"].as_str(), session.now()),
                 fields::text(event, "repository").to_owned(),
+                format!("{} {}", fields::text(event, "on"), fields::text(event, "subject")).trim_end().to_owned(),
                 event["pullRequest"].as_i64().map_or_else(|| "-".to_owned(), |number| number.to_string()),
-                fields::text(event, "author").to_owned(),
+                event["author"].as_str().unwrap_or("-").to_owned(),
                 fields::text(event, "decision").to_owned(),
                 fields::text(event, "reason").to_owned(),
                 fields::text(event, "message").to_owned(),

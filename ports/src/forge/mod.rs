@@ -292,6 +292,15 @@ pub struct ForgeTag {
     pub commit: String,
 }
 
+/// Tags of a repository.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TagList {
+    /// The tags, newest first.
+    pub tags: Vec<ForgeTag>,
+    /// Whether these are all; if not, older ones are left out.
+    pub is_complete: bool,
+}
+
 /// Connects to forges. Connecting asks nothing over the network.
 pub trait Forges: Send + Sync {
     /// Returns a forge; two calls with one address share its pace.
@@ -356,8 +365,8 @@ pub trait Forge: Send + Sync {
     /// Sets a commit status. A commit that the forge does not know is `CommitNotFound`, although forges answer 500.
     async fn set_status(&self, repository: &RepositoryName, sha: &str, status: &CommitStatus) -> Result<(), Error>;
 
-    /// Reads all tags, newest first, at most two thousand.
-    async fn tags(&self, repository: &RepositoryName) -> Result<Vec<ForgeTag>, Error>;
+    /// Reads the tags, newest first, at most two thousand.
+    async fn tags(&self, repository: &RepositoryName) -> Result<TagList, Error>;
 
     /// Reads the tip of a branch.
     async fn branch(&self, repository: &RepositoryName, branch: &str) -> Result<Option<String>, Error>;

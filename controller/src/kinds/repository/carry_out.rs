@@ -62,7 +62,7 @@ impl Repositories {
     }
 
     /// Creates an object, unless it is there. What the store refuses for good comes back as text.
-    async fn create(&self, resource: &str, value: &Value) -> Result<Option<String>, Failure> {
+    pub(super) async fn create(&self, resource: &str, value: &Value) -> Result<Option<String>, Failure> {
         match self.objects.create(resource, value.clone()).await {
             Ok(_) => Ok(None),
             Err(status) if status.reason == Some(Reason::AlreadyExists) => Ok(None),

@@ -8,6 +8,7 @@ use api_types::kinds::repository::{Cursor, InboxEvent, Repository, RepositorySta
 use api_types::reason;
 use jiff::Timestamp;
 
+use super::happenings::{Happening, Marks};
 use super::work::Work;
 use crate::runtime::events::seconds;
 use crate::runtime::outcome::{Failure, sentence};
@@ -25,8 +26,10 @@ const RECENT_MAX: usize = 4000;
 pub struct Observed {
     /// What was decided about comments, oldest first.
     pub dealt: Vec<Dealt>,
+    /// What became of tags, pushes and times; given once, together with the round that brought them.
+    pub happened: Vec<(Happening, Fate)>,
     /// The next thing to do.
-    pub work: Option<Work>,
+    pub work: Option<Action>,
     /// Where the next poll begins, once everything is dealt with.
     pub round: Option<Round>,
     /// Why it does not go on now, and for how long.
@@ -35,8 +38,19 @@ pub struct Observed {
     pub rung_at: Option<Timestamp>,
     /// What is wrong with the doorbell.
     pub doorbell_problem: Option<String>,
+    /// What is wrong with triggers.
+    pub trigger_problems: Vec<String>,
     /// How long until the next poll.
     pub next: Duration,
+}
+
+/// One thing to do.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Action {
+    /// Carry a command out.
+    Carry(Box<Work>),
+    /// Start the run of a tag, a push or a time.
+    Begin(Happening),
 }
 
 /// Where a poll ended.
@@ -48,6 +62,8 @@ pub struct Round {
     pub polled_at: Timestamp,
     /// The comments that it found.
     pub listed: Vec<i64>,
+    /// What it saw of tags, branches and times.
+    pub marks: Marks,
     /// Whether the repository was seen for the first time.
     pub is_first: bool,
 }
@@ -82,7 +98,7 @@ pub enum Fate {
 
 /// Decides.
 #[must_use]
-pub fn decide(object: &Object<Repository>, seen: &Observed, _now: Timestamp) -> Decision<RepositoryStatus, Work> {
+pub fn decide(object: &Object<Repository>, seen: &Observed, _now: Timestamp) -> Decision<RepositoryStatus, Action> {
     let mut status = object.status.clone();
     if object.is_being_deleted() {
         return Decision::wait(status, Next::Finalized);
@@ -93,6 +109,10 @@ pub fn decide(object: &Object<Repository>, seen: &Observed, _now: Timestamp) -> 
     for dealt in &seen.dealt {
         note(&mut status, dealt);
     }
+    for (happening, fate) in &seen.happened {
+        note_happening(&mut status, happening, fate);
+    }
+    condition::set(&mut status.conditions, triggers_active(seen));
     if let Some((failure, wait)) = &seen.failure {
         status.counts.failed_polls += 1;
         let message = sentence(&failure.message);
@@ -120,18 +140,39 @@ fn note(status: &mut RepositoryStatus, dealt: &Dealt) {
     }
     cursor.recent.push(dealt.comment);
     cursor.comment_id = cursor.comment_id.max(dealt.comment);
-    let counts = &mut status.counts;
-    counts.seen += 1;
-    let event = |reason: &str, message: &str| InboxEvent {
+    let event = InboxEvent {
         at: seconds(dealt.at),
         on: TriggerEvent::Comment,
         comment_id: Some(dealt.comment),
         pull_request: dealt.pull_request,
         author: Some(dealt.author.clone()),
+        ..InboxEvent::default()
+    };
+    file(status, event, &dealt.fate);
+}
+
+/// Notes what became of a tag, a push or a time.
+fn note_happening(status: &mut RepositoryStatus, happening: &Happening, fate: &Fate) {
+    let event = InboxEvent {
+        at: seconds(happening.at),
+        on: happening.on,
+        subject: Some(happening.subject.clone()),
+        commit: happening.commit.clone(),
+        ..InboxEvent::default()
+    };
+    file(status, event, fate);
+}
+
+/// Counts an event and puts it into the inbox.
+fn file(status: &mut RepositoryStatus, event: InboxEvent, fate: &Fate) {
+    let counts = &mut status.counts;
+    counts.seen += 1;
+    let event = |reason: &str, message: &str| InboxEvent {
         reason: reason.to_owned(),
         message: message.chars().take(MESSAGE_CHARACTERS_MAX).collect(),
+        ..event
     };
-    match &dealt.fate {
+    match fate {
         Fate::Silent => counts.ignored += 1,
         Fate::Handled(reason, message) => {
             counts.accepted += 1;
@@ -167,6 +208,7 @@ fn move_cursor(status: &mut RepositoryStatus, round: &Round) {
     let extra = cursor.recent.len().saturating_sub(RECENT_MAX);
     cursor.recent.drain(..extra);
     cursor.comment_id = cursor.comment_id.max(cursor.recent.last().copied().unwrap_or_default());
+    round.marks.put(cursor);
     status.last_polled = Some(seconds(round.polled_at));
 }
 
@@ -183,9 +225,20 @@ fn polled(object: &Object<Repository>, status: &mut RepositoryStatus, seen: &Obs
     if let Some(problem) = &seen.doorbell_problem {
         message.push_str(&format!(" Its webhook is off: {problem}"));
     }
-    let others = object.spec.triggers.iter().filter(|trigger| trigger.on != TriggerEvent::Comment).count();
-    if others > 0 {
-        message.push_str(&format!(" {others} of its triggers are on Tag, Push or Schedule, which do nothing yet."));
+    if let Some(problem) = seen.trigger_problems.first() {
+        message.push(' ');
+        message.push_str(&sentence(problem));
     }
     condition::set(&mut status.conditions, Condition::new(READY, ConditionStatus::True, reason::SUCCEEDED, message));
+}
+
+/// Says whether every trigger can start what it names.
+fn triggers_active(seen: &Observed) -> Condition {
+    let type_ = ConditionType::TriggersActive.word();
+    if seen.trigger_problems.is_empty() {
+        return Condition::new(type_, ConditionStatus::True, reason::SUCCEEDED, "All triggers start what they name.");
+    }
+    let message: String = seen.trigger_problems.iter().map(|problem| sentence(problem)).collect::<Vec<_>>().join(" ");
+    let message: String = message.chars().take(MESSAGE_CHARACTERS_MAX).collect();
+    Condition::new(type_, ConditionStatus::False, reason::INVALID_SPEC, message)
 }

@@ -1,11 +1,13 @@
-//! Repository: reads comments, finds commands in them, and has them carried out once each. See `README.md` beside this
-//! file.
+//! Repository: reads comments, finds commands in them, and has them carried out once each; tags, pushes and times as
+//! well. See `README.md` beside this file.
 
 pub mod authorize;
+mod begin;
 mod carry_out;
 pub mod decide;
 pub mod doorbell;
 pub mod grammar;
+pub mod happenings;
 mod judge;
 pub mod names;
 pub mod work;
@@ -32,13 +34,14 @@ use crate::kinds::forge::connection::{self, RepositoryConnection, SECRETS};
 use crate::outside::Outside;
 use crate::runtime::cache::Cache;
 use crate::runtime::controller::{ControllerOptions, Shared};
+use crate::runtime::events::Recorder;
 use crate::runtime::objects::{ObjectKey, Objects};
 use crate::runtime::outcome::{BLOCKED_POLL, Failure};
 use crate::runtime::reconciler::{Decision, Reconciler};
-use decide::{Dealt, Observed, Round};
+use decide::{Action, Dealt, Fate, Observed, Round};
 use doorbell::Doorbells;
+use happenings::{Happening, Sight};
 use judge::Judged;
-use work::Work;
 
 /// How far each poll reaches behind the last: what was written then may have become visible since.
 const OVERLAP: SignedDuration = SignedDuration::from_mins(2);
@@ -56,7 +59,11 @@ struct Memory {
     inbox: VecDeque<Comment>,
     /// What was decided about comments, until the status says so.
     dealt: HashMap<i64, Dealt>,
-    /// The poll that brought the inbox.
+    /// Tags, pushes and times that are to be dealt with, oldest first.
+    happenings: VecDeque<Happening>,
+    /// What became of those that have been.
+    happened: Vec<(Happening, Fate)>,
+    /// The poll that brought all this, until everything is dealt with.
     round: Option<Round>,
     /// When the last poll began.
     polled_at: Option<Timestamp>,
@@ -72,6 +79,7 @@ pub struct Repositories {
     cache: Arc<Cache>,
     outside: Outside,
     clock: Arc<dyn Clock>,
+    recorder: Recorder,
     doorbells: Doorbells,
     /// By uid.
     memories: Mutex<HashMap<String, Memory>>,
@@ -85,6 +93,7 @@ impl Repositories {
             objects: shared.objects.clone(),
             cache: shared.cache.clone(),
             clock: shared.clock.clone(),
+            recorder: shared.recorder.clone(),
             outside,
             doorbells,
             memories: Mutex::default(),
@@ -118,13 +127,14 @@ impl Repositories {
         let cursor = object.status.cursor.clone().unwrap_or_default();
         let since = cursor.since.as_deref().and_then(|text| text.parse::<Timestamp>().ok());
         let forge = &to.connection.forge;
+        let (happenings, marks) = happenings::news(&object.spec, &cursor, &see(object, to).await?, now);
         let Some(since) = since else {
             // First sight: what is there is not ours to answer.
             let listed = forge.comments_since(&to.repository, earlier(now)).await?;
             let since = listed.server_time.unwrap_or(now);
             // Whatever is listed was written before, be it in this very second.
             let ids = listed.comments.iter().map(|comment| comment.id);
-            let round = Round { since, polled_at: now, listed: ids.collect(), is_first: true };
+            let round = Round { since, polled_at: now, listed: ids.collect(), marks, is_first: true };
             self.remember(object, |memory| memory.round = Some(round));
             return Ok(());
         };
@@ -142,15 +152,17 @@ impl Repositories {
             _ => until,
         };
         let ids = listed.comments.iter().map(|comment| comment.id).collect();
-        let round = Round { since: until.max(since), polled_at: now, listed: ids, is_first: false };
+        let round = Round { since: until.max(since), polled_at: now, listed: ids, marks, is_first: false };
         self.remember(object, |memory| {
             memory.inbox = inbox;
+            memory.happenings = happenings.into();
+            memory.happened.clear();
             memory.round = Some(round);
         });
         Ok(())
     }
 
-    /// Deals with the inbox, up to the first comment for which something has to be done.
+    /// Deals with the inbox, up to the first thing that has to be done.
     async fn deal(
         &self,
         object: &Object<Repository>,
@@ -175,11 +187,13 @@ impl Repositories {
                     seen.dealt.push(dealt);
                 }
                 Judged::Work(work) => {
-                    seen.work = Some(*work);
+                    seen.work = Some(Action::Carry(work));
                     return Ok(());
                 }
             }
         }
+        let next = self.remember(object, |memory| memory.happenings.front().cloned());
+        seen.work = next.map(Action::Begin);
         Ok(())
     }
 
@@ -202,6 +216,12 @@ impl Repositories {
                 Some(polled_at) => left(Some(polled_at), interval),
                 None => left(last, interval),
             };
+            let cursor = object.status.cursor.as_ref().filter(|cursor| cursor.since.is_some());
+            let appointed = cursor.and_then(|cursor| happenings::due(&object.spec, cursor, now));
+            let wait = match appointed {
+                Some(moment) => wait.min(Duration::try_from(moment.duration_since(now)).unwrap_or_default()),
+                None => wait,
+            };
             let wait = wait.max(forbidden.unwrap_or_default());
             (!wait.is_zero()).then_some(wait)
         })
@@ -209,16 +229,16 @@ impl Repositories {
 
     async fn look(&self, object: &Object<Repository>, seen: &mut Observed) -> Result<(), Failure> {
         let to = connection::connect_repository(&self.cache, &self.outside, object)?;
-        let (has_inbox, forbidden) = self.remember(object, |memory| {
+        let (is_dealing, forbidden) = self.remember(object, |memory| {
             let left = memory.not_before.map(|until| Duration::try_from(until.duration_since(self.clock.now())));
-            (!memory.inbox.is_empty(), left.and_then(Result::ok).filter(|left| !left.is_zero()))
+            (memory.round.is_some(), left.and_then(Result::ok).filter(|left| !left.is_zero()))
         });
         if let Some(left) = forbidden {
             // Whoever woke us, the forge is left alone.
             seen.next = left;
             return Ok(());
         }
-        if !has_inbox && self.due(object).is_none() {
+        if !is_dealing && self.due(object).is_none() {
             seen.rung_at = self.doorbells.rung_at(&key_of(object));
             self.poll(object, &to).await?;
         }
@@ -228,6 +248,7 @@ impl Repositories {
             memory.not_before = None;
             if seen.work.is_none() {
                 seen.round = memory.round.take();
+                seen.happened = std::mem::take(&mut memory.happened);
                 memory.inbox.clear();
             }
         });
@@ -268,7 +289,7 @@ impl Repositories {
 impl Reconciler for Repositories {
     type Kind = Repository;
     type Observed = Observed;
-    type Action = Work;
+    type Action = Action;
 
     async fn observe(&self, object: &Object<Repository>) -> Result<Observed, Failure> {
         if object.is_being_deleted() {
@@ -279,7 +300,15 @@ impl Reconciler for Repositories {
         if let Some(missing) = resources.iter().find(|resource| !self.cache.is_synced(resource)) {
             return Err(Failure::outdated(format!("the first list of {missing} has not arrived yet")));
         }
-        let mut seen = Observed { doorbell_problem: self.doorbell_problem(object), ..Observed::default() };
+        let has_recipe = |name: &str| {
+            self.cache.get(&ObjectKey::new(&Recipe::resource(), &object.metadata.namespace, name)).is_some()
+        };
+        let cursor = object.status.cursor.clone().unwrap_or_default();
+        let mut seen = Observed {
+            doorbell_problem: self.doorbell_problem(object),
+            trigger_problems: happenings::problems(&object.spec, &cursor, has_recipe),
+            ..Observed::default()
+        };
         match self.look(object, &mut seen).await {
             Ok(()) => {}
             // Waits for objects with names are the loop's own business.
@@ -292,13 +321,24 @@ impl Reconciler for Repositories {
         Ok(seen)
     }
 
-    fn decide(object: &Object<Repository>, seen: &Observed, now: Timestamp) -> Decision<RepositoryStatus, Work> {
+    fn decide(object: &Object<Repository>, seen: &Observed, now: Timestamp) -> Decision<RepositoryStatus, Action> {
         decide::decide(object, seen, now)
     }
 
-    async fn act(&self, object: &Object<Repository>, work: Work) -> Result<(), Failure> {
-        let fate = self.carry_out(object, &work).await?;
-        self.remember(object, |memory| memory.dealt.insert(work.comment.id, dealt(&work.comment, fate)));
+    async fn act(&self, object: &Object<Repository>, action: Action) -> Result<(), Failure> {
+        match action {
+            Action::Carry(work) => {
+                let fate = self.carry_out(object, &work).await?;
+                self.remember(object, |memory| memory.dealt.insert(work.comment.id, dealt(&work.comment, fate)));
+            }
+            Action::Begin(happening) => {
+                let fate = self.begin(object, &happening).await?;
+                self.remember(object, |memory| {
+                    memory.happenings.retain(|other| *other != happening);
+                    memory.happened.push((happening, fate));
+                });
+            }
+        }
         Ok(())
     }
 
@@ -310,6 +350,19 @@ impl Reconciler for Repositories {
     }
 }
 
+/// Reads what the triggers want to know besides comments.
+async fn see(object: &Object<Repository>, to: &RepositoryConnection) -> Result<Sight, Failure> {
+    let (forge, mut sight) = (&to.connection.forge, Sight::default());
+    if happenings::wants_tags(&object.spec) {
+        sight.tags = forge.tags(&to.repository).await?;
+    }
+    for branch in happenings::branches(&object.spec) {
+        let tip = forge.branch(&to.repository, branch).await?;
+        sight.branches.insert(branch.clone(), tip);
+    }
+    Ok(sight)
+}
+
 fn key_of(object: &Object<Repository>) -> ObjectKey {
     ObjectKey::new(&Repository::resource(), &object.metadata.namespace, &object.metadata.name)
 }
@@ -318,7 +371,7 @@ fn earlier(moment: Timestamp) -> Timestamp {
     moment.checked_sub(OVERLAP).unwrap_or(moment)
 }
 
-fn dealt(comment: &Comment, fate: decide::Fate) -> Dealt {
+fn dealt(comment: &Comment, fate: Fate) -> Dealt {
     Dealt {
         at: comment.created_at,
         comment: comment.id,

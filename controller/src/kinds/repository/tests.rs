@@ -3,6 +3,7 @@
 mod bypasses;
 mod commands;
 mod flow;
+mod happenings;
 mod interleavings;
 mod outages;
 pub(crate) mod world;

@@ -32,22 +32,47 @@ impl World {
             "sender": self.account_json(&stored.author),
             "is_pull": is_pull,
         });
-        let body = serde_json::to_vec_pretty(&payload).expect("JSON can be written");
+        let kind = if is_pull { "pull_request_comment" } else { "issue_comment" };
+        let id = format!("{:08x}-0000-4000-8000-{comment:012x}", self.number());
+        Some(self.signed(url, &secret, &payload, &id, ("issue_comment", kind)))
+    }
+
+    /// Returns what is delivered of a push to `refs/heads/BRANCH` or `refs/tags/TAG`; `None` without a hook.
+    #[must_use]
+    pub fn push_delivery(&mut self, full_name: &str, reference: &str, commit: &str) -> Option<Delivery> {
+        let repository = self.find(full_name)?.clone();
+        let (url, secret) = repository.hook.clone()?;
+        let payload = json!({
+            "ref": reference, "before": "0000000000000000000000000000000000000000", "after": commit, "commits": [],
+            "repository": self.repository_json(&repository, ""),
+            "pusher": self.account_json(&repository.owner), "sender": self.account_json(&repository.owner),
+        });
+        let id = format!("{:08x}-0000-4000-8000-000000000000", self.number());
+        Some(self.signed(url, &secret, &payload, &id, ("push", "push")))
+    }
+
+    fn signed(
+        &self,
+        url: String,
+        secret: &str,
+        payload: &serde_json::Value,
+        id: &str,
+        (event, kind): (&str, &str),
+    ) -> Delivery {
+        let body = serde_json::to_vec_pretty(payload).expect("JSON can be written");
         let key = hmac::Key::new(hmac::HMAC_SHA256, secret.as_bytes());
         let signature = hex(hmac::sign(&key, &body).as_ref());
-        let delivery = format!("{:08x}-0000-4000-8000-{:012x}", self.number(), comment);
         let names: &[&str] =
             if self.version.contains("+gitea-") { &["Forgejo", "Gitea", "Gogs"] } else { &["Gitea", "Gogs"] };
-        let kind = if is_pull { "pull_request_comment" } else { "issue_comment" };
         let mut headers = vec![("Content-Type".to_owned(), "application/json".to_owned())];
         for name in names {
-            headers.push((format!("X-{name}-Delivery"), delivery.clone()));
-            headers.push((format!("X-{name}-Event"), "issue_comment".to_owned()));
+            headers.push((format!("X-{name}-Delivery"), id.to_owned()));
+            headers.push((format!("X-{name}-Event"), event.to_owned()));
             headers.push((format!("X-{name}-Event-Type"), kind.to_owned()));
             headers.push((format!("X-{name}-Signature"), signature.clone()));
         }
         headers.push(("X-Hub-Signature-256".to_owned(), format!("sha256={signature}")));
-        Some(Delivery { url, headers, body })
+        Delivery { url, headers, body }
     }
 }
 

@@ -12,7 +12,7 @@ use super::super::wire::{
 };
 use super::super::{
     Account, Comment, CommentList, CommitStatus, DESCRIPTION_CHARACTERS_MAX, Forge, ForgeTag, Membership, Permission,
-    PullRequest, RepositoryFacts, RepositoryName, SCOPES_NEEDED, Scopes, Server,
+    PullRequest, RepositoryFacts, RepositoryName, SCOPES_NEEDED, Scopes, Server, TagList,
 };
 use super::{Answer, Ask, HttpForge};
 use crate::error::Error;
@@ -287,10 +287,11 @@ impl Forge for HttpForge {
         }
     }
 
-    async fn tags(&self, repository: &RepositoryName) -> Result<Vec<ForgeTag>, Error> {
+    async fn tags(&self, repository: &RepositoryName) -> Result<TagList, Error> {
         let path = ["repos", &repository.owner, &repository.name, "tags"];
         let pages: Pages<WireTag> = self.pages(&path, None, "read the tags").await?;
-        Ok(pages.items.into_iter().map(ForgeTag::from).collect())
+        let tags = pages.items.into_iter().map(ForgeTag::from).collect();
+        Ok(TagList { tags, is_complete: pages.is_complete })
     }
 
     async fn branch(&self, repository: &RepositoryName, branch: &str) -> Result<Option<String>, Error> {

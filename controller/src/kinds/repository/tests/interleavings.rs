@@ -1,10 +1,11 @@
-//! Any order of comments, rings, polls, restarts and outages comes to the same: one run a command, one comment and one
-//! status.
+//! Any order of comments, tags, rings, polls, restarts and outages comes to the same: one run a command and a tag, one
+//! comment and one status.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use api_types::kinds::test_run::Phase;
+use api_types::kind::Object;
+use api_types::kinds::test_run::{Phase, TestRun};
 use ports::forge::fake::FaultKind;
 use proptest::prelude::*;
 
@@ -35,6 +36,8 @@ enum Step {
     Outage(usize, usize),
     /// Somebody pushes.
     Push(i64, usize),
+    /// Somebody pushes a tag.
+    Tag,
     /// A run goes on or ends.
     Advance(usize, usize),
     /// Somebody deletes the bot's comment.
@@ -52,6 +55,7 @@ fn step() -> impl Strategy<Value = Step> {
         1 => (1..400_u64).prop_map(Step::Down),
         2 => ((0..6_usize), (1..8_usize)).prop_map(|(kind, times)| Step::Outage(kind, times)),
         1 => (pull_request.clone(), 0..3_usize).prop_map(|(number, head)| Step::Push(number, head)),
+        2 => Just(Step::Tag),
         3 => ((0..8_usize), (0..4_usize)).prop_map(|(run, phase)| Step::Advance(run, phase)),
         1 => pull_request.prop_map(Step::Delete),
     ]
@@ -69,8 +73,10 @@ fn fault(kind: usize) -> FaultKind {
 }
 
 async fn play(steps: Vec<Step>) {
-    let mut world = World::start().await;
+    let trigger = serde_json::json!({"on": "Tag", "pattern": "v*", "run": {"recipeRef": "wiki"}});
+    let mut world = World::with_triggers(serde_json::json!([trigger])).await;
     let mut commands = Vec::new();
+    let mut tags = Vec::new();
     for step in steps {
         match step {
             Step::Command(number) => commands.push((world.comment(number, "ada", "!testme"), number)),
@@ -98,6 +104,11 @@ async fn play(steps: Vec<Step>) {
             Step::Push(number, head) => {
                 world.forge.world().push(REPO, number, &format!("{number}{}", &HEADS[head][1..]));
             }
+            Step::Tag => {
+                let tag = format!("v{}", tags.len());
+                world.forge.world().tag(REPO, &tag, HEADS[tags.len() % HEADS.len()]);
+                tags.push(tag);
+            }
             Step::Advance(index, phase) => {
                 let runs = world.runs().await;
                 let Some(run) = runs.get(index) else { continue };
@@ -115,8 +126,8 @@ async fn play(steps: Vec<Step>) {
         }
     }
     world.forge.heal();
-    let wanted = commands.len();
-    world.until("every command has its run", || async { world.runs().await.len() >= wanted }).await;
+    let wanted = commands.len() + tags.len();
+    world.until("every command and tag has its run", || async { world.runs().await.len() >= wanted }).await;
     for run in world.runs().await {
         if !run.status.phase.is_some_and(Phase::is_finished) {
             world.finish(&run.metadata.name, "Succeeded", 5).await;
@@ -124,11 +135,17 @@ async fn play(steps: Vec<Step>) {
     }
     // Longer than anything is waited for, and looked after.
     tokio::time::sleep(Duration::from_mins(25)).await;
-    check(&world, &commands).await;
+    let of_tag = |run: &Object<TestRun>| run.metadata.annotations.get(names::TRIGGERED_BY_ANNOTATION).cloned();
+    let (begun, asked): (Vec<_>, Vec<_>) = world.runs().await.into_iter().partition(|run| of_tag(run).is_some());
+    let mut begun: Vec<String> = begun.iter().filter_map(of_tag).collect();
+    begun.sort_by_key(|tag| tag[1..].parse::<usize>().unwrap());
+    assert_eq!(begun, tags, "one run a tag, and no other");
+    check(&world, &commands, asked).await;
+    let accepted = world.status().await.counts.accepted;
+    assert_eq!(usize::try_from(accepted).unwrap(), commands.len() + tags.len());
 }
 
-async fn check(world: &World, commands: &[(i64, i64)]) {
-    let runs = world.runs().await;
+async fn check(world: &World, commands: &[(i64, i64)], runs: Vec<Object<TestRun>>) {
     let mut of: BTreeMap<i64, usize> = BTreeMap::new();
     for run in &runs {
         *of.entry(names::comment_of(run).expect("it has a comment")).or_default() += 1;
@@ -160,8 +177,6 @@ async fn check(world: &World, commands: &[(i64, i64)]) {
         }
         assert_eq!(world.answers(number).len(), 0);
     }
-    let status = world.status().await;
-    assert_eq!(usize::try_from(status.counts.accepted).unwrap(), commands.len());
 }
 
 proptest! {

@@ -63,7 +63,14 @@ impl World {
         world
     }
 
-    /// Returns a world that was just started; `more` is put into the trigger.
+    /// Returns a world whose Repository has these triggers, too, and has been seen for the first time.
+    pub(crate) async fn with_triggers(triggers: Value) -> Self {
+        let world = Self::unseen(json!({"others": triggers})).await;
+        world.until_seen().await;
+        world
+    }
+
+    /// Returns a world that was just started; `more` is put into the trigger, but for `others`, which are triggers.
     pub(crate) async fn unseen(more: Value) -> Self {
         let start: Timestamp = "2026-11-25T12:00:00Z".parse().unwrap();
         let clock: Arc<dyn Clock> = Arc::new(PausedClock::starting_at(start));
@@ -102,9 +109,11 @@ impl World {
         let mut trigger = json!({
             "on": "Comment", "phrase": "!testme", "authorize": {"organization": "coop"}, "run": {"recipeRef": "wiki"},
         });
-        for (name, value) in more.as_object().unwrap() {
+        let mut triggers = more["others"].as_array().cloned().unwrap_or_default();
+        for (name, value) in more.as_object().unwrap().iter().filter(|(name, _)| *name != "others") {
             trigger[name] = value.clone();
         }
+        triggers.insert(0, trigger);
         let secret = json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "token", "namespace": "default"},
             "data": {"token": STANDARD.encode(TOKEN)}});
         self.objects.create("secrets", secret).await.unwrap();
@@ -126,7 +135,7 @@ impl World {
             "default",
             "wiki",
             json!({"forgeRef": "home", "owner": "coop", "name": "wiki",
-            "pollInterval": "30s", "triggers": [trigger]}),
+            "pollInterval": "30s", "triggers": triggers}),
         )
         .await;
     }
