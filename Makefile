@@ -8,6 +8,7 @@ test: export CC_TEST_BUILT = 1
 test: check
 	cargo nextest run --workspace --no-run
 	./tests/clients/setup
+	./tests/web/setup
 	cargo nextest run --workspace --no-fail-fast --profile $${NEXTEST_PROFILE:-default} \
 	  --filterset 'not (binary(engine) | binary(swarm))'
 	./deploy/recipes/images --fetch traefik

@@ -9,7 +9,7 @@ use http::request::Parts;
 use crate::audit::{Audit, AuditRecord};
 use crate::authentication::impersonation::impersonate;
 use crate::authentication::{Authenticator, Peer, User};
-use crate::authorization::{Authorizer, forbidden};
+use crate::authorization::{Authorizer, Decision, forbidden};
 use crate::limits::{Limits, Permit};
 use crate::metrics::Metrics;
 use crate::request::RequestInfo;
@@ -45,6 +45,22 @@ impl Access {
     /// # Errors
     /// 401, 400 (impersonation headers), 429 or 403; the answer is ready to be sent.
     pub fn admit(&self, parts: &Parts, peer: &Peer, info: &RequestInfo, audit_id: &str) -> Result<Admitted, Status> {
+        self.admit_with(parts, peer, info, audit_id, |user| self.authorizer.authorize(user, info))
+    }
+
+    /// As [`Access::admit`], for requests that are judged by more than one question to the authorizer: a page that
+    /// shows whatever its reader may see, or a namespace that is open to everybody.
+    ///
+    /// # Errors
+    /// As [`Access::admit`].
+    pub fn admit_with(
+        &self,
+        parts: &Parts,
+        peer: &Peer,
+        info: &RequestInfo,
+        audit_id: &str,
+        decide: impl FnOnce(&User) -> Decision,
+    ) -> Result<Admitted, Status> {
         let query = parts.uri.query();
         let begin = |user: Option<&User>| self.audit.begin(audit_id, info, query, user, peer, &parts.headers);
         let sender = match self.authenticator.authenticate(parts, peer) {
@@ -61,7 +77,7 @@ impl Access {
             Err(status) => return refuse(begin(Some(&sender)), status),
         };
         let mut record = begin(Some(&user));
-        let decision = self.authorizer.authorize(&user, info);
+        let decision = decide(&user);
         record.decision(&decision);
         if !decision.allowed {
             return refuse(record, forbidden(&user, info, &decision.reason));

@@ -63,6 +63,9 @@ struct Token {
     /// -1 goes on at the present revision instead of the first page's.
     rv: i64,
     start: String,
+    /// How many objects follow, so that no page counts them again; a page at the present revision does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    remaining: Option<usize>,
 }
 
 const TOKEN_VERSION: &str = "meta.k8s.io/v1";
@@ -81,14 +84,16 @@ impl Store {
 /// Lists from one state.
 pub(crate) fn list(state: &State, request: &ListRequest) -> Result<List, Status> {
     let prefix = request.namespace.as_ref().map(|namespace| format!("{namespace}/")).unwrap_or_default();
-    let (revision, start) = match &request.at {
-        ListAt::Latest => (state.revision, Bound::Included(prefix.clone())),
-        ListAt::Exact(revision) => (*revision, Bound::Included(prefix.clone())),
+    let (revision, start, announced) = match &request.at {
+        ListAt::Latest => (state.revision, Bound::Included(prefix.clone()), None),
+        ListAt::Exact(revision) => (*revision, Bound::Included(prefix.clone()), None),
         ListAt::Continue(token) => {
             let token = decode(token)?;
             let last = token.start.trim_end_matches('\0').trim_start_matches('/').to_owned();
-            let revision = u64::try_from(token.rv).unwrap_or(state.revision);
-            (revision, Bound::Excluded(last))
+            match u64::try_from(token.rv) {
+                Ok(revision) => (revision, Bound::Excluded(last), token.remaining),
+                Err(_) => (state.revision, Bound::Excluded(last), None),
+            }
         }
     };
     if revision > state.revision {
@@ -105,22 +110,31 @@ pub(crate) fn list(state: &State, request: &ListRequest) -> Result<List, Status>
     let limit = if request.limit == 0 { usize::MAX } else { request.limit };
     let objects: Vec<Arc<Object>> = found.by_ref().take(limit).collect();
     let more = found.next();
+    let remaining = match (&more, announced) {
+        (Some(_), _) if !request.selector.is_everything() => None,
+        // The state is the first page's, so what followed that one follows this one, without what this one holds.
+        (Some(_), Some(announced)) => Some(announced.saturating_sub(objects.len())),
+        (Some(next), None) => Some(count_from(state, request, &prefix, next, revision)),
+        (None, _) => None,
+    };
     let continue_token = more.is_some().then(|| {
         let last = objects.last().map_or("", |object| object.key());
-        encode(i64::try_from(revision).unwrap_or(-1), last)
+        encode(i64::try_from(revision).unwrap_or(-1), last, remaining)
     });
-    let remaining = match &more {
-        Some(next) if request.selector.is_everything() => Some(count_from(state, request, &prefix, next, revision)),
-        _ => None,
-    };
     Ok(List { revision, objects, continue_token, remaining })
 }
 
 /// Returns how many objects there are from `next` on.
 fn count_from(state: &State, request: &ListRequest, prefix: &str, next: &Object, revision: u64) -> usize {
     let Some(resource) = state.resources.get(&request.resource.key) else { return 0 };
-    let keys = resource.objects.range::<_, str>((Bound::Included(next.key()), Bound::Unbounded)).map(|(key, _)| key);
-    let live = if prefix.is_empty() { keys.count() } else { keys.take_while(|key| key.starts_with(prefix)).count() };
+    let live = if prefix.is_empty() {
+        // The number of all is known, and a first page, which is the one that counts, has few before `next`.
+        let before = resource.objects.range::<_, str>((Bound::Unbounded, Bound::Excluded(next.key())));
+        resource.objects.len() - before.count()
+    } else {
+        let from = resource.objects.range::<_, str>((Bound::Included(next.key()), Bound::Unbounded));
+        from.take_while(|(key, _)| key.starts_with(prefix)).count()
+    };
     if resource.revision <= revision {
         return live;
     }
@@ -212,15 +226,15 @@ fn expired(request: &ListRequest, start: &Bound<String>) -> Status {
                 Reason::Expired,
                 "The provided continue parameter is too old to display a consistent list result. You can start a new list without the continue parameter, or use the continue token in this response to retrieve the remainder of the results. Continuing with the provided token results in an inconsistent list - objects that were created, modified, or deleted between the time the first chunk was returned and now may show up in the list.",
             );
-            status.metadata.continue_ = encode(-1, last);
+            status.metadata.continue_ = encode(-1, last, None);
             status
         }
         _ => Status::failure(Reason::Expired, "The resourceVersion for the provided list is too old."),
     }
 }
 
-fn encode(revision: i64, last: &str) -> String {
-    let token = Token { v: TOKEN_VERSION.to_owned(), rv: revision, start: format!("/{last}\0") };
+fn encode(revision: i64, last: &str, remaining: Option<usize>) -> String {
+    let token = Token { v: TOKEN_VERSION.to_owned(), rv: revision, start: format!("/{last}\0"), remaining };
     URL_SAFE_NO_PAD.encode(serde_json::to_vec(&token).expect("a token always serialises"))
 }
 

@@ -15,7 +15,6 @@ const REPOSITORY: &str = "coop/wiki";
 const TOKEN: &str = "token-of-the-bot-55d1";
 const SECRET: &str = "secret-of-the-webhook-0e44";
 const HEAD: &str = "3fa21c9000000000000000000000000000000001";
-const PUSHED: &str = "beefbee000000000000000000000000000000002";
 
 struct Place {
     daemon: Daemon,
@@ -127,36 +126,7 @@ fn comments_become_runs_over_a_kill_and_forged_deliveries_do_nothing() {
     let own = place.forge.world().comments_by(REPOSITORY, 7, "bot");
     assert_eq!(own.iter().filter(|(_, text)| text.contains("cc-ci:report")).count(), 1, "{own:?}");
     assert_eq!(own.iter().filter(|(_, text)| text.contains("cc-ci:answer")).count(), 1, "{own:?}");
-    tags_and_pushes_ring_too(&place);
     assert!(!place.daemon.log().contains(TOKEN) && !place.daemon.log().contains(SECRET));
-}
-
-/// A pushed tag and a pushed branch start one run each, for triggers that were added just now.
-fn tags_and_pushes_ring_too(place: &Place) {
-    let add = r#"[{"op": "add", "path": "/spec/triggers/-",
-        "value": {"on": "Tag", "pattern": "*+*", "run": {"recipeRef": "wiki"}}},
-        {"op": "add", "path": "/spec/triggers/-",
-        "value": {"on": "Push", "branch": "main", "run": {"recipeRef": "wiki"}}}]"#;
-    place.forge.world().branch(REPOSITORY, "main", HEAD).tag(REPOSITORY, "1.0.0+1.0.0", HEAD);
-    place.ccctl(&["patch", "repository", "wiki", "--type=json", "-p", add]);
-    let repository = || place.list("repositories").remove(0);
-    place.until("the triggers are looked at", || repository()["status"]["cursor"]["branches"]["main"] == HEAD);
-    place.forge.world().branch(REPOSITORY, "main", PUSHED).tag(REPOSITORY, "1.1.0+1.0.0", PUSHED);
-    for reference in ["refs/heads/main", "refs/tags/1.1.0+1.0.0"] {
-        let delivery = place.forge.world().push_delivery(REPOSITORY, reference, PUSHED).expect("a hook");
-        assert_eq!(place.runtime.block_on(delivery.send()).expect("ccd answers"), 202);
-    }
-    let of = |word: &str| {
-        let labelled = |run: &&Value| run["metadata"]["labels"]["ci.coopcloud.tech/trigger"] == word;
-        place.list("testruns").iter().filter(labelled).count()
-    };
-    place.until("there are both runs", || (of("tag"), of("push")) == (1, 1));
-    place.until("both are noted", || repository()["status"]["cursor"]["tags"]["1.1.0+1.0.0"] == PUSHED);
-    let inbox = place.ccctl(&["inbox"]);
-    for part in ["Tag 1.1.0+1.0.0", "Push main"] {
-        assert_eq!(inbox.lines().filter(|line| line.contains(part) && line.contains("Accepted")).count(), 1, "{inbox}");
-    }
-    assert_eq!((of("tag"), of("push")), (1, 1));
 }
 
 /// Without the secret nobody rings: not with no signature, nor with another body under a good one.

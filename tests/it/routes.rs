@@ -37,6 +37,30 @@ async fn no_route_answers_whoever_has_no_right() {
     assert!(open.is_empty(), "these answer somebody without any right: {open:#?}");
 }
 
+/// Browsers get pages, everybody else what the API answers; no page answers a stranger. `webui` tests the pages.
+#[tokio::test(flavor = "multi_thread")]
+async fn pages_stand_beside_the_api() {
+    let options = ServerOptions {
+        history: HistoryLimits::default(),
+        definitions: apiserver::built_in::own_definitions(),
+        logs: Arc::new(NoLogs),
+        namespaces: Namespaces::Stay,
+    };
+    let server = TestServer::start(options).await.unwrap();
+    let http = reqwest::Client::builder().no_proxy().redirect(reqwest::redirect::Policy::none()).build().unwrap();
+    let browse = |path: &str| http.get(server.url(path)).header("accept", "text/html");
+    let home = browse("/").bearer_auth(&server.admin).send().await.unwrap();
+    assert!(home.headers()["content-security-policy"].to_str().unwrap().starts_with("default-src 'none'"));
+    assert!(home.text().await.unwrap().starts_with("<!DOCTYPE html>"));
+    for pattern in webui::route::PATTERNS.iter().filter(|pattern| !pattern.starts_with("/badge")) {
+        let path = pattern.replace("NS", "default").replace("NAME", "some");
+        let code = browse(&path).send().await.unwrap().status().as_u16();
+        assert!(matches!(code, 303 | 403), "{path} answers a stranger with {code}");
+    }
+    let paths: Value = http.get(server.url("/")).bearer_auth(&server.admin).send().await.unwrap().json().await.unwrap();
+    assert!(paths["paths"].is_array(), "programs get the list of paths");
+}
+
 /// Every path that the server names in its documents, with every verb's shape of path below it.
 async fn routes(server: &TestServer, http: &reqwest::Client) -> BTreeSet<String> {
     let get = async |path: &str| -> Value {

@@ -10,7 +10,7 @@ const ARROWS: [(&str, &[&str]); 8] = [
     ("store", &["api-types"]),
     ("apiserver", &["api-types", "store"]),
     ("ports", &[]),
-    ("webui", &["api-types", "store"]),
+    ("webui", &["api-types", "apiserver", "store"]),
     ("controller", &["api-types", "apiserver", "ports", "store", "webui"]),
     ("ccctl", &["api-types"]),
     ("tests", &["api-types", "apiserver", "ccctl", "controller", "ports", "store", "webui"]),

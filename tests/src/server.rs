@@ -36,6 +36,8 @@ use store::state::HistoryLimits;
 use store::store::{OpenOptions, Sources, Store};
 use tempfile::TempDir;
 use tokio_util::sync::{CancellationToken, DropGuard};
+use webui::router::Web;
+use webui::session::SessionKey;
 
 /// What becomes of namespaces that are deleted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -132,9 +134,10 @@ impl TestServer {
         let authority_pem = pki.authorities_pem();
         let metrics = access.metrics.clone();
         let api = Api::new(store.clone(), access, lifecycle.clone(), clock, options.logs);
+        let web = Web::new(Arc::new(api), SessionKey::open(&dir.path().join("web.key"))?);
         let server = Server {
             listeners,
-            router: apiserver::router::router(Arc::new(api)),
+            router: webui::router::router(web),
             pki: Some(pki),
             config,
             limits,

@@ -159,6 +159,12 @@ impl DataPaths {
         self.root.join("audit")
     }
 
+    /// Returns the key under which sessions of the web pages are sealed.
+    #[must_use]
+    pub fn web_key(&self) -> PathBuf {
+        self.root.join("web.key")
+    }
+
     /// Returns the directory of jobs: programs that outlive a restart of the daemon.
     #[must_use]
     pub fn jobs(&self) -> PathBuf {

@@ -31,13 +31,15 @@ async fn pages_show_the_state_of_the_first_page() {
     let bench = filled(10).await;
     let first = bench.store.list(&request(&bench, 4, ListAt::Latest)).unwrap();
     assert_eq!((names(&first), first.remaining), (vec!["w000", "w001", "w002", "w003"], Some(6)));
+    let everywhere = ListRequest { namespace: None, ..request(&bench, 4, ListAt::Latest) };
+    assert_eq!(bench.store.list(&everywhere).unwrap().remaining, Some(6));
 
     bench.delete(&bench.widget("w005")).await.unwrap();
     bench.create("w0045", json!({})).await.unwrap();
     bench.merge(&bench.widget("w006"), Part::Whole, json!({"spec": {"size": 9}})).await.unwrap();
     bench.delete(&bench.widget("w009")).await.unwrap();
 
-    let mut rest = Vec::new();
+    let (mut rest, mut remaining) = (Vec::new(), Vec::new());
     let mut token = first.continue_token.clone();
     while let Some(next) = token {
         let page = bench.store.list(&request(&bench, 2, ListAt::Continue(next))).unwrap();
@@ -45,8 +47,10 @@ async fn pages_show_the_state_of_the_first_page() {
         rest.extend(
             page.objects.iter().map(|object| (object.name().to_owned(), object.value()["spec"]["size"].clone())),
         );
+        remaining.push(page.remaining);
         token = page.continue_token;
     }
+    assert_eq!(remaining, [Some(4), Some(2), None]);
     let expected = ["w004", "w005", "w006", "w007", "w008", "w009"].map(|name| (name.to_owned(), json!(1)));
     assert_eq!(rest, expected);
 

@@ -44,6 +44,8 @@ use store::collector::{Collector, CollectorOptions};
 use store::store::{OpenOptions, Store};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+use webui::router::Web;
+use webui::session::SessionKey;
 
 use super::outside;
 
@@ -64,7 +66,7 @@ pub(super) struct Beside {
 
 /// The daemon without its sockets.
 pub(super) struct Assembly {
-    pub(super) api: Arc<Api>,
+    pub(super) web: Arc<Web>,
     pub(super) lifecycle: Lifecycle,
     pub(super) access: Access,
     store: Store,
@@ -138,7 +140,12 @@ impl Assembly {
         let api = Api::new(store.clone(), access.clone(), lifecycle.clone(), clock.clone(), logs)
             .with_doorbell(bell)
             .with_debug_state(Arc::new(move || manager.debug_state()));
-        let assembly = Self { api: Arc::new(api), lifecycle, access, store };
+        let key = SessionKey::open(&paths.web_key()).context("open the key of the web pages' sessions")?;
+        let web = Web::new(Arc::new(api), key);
+        let warm = Arc::clone(&web);
+        // Nobody waits for it: the first page would take as long.
+        tasks.spawn_blocking(move || warm.warm());
+        let assembly = Self { web, lifecycle, access, store };
         assembly.add_checks(paths);
         assembly.add_figures();
         Ok(assembly)

@@ -11,13 +11,13 @@ use anyhow::Context as _;
 use apiserver::config::Config;
 use apiserver::data_dir::administrator::keep_kubeconfig;
 use apiserver::data_dir::{DataDir, DataPaths, reachable, space};
-use apiserver::router::router;
 use apiserver::serve::systemd::{Notice, notify};
 use apiserver::serve::{Drained, Listeners, Server};
 use apiserver::tls::Pki;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+use webui::router::router;
 
 use super::{Additions, DataDirArgument, logging, read_config};
 use crate::commands::Outcome;
@@ -113,7 +113,7 @@ async fn serve(
 
     let server = Server {
         listeners,
-        router: router(Arc::clone(&assembly.api)),
+        router: router(Arc::clone(&assembly.web)),
         pki: Some(pki),
         config: config.server,
         limits: config.limits,

@@ -26,7 +26,7 @@ mod pace;
 use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -110,9 +110,7 @@ impl HttpForges {
                 reqwest::Certificate::from_pem_bundle(&pem).map_err(|error| unreadable(error.to_string()))?;
             builder = builder.tls_certs_merge(certificates);
         }
-        let client =
-            builder.build().map_err(|error| Error::bug("InternalError", "the client cannot be made").because(error))?;
-        Ok(Self::over(Arc::new(Network { client })))
+        Ok(Self::over(Arc::new(Network { client: LazyLock::new(Box::new(move || builder.build())) })))
     }
 
     /// Returns forges that are reached in this way.
@@ -329,16 +327,25 @@ impl HttpForge {
     }
 }
 
+/// Makes the client.
+type MakeClient = Box<dyn FnOnce() -> reqwest::Result<reqwest::Client> + Send>;
+
 /// The real network.
 struct Network {
-    client: reqwest::Client,
+    /// Made when the first forge is asked: it reads every authority that the machine believes, which costs a start more
+    /// than all the rest of it, and most machines know no forge for a while.
+    client: LazyLock<reqwest::Result<reqwest::Client>, MakeClient>,
 }
 
 #[async_trait]
 impl Transport for Network {
     async fn exchange(&self, request: TransportRequest) -> Result<Answer, Error> {
         let host = request.url.origin().ascii_serialization();
-        let mut outgoing = self.client.request(request.method, request.url).header(AUTHORIZATION, request.token);
+        let client = self
+            .client
+            .as_ref()
+            .map_err(|error| Error::bug("InternalError", format!("the client of forges cannot be made: {error}")))?;
+        let mut outgoing = client.request(request.method, request.url).header(AUTHORIZATION, request.token);
         outgoing = outgoing.header(ACCEPT, "application/json");
         if let Some(body) = &request.body {
             outgoing = outgoing.json(body);

@@ -1,7 +1,7 @@
 //! Which authorities are believed, and a witness that keeps what a server showed even when it is not believed.
 
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 
 use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
@@ -23,10 +23,14 @@ pub(super) enum Belief {
     Anybody,
 }
 
+/// Makes the verifier; `None` on a machine without any authorities.
+type MakeVerifier = Box<dyn FnOnce() -> Option<Arc<WebPkiServerVerifier>> + Send>;
+
 /// Who is believed.
 pub(super) struct Authorities {
     provider: Arc<CryptoProvider>,
-    verifier: Option<Arc<WebPkiServerVerifier>>,
+    /// Made at the first handshake: the machine's authorities are some hundred files.
+    verifier: LazyLock<Option<Arc<WebPkiServerVerifier>>, MakeVerifier>,
 }
 
 /// What a server showed.
@@ -42,8 +46,6 @@ impl Seen {
 impl Authorities {
     pub(super) fn open(ca_files: &[PathBuf]) -> Result<Self, Error> {
         let mut roots = RootCertStore::empty();
-        // A machine without any authorities is fine: then only the files count.
-        roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
         for file in ca_files {
             let unusable = |why: String| {
                 Error::terminal("CaFile", format!("probe.ca_files: {} cannot be used: {why}", file.display()))
@@ -57,16 +59,14 @@ impl Authorities {
             }
         }
         let provider = Arc::new(aws_lc_rs::default_provider());
-        let verifier = match roots.is_empty() {
-            true => None,
-            false => {
-                let built = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), Arc::clone(&provider)).build();
-                Some(
-                    built
-                        .map_err(|error| Error::terminal("CaFile", "the authorities cannot be used").because(error))?,
-                )
-            }
+        let verified_by = Arc::clone(&provider);
+        let make = move || {
+            // A machine without any authorities is fine: then only the files count.
+            roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+            // Refused only without any authority, and for revocation lists, of which there are none.
+            WebPkiServerVerifier::builder_with_provider(Arc::new(roots), verified_by).build().ok()
         };
+        let verifier: LazyLock<_, MakeVerifier> = LazyLock::new(Box::new(make));
         Ok(Self { provider, verifier })
     }
 
@@ -74,7 +74,7 @@ impl Authorities {
     pub(super) fn client(&self, belief: Belief) -> (ClientConfig, Arc<Seen>) {
         let seen = Arc::new(Seen::default());
         let witness = Witness {
-            verifier: self.verifier.clone(),
+            verifier: LazyLock::force(&self.verifier).clone(),
             belief,
             algorithms: self.provider.signature_verification_algorithms,
             seen: Arc::clone(&seen),

@@ -1,0 +1,160 @@
+//! Apps: what should run, what runs, and how well.
+
+use api_types::condition::{Condition, ConditionStatus, find};
+use api_types::kind::Object as Typed;
+use api_types::kinds::app::App;
+use maud::{Markup, html};
+
+use super::{ROWS_MAX, page_number};
+use crate::index::{APPS, short};
+use crate::view::parts::{choice, empty, filters, live_page, namespace_choice, object_link, pager, pill};
+use crate::view::words::{self, Tone};
+use crate::view::{Page, Section};
+use crate::visit::Visit;
+
+/// Returns the page.
+pub(crate) fn page(visit: &Visit) -> Page {
+    let mut page = live_page("Apps", Section::Apps, &[APPS]);
+    let shows = [("", "all"), ("drifted", "drifted"), ("broken", "not ready")];
+    page.head = html! {
+        h1 { "Apps" }
+        (filters(visit, &html! {
+            label { span { "Name or domain" } input type="search" name="q" value=(visit.parameter("q")); }
+            (choice(visit, "show", "Show", &shows))
+            (namespace_choice(visit))
+        }))
+    };
+    let sight = visit.sight(APPS);
+    let (wanted, namespace, show) = (visit.parameter("q"), visit.parameter("namespace"), visit.parameter("show"));
+    let found = visit.index.apps.values().map(|app| &**app).filter(|app| {
+        sight.sees(&app.metadata.namespace)
+            && (namespace.is_empty() || app.metadata.namespace == namespace)
+            && (app.metadata.name.contains(wanted) || app.spec.domain.contains(wanted))
+            && match show {
+                "drifted" => is(app, "Drifted", ConditionStatus::True),
+                "broken" => !is(app, "Ready", ConditionStatus::True),
+                _ => true,
+            }
+    });
+    let at = page_number(visit);
+    let found: Vec<&Typed<App>> = found.skip(at * ROWS_MAX).take(ROWS_MAX + 1).collect();
+    page.part(
+        "apps",
+        html! {
+            @if found.is_empty() {
+                (empty("No apps here", "An App says what should run; `kubectl explain app.spec` tells how."))
+            } @else {
+                (table(&found[..found.len().min(ROWS_MAX)]))
+                (pager(visit, at, found.len() > ROWS_MAX))
+            }
+        },
+    );
+    page.commands = vec!["ccctl get apps -A".to_owned(), "ccctl diff app/NAME".to_owned()];
+    page
+}
+
+fn is(app: &Typed<App>, type_: &str, status: ConditionStatus) -> bool {
+    find(&app.status.conditions, type_).is_some_and(|condition| condition.status == status)
+}
+
+fn table(apps: &[&Typed<App>]) -> Markup {
+    html! {
+        div.table-frame tabindex="0" role="group" aria-label="Apps" {
+            table {
+                thead { tr {
+                    th scope="col" { "App" } th scope="col" { "Domain" } th scope="col" { "Desired" }
+                    th scope="col" { "Live" } th scope="col" { "Health" } th scope="col" { "Drift" } th scope="col" { "Services" }
+                } }
+                tbody {
+                    @for app in apps {
+                        tr {
+                            th scope="row" { (object_link(APPS, &app.metadata.namespace, &app.metadata.name)) }
+                            td { bdi.mono { (app.spec.domain) } }
+                            td { (identity(app.status.desired.as_ref())) }
+                            td { (identity(app.status.observed.as_ref())) }
+                            td { (ready(&app.status.conditions, app.is_being_deleted(), app.spec.suspend)) }
+                            td { (drift(&app.status.conditions)) }
+                            td { (tasks(app)) }
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn identity(identity: Option<&api_types::kinds::identity::Identity>) -> Markup {
+    html! {
+        @match identity {
+            Some(identity) => {
+                bdi.mono { (identity.version.as_deref().unwrap_or("–")) }
+                @if let Some(commit) = &identity.commit { " " code title=(commit) { (short(commit)) } }
+            },
+            None => span.muted { "–" },
+        }
+    }
+}
+
+/// Returns the summary of an object in one pill, its message as the title.
+pub(crate) fn ready(conditions: &[Condition], is_going: bool, is_suspended: bool) -> Markup {
+    let found = find(conditions, "Ready");
+    let message = found.map_or("", |condition| condition.message.as_str());
+    html! {
+        span title=(message) {
+            @if is_going { (pill(Tone::Quiet, "Going")) }
+            @else if is_suspended { (pill(Tone::Quiet, "Suspended")) }
+            @else { @match found.map(|condition| condition.status) {
+                Some(ConditionStatus::True) => (pill(Tone::Good, "Ready")),
+                Some(ConditionStatus::False) => (pill(Tone::Bad, found.map_or("Not ready", |found| found.reason.as_str()))),
+                _ => (pill(Tone::Busy, "In progress")),
+            } }
+        }
+    }
+}
+
+fn drift(conditions: &[Condition]) -> Markup {
+    html! {
+        @match find(conditions, "Drifted") {
+            Some(condition) if condition.status == ConditionStatus::True => span title=(condition.message) { (pill(Tone::Warning, "Drifted")) },
+            Some(condition) if condition.status == ConditionStatus::False => span.muted { "none" },
+            _ => span.muted { "not known" },
+        }
+    }
+}
+
+fn tasks(app: &Typed<App>) -> Markup {
+    let (running, desired) = app
+        .status
+        .services
+        .iter()
+        .fold((0, 0), |(running, desired), service| (running + service.running, desired + service.desired));
+    html! { (running) " of " (desired) " tasks" }
+}
+
+/// Returns the services of an app with their tasks and what went wrong last.
+pub(crate) fn services(app: &Typed<App>) -> Markup {
+    html! {
+        @if app.status.services.is_empty() { p.muted { "No services are seen." } } @else {
+            div.table-frame tabindex="0" role="group" aria-label="Services" {
+                table {
+                    thead { tr { th scope="col" { "Service" } th scope="col" { "Tasks" } th scope="col" { "State" } th scope="col" { "Last error" } } }
+                    tbody {
+                        @for service in &app.status.services {
+                            @let is_whole = service.running >= service.desired;
+                            tr {
+                                th scope="row" { (service.name) }
+                                td { (pill(if is_whole { Tone::Good } else { Tone::Busy }, &words_of(service.running, service.desired))) }
+                                td { (service.state.as_deref().unwrap_or("–")) }
+                                td.prose { @if let Some(error) = &service.last_error { bdi { (error) } } }
+                            }
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn words_of(running: u32, desired: u32) -> String {
+    format!("{running} of {}", words::count(desired as usize, "task", "tasks"))
+}
