@@ -65,10 +65,8 @@
   };
 
   const live = (on) => { if (state) { state.hidden = false; state.classList.toggle("off", !on); state.textContent = on ? "live" : "not live"; } };
-  // A page that nobody sees holds no connection: browsers have six for a server. What it missed, "hello" tells.
-  let watching = null;
-  const watch = () => {
-    const source = watching = new EventSource(main.dataset.live);
+  if (main && main.dataset.live) {
+    const source = new EventSource(main.dataset.live);
     source.addEventListener("hello", (event) => {
       live(true);
       const hashes = JSON.parse(event.data);
@@ -80,13 +78,7 @@
       if (!put(id, hash, html)) again().catch(() => live(false));
     });
     source.addEventListener("error", () => live(false));
-  };
-  const rest = () => { watching?.close(); watching = null; };
-  if (main && main.dataset.live) {
-    if (!document.hidden) watch();
-    document.addEventListener("visibilitychange", () => { if (document.hidden) rest(); else if (!watching) watch(); });
-    addEventListener("pagehide", rest);
-    addEventListener("pageshow", (event) => { if (event.persisted && !watching && !document.hidden) watch(); });
+    addEventListener("pagehide", () => source.close());
   }
 
   // Logs that go on.

@@ -143,6 +143,8 @@ pub enum ConditionType {
     MemoryOk,
     /// Approval: it still names the pull request's head.
     Current,
+    /// Approval: whoever gave it may still give it.
+    Authorized,
 }
 
 impl ConditionType {
@@ -183,6 +185,7 @@ impl ConditionType {
             Self::InodesOk => "InodesOk",
             Self::MemoryOk => "MemoryOk",
             Self::Current => "Current",
+            Self::Authorized => "Authorized",
         }
     }
 }

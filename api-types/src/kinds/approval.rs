@@ -94,11 +94,15 @@ pub struct ApprovalStatus {
     #[serde(rename = "observedHeadSHA", skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 64))]
     pub observed_head_sha: Option<String>,
+    /// When the forge answered last: a run that depends on the word of somebody on the forge begins only shortly after.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "crate::grammar::moment")]
+    pub last_checked: Option<String>,
     /// TestRuns that were dispatched because of it, newest first.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 20), inner(length(max = 253)), extend("x-kubernetes-list-type" = "atomic"))]
     pub used_by: Vec<String>,
-    /// `Current`, `Ready`.
+    /// `Current`, `Authorized`, `Ready`.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 32), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["type"]))]
     pub conditions: Vec<Condition>,

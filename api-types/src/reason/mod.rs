@@ -95,6 +95,8 @@ pub const AWAITING_APPROVAL: &str = "AwaitingApproval";
 pub const APPROVED: &str = "Approved";
 /// The recipe takes no runs from forks.
 pub const DENIED: &str = "Denied";
+/// The forge has not said, or not lately, that whoever approved it may still do so.
+pub const APPROVER_UNCONFIRMED: &str = "ApproverUnconfirmed";
 /// A new push voided the approval.
 pub const APPROVAL_VOID: &str = "ApprovalVoid";
 /// Other runs use what this one needs; it is queued.
@@ -377,6 +379,7 @@ pub const ALL: &[&str] = &[
     AWAITING_APPROVAL,
     APPROVED,
     DENIED,
+    APPROVER_UNCONFIRMED,
     APPROVAL_VOID,
     NO_CAPACITY,
     DOMAIN_BUSY,

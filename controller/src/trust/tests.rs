@@ -45,12 +45,14 @@ fn word(gate: &Gate) -> &'static str {
     match gate {
         Gate::Open { .. } => "open",
         Gate::Waiting { reason, .. } => reason,
+        Gate::Unconfirmed { .. } => "unconfirmed",
         Gate::Denied { .. } => "denied",
     }
 }
 
 #[test]
 fn forks_need_what_the_recipe_says() {
+    let now = Dispatch::Begins("2026-11-25T12:00:00Z".parse().unwrap());
     let cases = [
         ("not from a fork", false, ForkTrust::Deny, "open", Tier::Trusted, true),
         ("forks are denied", true, ForkTrust::Deny, "denied", Tier::Untrusted, false),
@@ -59,7 +61,7 @@ fn forks_need_what_the_recipe_says() {
     ];
     for (name, fork, forks, expected, tier_expected, mount) in cases {
         let (run, recipe) = (run(fork), recipe(forks));
-        assert_eq!(word(&gate(&run, &recipe, &[])), expected, "{name}");
+        assert_eq!(word(&gate(&run, &recipe, &[], now)), expected, "{name}");
         assert_eq!(tier(&run, &recipe), tier_expected, "{name}");
         assert_eq!(may_mount_work_tree(&run, &recipe), mount, "{name}");
     }
@@ -94,10 +96,21 @@ fn an_approval_counts_for_exactly_what_was_looked_at() {
         ("the author, in an earlier pull request", author(3, OTHER, "mallory"), "open"),
         ("the author, in a later pull request", author(9, OTHER, "mallory"), waiting),
         ("the author, for an older push of the same pull request", author(7, OTHER, "mallory"), void),
+        (
+            "given by somebody who has lost the right",
+            changed(approval(7, HEAD), |it| {
+                let left = Condition::new("Authorized", ConditionStatus::False, reason::NOT_AUTHORIZED, "");
+                it.status.conditions.push(left);
+            }),
+            void,
+        ),
         ("another author", author(3, OTHER, "bob"), waiting),
     ];
     for (name, approval, expected) in cases {
-        assert_eq!(word(&gate(&run(true), &recipe(ForkTrust::Approve), &[approval])), expected, "{name}");
+        for dispatch in [Dispatch::Begins("2026-11-25T12:00:00Z".parse().unwrap()), Dispatch::GoesOn] {
+            let approvals = [approval.clone()];
+            assert_eq!(word(&gate(&run(true), &recipe(ForkTrust::Approve), &approvals, dispatch)), expected, "{name}");
+        }
     }
 }
 
@@ -107,13 +120,46 @@ fn nobody_is_nobodys_author() {
     anonymous.source.pull_request.as_mut().unwrap().author = None;
     let mut approval = author(3, OTHER, "x");
     approval.status.author = None;
-    assert_eq!(word(&gate(&anonymous, &recipe(ForkTrust::Approve), &[approval])), reason::AWAITING_APPROVAL);
+    assert_eq!(
+        word(&gate(&anonymous, &recipe(ForkTrust::Approve), &[approval], Dispatch::GoesOn)),
+        reason::AWAITING_APPROVAL
+    );
 }
 
 #[test]
 fn a_recipe_without_repository_says_what_is_missing() {
     let mut lonely = recipe(ForkTrust::Approve);
     lonely.repository_ref = None;
-    let Gate::Waiting { message, .. } = gate(&run(true), &lonely, &[approval(7, HEAD)]) else { panic!("it waits") };
+    let Gate::Waiting { message, .. } = gate(&run(true), &lonely, &[approval(7, HEAD)], Dispatch::GoesOn) else {
+        panic!("it waits")
+    };
     assert!(message.contains("spec.repositoryRef"), "{message}");
+}
+
+#[test]
+fn a_comments_approval_must_have_been_confirmed_when_a_run_begins() {
+    let now: Timestamp = "2026-11-25T12:00:00Z".parse().unwrap();
+    let of_comment = |checked: Option<&str>, authorized: Option<ConditionStatus>| {
+        changed(approval(7, HEAD), |it| {
+            it.metadata.labels.insert(names::COMMENT_LABEL.to_owned(), "17".to_owned());
+            it.status.last_checked = checked.map(str::to_owned);
+            it.status.conditions.extend(authorized.map(|word| Condition::new("Authorized", word, "", "")));
+        })
+    };
+    let (yes, unknown) = (Some(ConditionStatus::True), Some(ConditionStatus::Unknown));
+    let cases = [
+        ("never asked", of_comment(None, None), "unconfirmed"),
+        ("asked, and not answered", of_comment(Some("2026-11-25T11:59:59Z"), unknown), "unconfirmed"),
+        ("answered too long ago", of_comment(Some("2026-11-25T11:58:59Z"), yes), "unconfirmed"),
+        ("answered just now", of_comment(Some("2026-11-25T11:59:00Z"), yes), "open"),
+        ("made over the API", approval(7, HEAD), "open"),
+    ];
+    for (name, approval, expected) in cases {
+        let ask = |dispatch| gate(&run(true), &recipe(ForkTrust::Approve), &[approval.clone()], dispatch);
+        assert_eq!(word(&ask(Dispatch::Begins(now))), expected, "{name}");
+        assert_eq!(word(&ask(Dispatch::GoesOn)), "open", "{name}: a forge that is away ends nothing");
+    }
+    // One that is confirmed is enough, whatever stands before it.
+    let both = [of_comment(None, None), approval(7, HEAD)];
+    assert_eq!(word(&gate(&run(true), &recipe(ForkTrust::Approve), &both, Dispatch::Begins(now))), "open");
 }

@@ -1,4 +1,4 @@
-//! Approval: whether the head that somebody looked at is still the head. See `README.md` beside this file.
+//! Approval: whether the head that somebody looked at is still the head, and whether they may still say so. See `README.md` beside this file.
 
 #[cfg(test)]
 mod tests;
@@ -10,31 +10,39 @@ use api_types::condition::{self, Condition, ConditionStatus, ConditionType, READ
 use api_types::kind::{Kind as _, Object};
 use api_types::kinds::approval::{Approval, ApprovalStatus};
 use api_types::kinds::forge::Forge;
-use api_types::kinds::repository::Repository;
-use api_types::kinds::test_run::TestRun;
+use api_types::kinds::repository::{Repository, TriggerEvent};
+use api_types::kinds::test_run::{Phase, TestRun};
 use api_types::reason;
 use jiff::Timestamp;
 use ports::forge::PullRequest;
 
 use crate::kinds::forge::connection::{self, SECRETS};
-use crate::kinds::repository::names;
+use crate::kinds::repository::{authorize, names};
 use crate::outside::Outside;
 use crate::runtime::cache::Cache;
 use crate::runtime::controller::{ControllerOptions, Shared};
+use crate::runtime::events::seconds;
 use crate::runtime::objects::ObjectKey;
 use crate::runtime::outcome::Failure;
 use crate::runtime::reconciler::{Decision, Next, Reconciler};
+use crate::trust;
 
 /// Runs that are listed.
 const USED_BY_MAX: usize = 20;
 /// How often an approval that no longer counts is looked at.
 const VOID_PERIOD: Duration = Duration::from_mins(10);
+/// How often one is looked at while a run waits to begin because of it; shorter than what the gate takes for confirmed.
+const AWAITED_PERIOD: Duration = Duration::from_secs(20);
 
 /// What is seen of an approval.
 #[derive(Clone, Debug, Default)]
 pub struct Observed {
     /// The pull request as it is now; `None` when it is gone.
     pub pull: Option<PullRequest>,
+    /// Why whoever gave it may give it, or why not; `None` when the forge has no say in it.
+    pub authorized: Option<Result<String, String>>,
+    /// Whether a run waits to begin because of it.
+    pub is_awaited: bool,
     /// Names of the runs that began because of it, newest first.
     pub used_by: Vec<String>,
     /// How often the repository is asked.
@@ -65,7 +73,8 @@ impl Approvals {
         ControllerOptions { concurrency: 4, watches: watches.to_vec(), ..ControllerOptions::default() }
     }
 
-    fn used_by(&self, object: &Object<Approval>) -> Vec<String> {
+    /// Returns the runs of the head, newest first.
+    fn runs(&self, object: &Object<Approval>) -> Vec<Object<TestRun>> {
         let stored = self.cache.list(&TestRun::resource());
         let of = stored.iter().filter(|found| {
             let of = &found.value["spec"]["source"]["pullRequest"];
@@ -76,10 +85,21 @@ impl Approvals {
         });
         let mut runs: Vec<Object<TestRun>> =
             of.filter_map(|found| Object::<TestRun>::from_value(&found.value).ok()).collect();
-        runs.retain(|run| condition::is_true(&run.status.conditions, ConditionType::Approved.word()));
         runs.sort_by_cached_key(|run| std::cmp::Reverse(names::age(run)));
-        runs.into_iter().take(USED_BY_MAX).map(|run| run.metadata.name).collect()
+        runs
     }
+}
+
+fn used_by(runs: &[Object<TestRun>]) -> Vec<String> {
+    let approved = |run: &&Object<TestRun>| condition::is_true(&run.status.conditions, ConditionType::Approved.word());
+    runs.iter().filter(approved).take(USED_BY_MAX).map(|run| run.metadata.name.clone()).collect()
+}
+
+fn is_awaited(runs: &[Object<TestRun>]) -> bool {
+    runs.iter().any(|run| {
+        let has_begun = condition::is_true(&run.status.conditions, ConditionType::Scheduled.word());
+        !has_begun && !run.status.phase.is_some_and(Phase::is_finished)
+    })
 }
 
 impl Reconciler for Approvals {
@@ -103,10 +123,25 @@ impl Reconciler for Approvals {
             Object::<Repository>::from_value(&stored.value).map_err(|error| Failure::bug(error.to_string()))?;
         let to = connection::connect_repository(&self.cache, &self.outside, &repository)?;
         let pull = to.connection.forge.pull_request(&to.repository, object.spec.pull_request).await?;
-        Ok(Observed { pull, used_by: self.used_by(object), period: repository.spec.poll_interval.span() })
+        let authorized = if trust::is_of_comment(object) {
+            let triggers = repository.spec.triggers.iter().filter(|trigger| trigger.on == TriggerEvent::Comment);
+            let rules = triggers.filter_map(|trigger| trigger.authorize.as_ref());
+            let login = &object.spec.approved_by;
+            Some(authorize::authorize_any(&*to.connection.forge, rules, &to.repository, login).await?)
+        } else {
+            None
+        };
+        let runs = self.runs(object);
+        Ok(Observed {
+            pull,
+            authorized,
+            is_awaited: is_awaited(&runs),
+            used_by: used_by(&runs),
+            period: repository.spec.poll_interval.span(),
+        })
     }
 
-    fn decide(object: &Object<Approval>, seen: &Observed, _now: Timestamp) -> Decision<ApprovalStatus, Action> {
+    fn decide(object: &Object<Approval>, seen: &Observed, now: Timestamp) -> Decision<ApprovalStatus, Action> {
         let mut status = object.status.clone();
         if object.is_being_deleted() {
             return Decision::wait(status, Next::Finalized);
@@ -135,10 +170,19 @@ impl Reconciler for Approvals {
             status.author = Some(pull.author.login.clone());
             status.observed_head_sha = Some(pull.head_sha.clone());
         }
-        for type_ in [ConditionType::Current.word(), READY] {
-            condition::set(&mut status.conditions, Condition::new(type_, word, reason, message.clone()));
+        status.last_checked = Some(seconds(now));
+        let current = Condition::new(ConditionType::Current.word(), word, reason, message);
+        let authorized = authorized(object, seen);
+        let ready = [&current, &authorized].into_iter().find(|condition| condition.status != ConditionStatus::True);
+        let ready = Condition { type_: READY.to_owned(), ..ready.unwrap_or(&current).clone() };
+        let period = match (word, seen.is_awaited) {
+            (ConditionStatus::True, true) => seen.period.min(AWAITED_PERIOD),
+            (ConditionStatus::True, false) => seen.period,
+            _ => seen.period.max(VOID_PERIOD),
+        };
+        for condition in [current, authorized, ready] {
+            condition::set(&mut status.conditions, condition);
         }
-        let period = if word == ConditionStatus::True { seen.period } else { seen.period.max(VOID_PERIOD) };
         Decision::wait(status, Next::After(period))
     }
 
@@ -148,5 +192,22 @@ impl Reconciler for Approvals {
 
     fn references(object: &Object<Approval>) -> Vec<ObjectKey> {
         vec![ObjectKey::new(&Repository::resource(), &object.metadata.namespace, &object.spec.repository_ref)]
+    }
+}
+
+/// Says whether whoever gave the approval may still give it.
+fn authorized(object: &Object<Approval>, seen: &Observed) -> Condition {
+    let type_ = ConditionType::Authorized.word();
+    let login = &object.spec.approved_by;
+    match &seen.authorized {
+        None => {
+            let message = "It was made over the API, whose roles say who may.";
+            Condition::new(type_, ConditionStatus::True, reason::SUCCEEDED, message)
+        }
+        Some(Ok(why)) => Condition::new(type_, ConditionStatus::True, reason::APPROVED, why.clone()),
+        Some(Err(why)) => {
+            let message = format!("{login} may not approve any more: {why} Somebody else may comment `!ok` anew.");
+            Condition::new(type_, ConditionStatus::False, reason::NOT_AUTHORIZED, message)
+        }
     }
 }

@@ -29,11 +29,36 @@ fn an_approval_counts_for_the_head_it_was_given_for_and_no_other() {
         (Some(pull(HEAD, false)), ConditionStatus::False, reason::PULL_REQUEST_CLOSED),
         (None, ConditionStatus::False, reason::NOT_FOUND),
     ] {
-        let seen = Observed { pull, used_by: vec!["run".to_owned()], period: Duration::from_secs(30) };
+        let period = Duration::from_secs(30);
+        let seen = Observed { pull, used_by: vec!["run".to_owned()], period, ..Observed::default() };
         let status = Approvals::decide(&object, &seen, Timestamp::UNIX_EPOCH).status;
         let current = condition::find(&status.conditions, "Current").unwrap();
         assert_eq!((current.status, current.reason.as_str()), (word, reason));
         assert_eq!(condition::find(&status.conditions, READY).unwrap().status, word);
         assert_eq!(status.used_by, ["run"]);
     }
+}
+
+#[test]
+fn the_word_of_somebody_who_lost_the_right_does_not_count() {
+    let spec = ApprovalSpec { pull_request: 7, head_sha: HEAD.to_owned(), ..ApprovalSpec::default() };
+    let object = Object::<Approval>::new("default", "wiki-pr7", spec);
+    let decided = |authorized: Option<Result<String, String>>, is_awaited: bool| {
+        let period = Duration::from_mins(5);
+        let seen = Observed { pull: Some(pull(HEAD, true)), authorized, is_awaited, period, ..Observed::default() };
+        let decision = Approvals::decide(&object, &seen, "2026-11-25T12:00:00Z".parse().unwrap());
+        assert_eq!(decision.status.last_checked.as_deref(), Some("2026-11-25T12:00:00Z"));
+        let word = |type_: &str| condition::find(&decision.status.conditions, type_).unwrap().clone();
+        assert_eq!(word("Current").status, ConditionStatus::True);
+        let (authorized, ready) = (word("Authorized"), word(READY));
+        assert_eq!((authorized.status, &authorized.reason), (ready.status, &authorized.reason));
+        (ready.status, ready.reason, decision.next)
+    };
+    let yes = || Some(Ok("ada is a member of coop.".to_owned()));
+    let no = || Some(Err("ada is no member of coop.".to_owned()));
+    let of = |word, reason: &str, seconds| (word, reason.to_owned(), Next::After(Duration::from_secs(seconds)));
+    assert_eq!(decided(None, false), of(ConditionStatus::True, reason::CURRENT, 300));
+    assert_eq!(decided(yes(), false), of(ConditionStatus::True, reason::CURRENT, 300));
+    assert_eq!(decided(yes(), true), of(ConditionStatus::True, reason::CURRENT, 20), "a run waits for it");
+    assert_eq!(decided(no(), false), of(ConditionStatus::False, reason::NOT_AUTHORIZED, 300));
 }

@@ -80,12 +80,16 @@ impl Wanted {
         let (sha, context) = (head(run), render::context(run));
         // A run of the same commit and name that is newer speaks instead.
         let speaks = siblings.iter().find(|other| head(other) == sha && render::context(other) == context);
+        // Forges keep statuses by commit: pull requests with one head share theirs, and it says whose run it tells.
+        let is_shared = siblings.iter().any(|other| head(other) == sha && number(other) != number(run));
+        let elsewhere = speaks.filter(|speaker| number(speaker) != number(run));
         let speaks = speaks.is_none_or(|speaker| is_own(&speaker));
+        let of = number(run).filter(|_| is_shared);
         let earlier: Vec<Object<TestRun>> = of_pull_request().filter(|other| !is_own(other)).cloned().collect();
         let page = public_url.map(|url| render::page(run, url));
         Self {
-            comment: newest.then(|| render::comment(run, &earlier, redactor, page.as_deref())),
-            status: speaks.then(|| render::status(run, redactor, page.as_deref())),
+            comment: newest.then(|| render::comment(run, &earlier, elsewhere, redactor, page.as_deref())),
+            status: speaks.then(|| render::status(run, of, redactor, page.as_deref())),
         }
     }
 

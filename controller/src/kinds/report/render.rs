@@ -46,9 +46,10 @@ pub fn page(run: &Object<TestRun>, public_url: &str) -> String {
     format!("{public_url}/runs/{}/{}", run.metadata.namespace, run.metadata.name)
 }
 
-/// Returns the commit status of a run.
+/// Returns the commit status of a run. `of` is the number of its pull request when others have the same head commit, and
+/// therefore the same status.
 #[must_use]
-pub fn status(run: &Object<TestRun>, redactor: &Redactor, page: Option<&str>) -> CommitStatus {
+pub fn status(run: &Object<TestRun>, of: Option<i64>, redactor: &Redactor, page: Option<&str>) -> CommitStatus {
     let level = run.status.level.unwrap_or_default();
     let (state, description) = match run.status.phase.unwrap_or_default() {
         Phase::Succeeded => (StatusState::Success, format!("Level {level} of 5.{}", cap(run))),
@@ -62,7 +63,8 @@ pub fn status(run: &Object<TestRun>, redactor: &Redactor, page: Option<&str>) ->
         }
         Phase::Pending => (StatusState::Pending, "Being looked at".to_owned()),
     };
-    let description = one_line(&redactor.text(&description));
+    let of = of.map(|number| format!("Pull request {number}: ")).unwrap_or_default();
+    let description = format!("{of}{}", one_line(&redactor.text(&description)));
     CommitStatus {
         context: context(run),
         state: state.word().to_owned(),
@@ -71,15 +73,24 @@ pub fn status(run: &Object<TestRun>, redactor: &Redactor, page: Option<&str>) ->
     }
 }
 
-/// Returns the comment about a run and those before it, newest first.
+/// Returns the comment about a run and those before it, newest first. `elsewhere` is a newer run of the same commit in
+/// another pull request, which the commit status tells instead.
 #[must_use]
-pub fn comment(run: &Object<TestRun>, earlier: &[Object<TestRun>], redactor: &Redactor, page: Option<&str>) -> String {
+pub fn comment(
+    run: &Object<TestRun>,
+    earlier: &[Object<TestRun>],
+    elsewhere: Option<&Object<TestRun>>,
+    redactor: &Redactor,
+    page: Option<&str>,
+) -> String {
     let mut text = format!("{}\n", marker(&run.metadata.namespace, &run.spec.recipe_ref));
     text.push_str(&headline(run, page));
     text.push_str("\n\n");
     text.push_str(&rungs(&run.status.rungs));
     text.push_str("\n\n");
-    for paragraph in [state(run), problems(run), teardown(run), next(run)].into_iter().flatten() {
+    for paragraph in
+        [state(run), problems(run), teardown(run), elsewhere.map(told_instead), next(run)].into_iter().flatten()
+    {
         text.push_str(&paragraph);
         text.push_str("\n\n");
     }
@@ -114,6 +125,16 @@ fn headline(run: &Object<TestRun>, page: Option<&str>) -> String {
         None => line.push_str(&format!(" — run {}", code(&run.metadata.name, 253))),
     }
     line
+}
+
+/// Says that the commit status is about a run of another pull request.
+fn told_instead(other: &Object<TestRun>) -> String {
+    let number = other.spec.source.pull_request.as_ref().map(|of| of.number).unwrap_or_default();
+    format!(
+        "Pull request {number} has the same head commit, and forges keep one status for a commit: it tells the newer run \
+         {}.",
+        code(&other.metadata.name, 253)
+    )
 }
 
 fn word(phase: Phase, run: &Object<TestRun>) -> &'static str {

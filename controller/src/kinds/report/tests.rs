@@ -46,7 +46,7 @@ fn failed() -> Object<TestRun> {
 #[test]
 fn a_failed_run_reads_so() {
     let earlier = run("nextcloud-pr7-3fa21c9-9", json!({"phase": "Succeeded", "level": 5}));
-    let text = render::comment(&failed(), &[earlier], &Redactor::default(), None);
+    let text = render::comment(&failed(), &[earlier], None, &Redactor::default(), None);
     let expected = "\
 <!-- cc-ci:report default/nextcloud -->
 🥀 **nextcloud** · level 4 of 5 · PR head `3fa21c9` · cold · 11m42 — run `nextcloud-pr7-3fa21c9-12`
@@ -65,7 +65,7 @@ Next: `!rerun failed` · `!why` · `!help`
 
 </details>";
     assert_eq!(text, expected);
-    let status = render::status(&failed(), &Redactor::default(), None);
+    let status = render::status(&failed(), None, &Redactor::default(), None);
     assert_eq!((status.context.as_str(), status.state.as_str()), ("cc-ci/nextcloud", "failure"));
     assert_eq!(status.description, "Level 4 of 5: lint failed (LintFailed). Comment !why");
 }
@@ -87,7 +87,7 @@ fn every_phase_has_a_state_and_less_proof_another_name() {
         (json!({"phase": "Error"}), "error", "Not judged"),
         (json!({"phase": "Cancelled"}), "error", "Cancelled"),
     ] {
-        let told = render::status(&run("a", status.clone()), &Redactor::default(), None);
+        let told = render::status(&run("a", status.clone()), None, &Redactor::default(), None);
         assert_eq!(told.state, state, "{status}");
         assert!(told.description.contains(part), "{status}: {}", told.description);
     }
@@ -113,7 +113,7 @@ fn hostile_text_stays_in_its_place_and_secrets_are_taken_out() {
     let redactor = Redactor::default();
     redactor.insert("a", b"hunter2-secret");
     let hostile_run = run("a", status);
-    for text in [render::comment(&hostile_run, &[], &redactor, None), redactor.text(&render::why(&hostile_run))] {
+    for text in [render::comment(&hostile_run, &[], None, &redactor, None), redactor.text(&render::why(&hostile_run))] {
         assert!(!text.contains("hunter2"), "{text}");
         for line in text.lines() {
             // Outside of code spans there is nothing of it.
@@ -124,7 +124,7 @@ fn hostile_text_stays_in_its_place_and_secrets_are_taken_out() {
             assert!(!line.starts_with('#') && line.matches('`').count() % 2 == 0, "{line}");
         }
     }
-    let status = render::status(&hostile_run, &redactor, None);
+    let status = render::status(&hostile_run, None, &redactor, None);
     assert!(!status.description.contains(['\n', '\u{202e}']) && !status.description.contains("hunter2"));
 }
 
@@ -140,10 +140,10 @@ fn what_is_told_is_bounded() {
         json!({"phase": "Failed", "level": 1, "tests": tests, "levelCap": long,
         "rungs": [rung("install", "Fail", "X", &long)]}),
     );
-    let text = render::comment(&large, &earlier, &Redactor::default(), None);
+    let text = render::comment(&large, &earlier, None, &Redactor::default(), None);
     assert!(text.len() <= COMMENT_BYTES_MAX, "{}", text.len());
     assert!(text.contains("Earlier runs (500)") && text.contains("and 246 more tests"));
-    let description = render::status(&large, &Redactor::default(), None).description;
+    let description = render::status(&large, None, &Redactor::default(), None).description;
     assert!(description.chars().count() <= DESCRIPTION_CHARACTERS_MAX);
 }
 
@@ -208,4 +208,28 @@ fn what_is_told_links_to_the_page_of_the_run() {
     let halves = |wanted: &Wanted| wanted.hash().split_once('.').map(|(one, two)| (one.to_owned(), two.to_owned()));
     let (linked, plain) = (halves(&linked).unwrap(), halves(&plain).unwrap());
     assert!(linked.0 != plain.0 && linked.1 != plain.1, "a new address is told");
+}
+
+#[test]
+fn pull_requests_with_one_head_share_its_status_and_say_whose_run_it_tells() {
+    let (mut other, own) = (run("other", json!({"phase": "Succeeded", "level": 5})), failed());
+    if let Some(pull_request) = &mut other.spec.source.pull_request {
+        pull_request.number = 8;
+    }
+    let siblings = [other.clone(), own.clone()];
+    let of =
+        |run: &Object<TestRun>, siblings: &[Object<TestRun>]| Wanted::of(run, siblings, &Redactor::default(), None);
+    let (newer, older) = (of(&other, &siblings), of(&own, &siblings));
+    assert_eq!(newer.status.unwrap().description, "Pull request 8: Level 5 of 5.");
+    let told = "Pull request 8 has the same head commit";
+    assert!(!newer.comment.unwrap().contains(told));
+    assert!(older.status.is_none());
+    let comment = older.comment.unwrap();
+    assert!(comment.contains(told) && comment.contains("run `other`") && comment.contains("level 4 of 5"), "{comment}");
+    // Alone, a status needs no such words, and another context is another status.
+    assert_eq!(of(&other, &siblings[..1]).status.unwrap().description, "Level 5 of 5.");
+    let mut quick = other.clone();
+    quick.spec.lane = Lane::Quick;
+    let apart = of(&own, &[quick, own.clone()]);
+    assert!(apart.status.is_some() && !apart.comment.unwrap().contains(told));
 }

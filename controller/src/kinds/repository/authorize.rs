@@ -97,6 +97,29 @@ fn hidden(organization: &str) -> Step {
     ))
 }
 
+/// Asks whether somebody may still give commands: whether any of these rules lets them. `Ok` is why they may, `Err` within
+/// it why they may not.
+///
+/// # Errors
+/// The forge gave no answer: nothing is decided.
+pub async fn authorize_any(
+    forge: &dyn Forge,
+    rules: impl Iterator<Item = &Authorize>,
+    repository: &RepositoryName,
+    login: &str,
+) -> Result<Result<String, String>, Error> {
+    // Somebody wrote a comment with this name, so it was somebody's.
+    let account = Account { id: i64::MAX, login: login.to_owned() };
+    let mut last = "No trigger on Comment says whose commands count.".to_owned();
+    for rule in rules {
+        match authorize(forge, rule, repository, &account).await? {
+            Ok(why) => return Ok(Ok(why)),
+            Err(why) => last = why,
+        }
+    }
+    Ok(Err(last))
+}
+
 /// Asks until it is clear. `Ok` is why they may, `Err` within it why they may not.
 ///
 /// # Errors

@@ -19,7 +19,7 @@ use super::work::Order;
 use super::{domain, ladder, verdict};
 use crate::runtime::events::seconds;
 use crate::runtime::reconciler::{Decision, Next};
-use crate::trust::{self, Gate};
+use crate::trust::{self, Dispatch, Gate};
 
 /// How often a run that waits for room looks again; whoever ends rings as well.
 const QUEUE_POLL: Duration = Duration::from_secs(3);
@@ -43,6 +43,8 @@ pub enum Action {
     DeleteApps(Vec<(String, String)>),
     /// Cut off whatever is going on.
     CutOff,
+    /// Have the forge asked about this Approval, and give the place on the host back meanwhile.
+    Confirm(String),
     /// Give the place on the host back.
     Release,
     /// Delete the run itself: it was kept long enough.
@@ -118,7 +120,7 @@ fn waiting(
     status.domain = Some(domain::domain(&run.metadata.namespace, &run.spec.recipe_ref, &run.spec.source, zone));
     status.app_ref = Some(run.metadata.name.clone());
     say(&mut status, ConditionType::Accepted, ConditionStatus::True, reason::ACCEPTED, "The run may be tried.");
-    match trust::gate(&run.spec, &recipe.spec, &seen.approvals) {
+    match trust::gate(&run.spec, &recipe.spec, &seen.approvals, Dispatch::Begins(now)) {
         Gate::Denied { message } => {
             say(&mut status, ConditionType::Approved, ConditionStatus::False, reason::DENIED, &message);
             return unstarted(run, status, Phase::Error, reason::DENIED, &message, now);
@@ -128,6 +130,14 @@ fn waiting(
             say(&mut status, ConditionType::Approved, ConditionStatus::False, reason, &message);
             say(&mut status, ConditionType::Succeeded, ConditionStatus::Unknown, reason, &message);
             return Decision::wait(status, Next::After(APPROVAL_POLL));
+        }
+        Gate::Unconfirmed { approval, message } => {
+            status.queue = None;
+            let reason = reason::APPROVER_UNCONFIRMED;
+            say(&mut status, ConditionType::Approved, ConditionStatus::Unknown, reason, &message);
+            say(&mut status, ConditionType::Succeeded, ConditionStatus::Unknown, reason, &message);
+            let action = Some(Action::Confirm(approval));
+            return Decision { status, action, next: Next::After(APPROVAL_POLL) };
         }
         Gate::Open { message, .. } => {
             say(&mut status, ConditionType::Approved, ConditionStatus::True, reason::APPROVED, &message);

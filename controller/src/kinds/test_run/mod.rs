@@ -272,6 +272,14 @@ impl Reconciler for TestRuns {
                 self.operations.forget_all(&key);
                 Ok(())
             }
+            Action::Confirm(approval) => {
+                let key = ObjectKey::new(&Approval::resource(), &run.metadata.namespace, &approval);
+                self.operations.ring(&key);
+                if lock(&self.places.reserved).remove(&run.metadata.uid) {
+                    self.wake_waiting();
+                }
+                Ok(())
+            }
             Action::Release => {
                 self.operations.forget_all(&key);
                 lock(&self.places.reserved).remove(&run.metadata.uid);

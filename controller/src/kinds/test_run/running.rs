@@ -20,7 +20,7 @@ use super::steps::{self, DONE, Step};
 use super::verdict;
 use crate::runtime::events::seconds;
 use crate::runtime::reconciler::{Decision, Next};
-use crate::trust::{self, Gate};
+use crate::trust::{self, Dispatch, Gate};
 
 /// A run that goes on.
 pub(super) struct Life<'a> {
@@ -139,8 +139,8 @@ impl<'a> Life<'a> {
         if self.head_is_up() {
             return None;
         }
-        match trust::gate(&self.run.spec, &self.recipe.spec, &self.seen.approvals) {
-            Gate::Open { .. } => None,
+        match trust::gate(&self.run.spec, &self.recipe.spec, &self.seen.approvals, Dispatch::GoesOn) {
+            Gate::Open { .. } | Gate::Unconfirmed { .. } => None,
             Gate::Waiting { message, .. } => Some((reason::APPROVAL_VOID, message)),
             Gate::Denied { message } => Some((reason::DENIED, message)),
         }

@@ -2,6 +2,7 @@
 
 mod stage;
 
+use api_types::condition::{self, ConditionStatus};
 use api_types::kind::Kind as _;
 use api_types::kinds::approval::Approval;
 use api_types::kinds::recipe::Recipe;
@@ -41,7 +42,7 @@ async fn a_good_recipe_reaches_level_five_with_one_deploy() {
     assert_eq!(status.head.unwrap().commit.as_deref(), Some(HEAD));
     assert_eq!(status.cleanup.unwrap().removed, ["service/x"]);
     for condition in ["Accepted", "Approved", "Scheduled", "Fetched", "Tested", "CleanedUp", "Succeeded"] {
-        assert!(api_types::condition::is_true(&status.conditions, condition), "{condition}");
+        assert!(condition::is_true(&status.conditions, condition), "{condition}");
     }
     for step in [Step::UpgradeSeed, Step::BackupTake, Step::BackupDestroy, Step::BackupRestore, Step::Lint] {
         assert_eq!(stage.ordered_step(step), 1, "{}", step.name());
@@ -186,7 +187,7 @@ async fn a_commit_that_does_not_exist_ends_the_run_at_once() {
     })
     .await;
     assert_eq!(status.phase, Some(Phase::Error));
-    let succeeded = api_types::condition::find(&status.conditions, "Succeeded").unwrap();
+    let succeeded = condition::find(&status.conditions, "Succeeded").unwrap();
     assert_eq!(succeeded.reason, reason::COMMIT_NOT_FOUND);
     assert_eq!((rungs(&status), *stage.outside.stacks_max.lock().unwrap()), ([Unverified; 5], 0));
 }
@@ -371,6 +372,29 @@ async fn a_fork_waits_for_its_approval_and_stops_when_it_is_taken_back() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_fork_begins_only_once_the_forge_has_confirmed_who_approved_it() {
+    let stage = Stage::new(2).await;
+    let mut of_comment = approval();
+    of_comment["metadata"]["labels"] = json!({"ci.coopcloud.tech/comment-id": "17"});
+    stage.put(&Approval::resource(), of_comment).await;
+    stage.put(&TestRun::resource(), fork("run")).await;
+    let began = tokio::time::Instant::now();
+    stage.play(None, |_| began.elapsed().as_secs() > 120).await;
+    let status = stage.status("run").unwrap();
+    let approved = condition::find(&status.conditions, "Approved").unwrap();
+    assert_eq!((approved.status, approved.reason.as_str()), (ConditionStatus::Unknown, "ApproverUnconfirmed"));
+    assert!(approved.message.contains("alice") && status.phase == Some(Phase::Pending), "{status:#?}");
+    assert!(stage.outside.orders.lock().unwrap().is_empty(), "nothing was fetched");
+    let key = crate::runtime::objects::ObjectKey::new(&Approval::resource(), "default", "a");
+    let stored = stage.objects.get(&key).await.unwrap();
+    let now = stage.clock.now().to_string();
+    let authorized = json!({"type": "Authorized", "status": "True", "reason": "Approved", "message": "",
+        "lastTransitionTime": now});
+    stage.objects.update_status(&stored, json!({"lastChecked": now, "conditions": [authorized]})).await.unwrap();
+    stage.play(None, |stage| stage.ordered_step(Step::BasePull) > 0).await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_recipe_without_functional_tests_does_not_pass_for_want_of_failures() {
     let stage = Stage::new(2).await;
     stage.change(&Recipe::resource(), "wordpress", |recipe| recipe["spec"]["tests"] = json!([])).await;
@@ -454,7 +478,7 @@ async fn a_run_without_recipe_or_host_waits_and_says_for_what() {
     stage.play(None, |_| began.elapsed().as_secs() > 30).await;
     let message = |name: &str, condition: &str| {
         let status = stage.status(name).unwrap();
-        api_types::condition::find(&status.conditions, condition).unwrap().message.clone()
+        condition::find(&status.conditions, condition).unwrap().message.clone()
     };
     assert!(message("run", "Accepted").contains("Recipe missing does not exist"));
     assert!(message("full", "Scheduled").contains("capacity.runs is 0"));

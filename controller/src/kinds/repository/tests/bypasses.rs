@@ -11,7 +11,7 @@ async fn approved(world: &World) -> Object<TestRun> {
     let asked = world.comment(8, "ada", "!testme");
     let run = world.run_of(asked).await;
     assert_eq!(world.fate(world.comment(8, "ada", "!ok")).await.0, "Approved");
-    assert!(world.is_open(&run).await);
+    world.until_open(&run).await;
     run
 }
 
@@ -154,4 +154,42 @@ async fn who_has_left_approves_nothing() {
     world.forge.world().leave("coop", "ada");
     assert_eq!(world.fate(world.comment(8, "ada", "!ok")).await.0, "NotAuthorized");
     assert!(!world.is_open(&run).await);
+}
+
+/// The right to approve is asked for again when the run is dispatched, not only when the word was given.
+#[tokio::test(start_paused = true)]
+async fn the_approval_of_who_has_left_since_lets_nothing_begin() {
+    let world = World::start().await;
+    let run = approved(&world).await;
+    world.forge.world().leave("coop", "ada");
+    let name = world.list::<Approval>().await[0].metadata.name.clone();
+    world.ask_about(&name);
+    let authorized = || async { world.condition::<Approval>("default", &name, "Authorized").await };
+    world.until("it is noticed", || async { authorized().await.1 == "NotAuthorized" }).await;
+    assert!(matches!(world.gate(&run).await, Gate::Waiting { reason: "ApprovalVoid", .. }));
+    assert_eq!(world.condition::<Approval>("default", &name, "Ready").await.0, "False");
+    // Another member's word counts instead of it, once the old one is gone.
+    world.forge.world().member("coop", "eve", false);
+    assert_eq!(world.fate(world.comment(8, "eve", "!deny")).await.0, "Denied");
+    let again = world.run_of(world.comment(8, "eve", "!rerun")).await;
+    assert_eq!(world.fate(world.comment(8, "eve", "!ok")).await.0, "Approved");
+    world.until_open(&again).await;
+}
+
+/// A forge that does not answer confirms nothing: the run waits, and goes on when it answers.
+#[tokio::test(start_paused = true)]
+async fn a_forge_that_is_away_confirms_no_approval() {
+    let world = World::start().await;
+    let run = approved(&world).await;
+    world.forge.fail("", usize::MAX, ports::forge::fake::FaultKind::Refused);
+    world.until("the last word is too old", || async { !world.is_open(&run).await }).await;
+    let Gate::Unconfirmed { approval, message } = world.gate(&run).await else {
+        panic!("{:?}", world.gate(&run).await)
+    };
+    assert!(message.contains("ada approved commit 91aa0e2") && message.contains("since 2026-11-25T12:0"), "{message}");
+    world.ask_about(&approval);
+    tokio::time::sleep(std::time::Duration::from_mins(3)).await;
+    assert!(!world.is_open(&run).await);
+    world.forge.heal();
+    world.until_open(&run).await;
 }

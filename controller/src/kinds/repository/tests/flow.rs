@@ -207,7 +207,7 @@ async fn a_fork_waits_until_its_head_is_approved() {
     assert!(run.spec.source.pull_request.clone().unwrap().fork && !world.is_open(&run).await);
     let ok = world.comment(8, "ada", "!ok");
     assert_eq!(world.fate(ok).await.0, "Approved");
-    assert!(world.is_open(&run).await);
+    world.until_open(&run).await;
     let approval = world.list::<Approval>().await.pop().unwrap();
     assert_eq!((approval.spec.head_sha.as_str(), approval.spec.approved_by.as_str()), (FORK_HEAD, "ada"));
     let name = approval.metadata.name.clone();

@@ -34,7 +34,7 @@ use crate::runtime::manager::{Bell, Manager};
 use crate::runtime::objects::memory::{MemoryObjects, SharedMemory};
 use crate::runtime::objects::{ObjectKey, Objects, ServedResource};
 use crate::runtime::operations::Operations;
-use crate::trust::{self, Gate};
+use crate::trust::{self, Dispatch, Gate};
 
 pub(crate) const REPO: &str = "coop/wiki";
 pub(crate) const TOKEN: &str = "s3cret-token-of-the-bot";
@@ -299,7 +299,20 @@ impl World {
     /// Asks the gate that every dispatch passes, with what the store holds now.
     pub(crate) async fn gate(&self, run: &Object<TestRun>) -> Gate {
         let recipe = self.get::<Recipe>("default", &run.spec.recipe_ref).await.unwrap();
-        trust::gate(&run.spec, &recipe.spec, &self.list::<Approval>().await)
+        let dispatch = Dispatch::Begins(self.clock.now());
+        trust::gate(&run.spec, &recipe.spec, &self.list::<Approval>().await, dispatch)
+    }
+
+    /// Waits until the gate is open: the forge is asked about whoever approved it.
+    pub(crate) async fn until_open(&self, run: &Object<TestRun>) {
+        self.until("the gate opens", || async { self.is_open(run).await }).await;
+    }
+
+    /// Does what a run does that is about to begin: has the forge asked about an Approval.
+    pub(crate) fn ask_about(&self, approval: &str) {
+        if let Some(bell) = &self.bell {
+            bell.ring(&ObjectKey::new(&Approval::resource(), "default", approval));
+        }
     }
 
     pub(crate) async fn is_open(&self, run: &Object<TestRun>) -> bool {

@@ -323,7 +323,7 @@ pub(super) struct Stage {
     pub(super) memory: Arc<MemoryObjects>,
     pub(super) objects: Arc<dyn Objects>,
     pub(super) outside: Arc<Outside>,
-    clock: Arc<dyn Clock>,
+    pub(super) clock: Arc<dyn Clock>,
 }
 
 impl Stage {
