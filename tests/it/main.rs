@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "tests and what they call say by panicking what is wrong")]
 
 mod audit;
+mod benchmarks;
 mod cli;
 mod clients;
 mod deploy;
@@ -24,6 +25,7 @@ mod simulation;
 #[cfg(test)]
 mod soak;
 mod startup;
+mod tables;
 mod terminal;
 #[cfg(test)]
 mod throughput;

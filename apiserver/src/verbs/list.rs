@@ -7,18 +7,27 @@ use super::versions::{VersionMatch, list_match, wait_for};
 use super::{VerbResult, check_include, rendering};
 use crate::answer::{document, pieces, warn};
 use crate::api::Call;
-use crate::negotiation::Encoding;
+use crate::negotiation::{Encoding, Form};
 use crate::selection::selector;
 use crate::served::Served;
 
 /// A list of which the store expects to make at most this many bytes is compressed or indented in one go.
 const SMALL_BYTES: usize = 128 * 1024;
+/// Tables are for people. kubectl asks for pages of [`KUBECTL_ROWS`] to spare a database that we do not have, and then
+/// lets itself ask only five times a second: ten thousand objects would take it two seconds of waiting. A limit is the
+/// client's wish, which the API's conventions let a server set aside.
+const TABLE_ROWS: usize = 10_000;
+/// What kubectl asks for unless it is told otherwise. Who asks for less means it.
+const KUBECTL_ROWS: usize = 500;
 
 /// Answers with the objects that match.
 pub(crate) async fn list(call: &mut Call, served: &Served) -> VerbResult {
     check_include(call)?;
     let wanted = list_match(&call.query)?;
-    let request = list_request(call, served, wanted)?;
+    let mut request = list_request(call, served, wanted)?;
+    if matches!(call.negotiated.form, Form::Table(_)) && request.limit >= KUBECTL_ROWS {
+        request.limit = request.limit.max(TABLE_ROWS);
+    }
     if let VersionMatch::NotOlderThan(revision) | VersionMatch::Exact(revision) = wanted {
         wait_for(&call.api.store, revision).await?;
     }

@@ -15,10 +15,12 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use anyhow::Context as _;
+// The allocator that `ccd` has.
+use tikv_jemallocator as _;
 
 use crate::etcd::Etcd;
 use crate::load::{Figures, Side};
-use crate::report::Report;
+use crate::report::{Goal, Report};
 use crate::size::Size;
 use crate::store::Own;
 
@@ -40,10 +42,6 @@ impl Arguments {
         self.only.as_deref().is_none_or(|only| only == part)
     }
 }
-
-/// The one that `ccd` has.
-#[global_allocator]
-static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 fn main() -> anyhow::Result<()> {
     let words: Vec<String> = std::env::args().collect();
@@ -163,9 +161,36 @@ async fn creations(arguments: &Arguments, dir: &Path, report: &mut Report) -> an
             }
         }
         let names: Vec<&str> = sides.iter().map(|(name, _)| *name).collect();
-        report.figures(&format!("creations of 1 KiB, {writers} clients"), &names, &rounds);
+        let medians = report.figures(&format!("creations of 1 KiB, {writers} clients"), &names, &rounds);
+        let Some((new, old)) = creation_goals(writers) else { continue };
+        for (other, goal) in [(1, new), (2, old)] {
+            let rate = medians[0].per_second / medians[other].per_second;
+            report.goal(&format!("creations, {writers} clients, times {}'s", names[other]), Goal::AtLeast(goal), rate);
+        }
+        let p99 = medians[0].p99.as_secs_f64() / medians[1].p99.as_secs_f64();
+        report.goal(&format!("p99 of creations, {writers} clients, times {}'s", names[1]), Goal::AtMost(0.4), p99);
     }
     Ok(())
+}
+
+/// How many times as many creations as the newer and the older etcd there shall be.
+fn creation_goals(writers: usize) -> Option<(f64, f64)> {
+    match writers {
+        1 => Some((1.4, 2.5)),
+        64 => Some((2.2, 5.0)),
+        256 => Some((1.8, 5.0)),
+        _ => None,
+    }
+}
+
+/// How many times as fast as the newer etcd's a list shall be.
+fn list_goal(objects: usize) -> Option<f64> {
+    match objects {
+        500 => Some(20.0),
+        10_000 => Some(5.0),
+        100_000 => Some(4.0),
+        _ => None,
+    }
 }
 
 async fn reads(arguments: &Arguments, dir: &Path, report: &mut Report) -> anyhow::Result<()> {
@@ -180,7 +205,8 @@ async fn reads(arguments: &Arguments, dir: &Path, report: &mut Report) -> anyhow
     for (_, side) in &sides {
         gets.push(vec![load::gets(&**side, 64, objects, arguments.size.duration).await?]);
     }
-    report.figures("get, 64 clients", &names, &gets);
+    let medians = report.figures("get, 64 clients", &names, &gets);
+    report.goal("get, times etcd new's", Goal::AtLeast(3.5), medians[0].per_second / medians[1].per_second);
     for &count in lists {
         let mut times = Vec::new();
         for (_, side) in &sides {
@@ -195,6 +221,10 @@ async fn reads(arguments: &Arguments, dir: &Path, report: &mut Report) -> anyhow
             times.push(samples[samples.len() / 2]);
         }
         report.times(&format!("list of {count} x 2 KiB"), &names, &times);
+        if let Some(goal) = list_goal(count) {
+            let ratio = times[1].as_secs_f64() / times[0].as_secs_f64();
+            report.goal(&format!("list of {count}, times as fast as etcd new's"), Goal::AtLeast(goal), ratio);
+        }
     }
     Ok(())
 }
@@ -207,7 +237,12 @@ async fn watches(arguments: &Arguments, dir: &Path, report: &mut Report) -> anyh
         for (_, side) in &sides {
             rounds.push(vec![load::watch(&**side, watchers, arguments.size.events / 2).await?]);
         }
-        report.figures(&format!("creation to event, {watchers} watchers (one event at a time)"), &names, &rounds);
+        let what = format!("creation to event, {watchers} watchers (one event at a time)");
+        let medians = report.figures(&what, &names, &rounds);
+        if watchers == 1000 {
+            let p50 = medians[0].p50.as_secs_f64() / medians[1].p50.as_secs_f64();
+            report.goal("p50 to 1000 watchers, times etcd new's", Goal::AtMost(0.8), p50);
+        }
     }
     Ok(())
 }
@@ -239,6 +274,12 @@ async fn memory_and_opening(arguments: &Arguments, dir: &Path, report: &mut Repo
             &["cc-ci", "etcd new"],
             &[own_open, etcd_open],
         );
+        if objects == 100_000 {
+            let memory = own.memory_bytes as f64 / etcd_memory as f64;
+            report.goal("memory with 100000 x 2 KiB, times etcd new's", Goal::AtMost(0.7), memory);
+            let opening = own_open.as_secs_f64() / etcd_open.as_secs_f64();
+            report.goal("opening after kill -9 with 100000, times etcd new's", Goal::AtMost(0.5), opening);
+        }
     }
     Ok(())
 }
@@ -254,5 +295,10 @@ fn overwrites(arguments: &Arguments, dir: &Path, report: &mut Report) -> anyhow:
         figures.disk_bytes as f64 / figures.live_bytes as f64,
         figures.memory_bytes >> 20,
     ));
+    // A small store keeps a whole segment of its log: only a full one says what overwriting costs.
+    if objects == 100_000 {
+        let ratio = figures.disk_bytes as f64 / figures.live_bytes as f64;
+        report.goal("disk after 1000000 overwrites, times the live bytes", Goal::AtMost(4.0), ratio);
+    }
     Ok(())
 }

@@ -39,7 +39,7 @@ impl Size {
         duration: Duration::from_millis(2000),
         rounds: 3,
         writers: &[1, 16, 64, 256],
-        watchers: &[1, 100, 1000],
+        watchers: &[1, 100, 1000, 10_000],
         lists: &[500, 10_000, 100_000],
         memories: &[10_000, 100_000],
         overwrites: (100_000, 1_000_000),

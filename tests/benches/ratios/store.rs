@@ -47,9 +47,10 @@ impl Side for Own {
             };
             let list = self.store.list(&request)?;
             // What the HTTP layer does: one body of the stored bytes.
-            let mut body = Vec::new();
-            for object in &list.objects {
-                body.extend_from_slice(&object.json());
+            let parts: Vec<_> = list.objects.iter().map(|object| object.json()).collect();
+            let mut body = Vec::with_capacity(parts.iter().map(|part| part.len() + 1).sum());
+            for part in parts {
+                body.extend_from_slice(&part);
                 body.push(b',');
             }
             Ok(body.len())
