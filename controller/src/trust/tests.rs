@@ -155,7 +155,7 @@ fn a_comments_approval_must_have_been_confirmed_when_a_run_begins() {
         ("made over the API", approval(7, HEAD), "open"),
     ];
     for (name, approval, expected) in cases {
-        let ask = |dispatch| gate(&run(true), &recipe(ForkTrust::Approve), &[approval.clone()], dispatch);
+        let ask = |dispatch| gate(&run(true), &recipe(ForkTrust::Approve), std::slice::from_ref(&approval), dispatch);
         assert_eq!(word(&ask(Dispatch::Begins(now))), expected, "{name}");
         assert_eq!(word(&ask(Dispatch::GoesOn)), "open", "{name}: a forge that is away ends nothing");
     }

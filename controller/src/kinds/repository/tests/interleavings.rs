@@ -72,6 +72,17 @@ fn fault(kind: usize) -> FaultKind {
     }
 }
 
+/// Writes something that starts nothing.
+fn talk(world: &World, kind: usize) {
+    let (pull_request, author, text) = match kind {
+        0 => (7, "mallory", "!testme"),
+        1 => (7, "ada", "> !testme"),
+        2 => (9, "ada", "!testme"),
+        _ => (8, "bot", "!testme"),
+    };
+    world.comment(pull_request, author, text);
+}
+
 async fn play(steps: Vec<Step>) {
     let trigger = serde_json::json!({"on": "Tag", "pattern": "v*", "run": {"recipeRef": "wiki"}});
     let mut world = World::with_triggers(serde_json::json!([trigger])).await;
@@ -80,18 +91,7 @@ async fn play(steps: Vec<Step>) {
     for step in steps {
         match step {
             Step::Command(number) => commands.push((world.comment(number, "ada", "!testme"), number)),
-            Step::Talk(0) => {
-                world.comment(7, "mallory", "!testme");
-            }
-            Step::Talk(1) => {
-                world.comment(7, "ada", "> !testme");
-            }
-            Step::Talk(2) => {
-                world.comment(9, "ada", "!testme");
-            }
-            Step::Talk(_) => {
-                world.comment(8, "bot", "!testme");
-            }
+            Step::Talk(kind) => talk(&world, kind),
             Step::Ring => world.ring(),
             Step::Wait(milliseconds) => tokio::time::sleep(Duration::from_millis(milliseconds)).await,
             Step::Restart => world.run(),
