@@ -107,8 +107,12 @@ async fn settle_one(engine: &dyn Engine, image: &str) -> Result<String, Error> {
     Ok(pinned)
 }
 
-/// Returns what a person is told when images cannot be had.
-pub(super) fn refusal(failure: &Failure, prepared: &Prepared) -> Refusal {
+/// Returns what a person is told when images cannot be had. An engine that was away for a moment says nothing about
+/// them: `None`, and they are asked for again.
+pub(super) fn refusal(failure: &Failure, prepared: &Prepared) -> Option<Refusal> {
+    if failure.kind == ErrorKind::Retryable && failure.reason != TIMED_OUT {
+        return None;
+    }
     let reason = match failure.reason.as_str() {
         "ImageNotFound" => reason::IMAGE_NOT_FOUND,
         TIMED_OUT => reason::PULL_TIMEOUT,
@@ -125,7 +129,7 @@ pub(super) fn refusal(failure: &Failure, prepared: &Prepared) -> Refusal {
     } else {
         sentence(&failure.message)
     };
-    Refusal { reason, message }
+    Some(Refusal { reason, message })
 }
 
 /// What is shared between an operation and those who look at it.

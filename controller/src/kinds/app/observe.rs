@@ -487,14 +487,12 @@ impl Apps {
                 },
                 OperationState::Done(result) => {
                     self.outside.operations.forget(&operation);
-                    let refusal = match result {
-                        Ok(_) => None,
-                        Err(failure) => Some(images::refusal(&failure, prepared)),
-                    };
-                    match refusal {
-                        None if wanted.iter().all(|image| memory.images.contains_key(*image)) => Images::Settled,
-                        None => Images::Missing,
-                        Some(refusal) => {
+                    match result.map_err(|failure| images::refusal(&failure, prepared)) {
+                        Ok(_) if wanted.iter().all(|image| memory.images.contains_key(*image)) => Images::Settled,
+                        Ok(_) => Images::Missing,
+                        // Begun again at the next look, which is a moment away.
+                        Err(None) => Images::Busy,
+                        Err(Some(refusal)) => {
                             memory.images_refused = Some((now, prepared.hash.clone(), refusal.clone()));
                             Images::Failed(refusal)
                         }

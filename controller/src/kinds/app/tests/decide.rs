@@ -19,12 +19,13 @@ use crate::kinds::app::converge::{Judgement, Reason, Verdict};
 use crate::kinds::app::decide::decide;
 use crate::kinds::app::deployer::{Effect, Refusal, Wanted};
 use crate::kinds::app::health::{Answer, Checks, Probes, Round};
+use crate::kinds::app::images;
 use crate::kinds::app::inventory::{Inventory, Item};
 use crate::kinds::app::labels::Owner;
 use crate::kinds::app::observe::{Claim, Images, Leaving, Observed, Present, Source, Swarm};
 use crate::kinds::app::prepare::Prepared;
 use crate::kinds::app::teardown::{Progress, Scope, Step};
-use crate::runtime::outcome::Failure;
+use crate::runtime::outcome::{Failure, TIMED_OUT};
 use crate::runtime::reconciler::{Decision, Next};
 
 fn at(seconds: i64) -> Timestamp {
@@ -372,4 +373,19 @@ fn what_moves_is_looked_at_soon_and_what_stands_still_seldom() {
     assert_eq!(wait(Reason::Stabilising, Verdict::Progressing, seconds(4)), seconds(1) + slack);
     assert_eq!(wait(Reason::CrashLoop, Verdict::Failed, seconds(2)), seconds(2));
     assert_eq!(wait(Reason::CrashLoop, Verdict::Failed, seconds(3600)), seconds(60));
+}
+
+#[test]
+fn only_what_is_wrong_with_images_is_held_against_them() {
+    let cases = [
+        // An engine that restarts while images are looked for: a run would have blamed its recipe.
+        (Failure::retryable("EngineUnreachable", "nobody answers"), None),
+        (Failure::retryable(TIMED_OUT, "too late"), Some(reason::PULL_TIMEOUT)),
+        (Failure::terminal("ImageNotFound", "no such image"), Some(reason::IMAGE_NOT_FOUND)),
+        (Failure::terminal("InvalidReference", "what is that"), Some(reason::DEPLOY_FAILED)),
+    ];
+    for (failure, expected) in cases {
+        let refusal = images::refusal(&failure, &prepared("a"));
+        assert_eq!(refusal.map(|refusal| refusal.reason), expected, "{}", failure.reason);
+    }
 }
