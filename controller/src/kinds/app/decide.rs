@@ -156,6 +156,10 @@ fn hand_over(mut status: AppStatus, prepared: &Prepared, swarm: &Swarm, images: 
             set(&mut status, deployed, unknown, reason::PULLING, "The images are being pulled.");
             return Decision::wait(finish(status), Next::After(WORK_POLL));
         }
+        Images::EngineSettles => {
+            set(&mut status, deployed, unknown, reason::DEPLOYING, "The engine was away and finds its tasks again.");
+            return Decision::wait(finish(status), Next::After(ENGINE_POLL));
+        }
         Images::Failed(refusal) => {
             refuse(&mut status, deployed, refusal);
             return Decision::wait(finish(status), Next::After(REFUSED_POLL));

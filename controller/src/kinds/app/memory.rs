@@ -28,6 +28,8 @@ pub(super) struct Memory {
     pub(super) images: BTreeMap<String, String>,
     /// When an image of which stack could not be had, and why.
     pub(super) images_refused: Option<(Timestamp, String, Refusal)>,
+    /// When the engine was last found to be away.
+    pub(super) engine_away_at: Option<Timestamp>,
     /// Values of secrets that were generated, by their names in the swarm.
     pub(super) generated: BTreeMap<String, SecretValue>,
     /// The stack, by its hash, whose surplus is gone.

@@ -101,6 +101,9 @@ pub enum Images {
     Busy,
     /// One cannot be had.
     Failed(Refusal),
+    /// The engine was away a moment ago: it answers before its swarm has found its tasks again, and an update that it is
+    /// given in that moment can hang in `starting` for good.
+    EngineSettles,
 }
 
 /// Whose the stack is.
@@ -185,7 +188,11 @@ impl Apps {
             }
             Err(failure) if failure.kind == ErrorKind::Bug => return Err(failure),
             Err(failure) => {
-                self.with_memory(app, |memory| memory.clocks.values_mut().for_each(super::converge::Clocks::stop));
+                let now = self.outside.clock.now();
+                self.with_memory(app, |memory| {
+                    memory.clocks.values_mut().for_each(super::converge::Clocks::stop);
+                    memory.engine_away_at = Some(now);
+                });
                 present.swarm = Err(failure);
             }
         }
@@ -474,6 +481,9 @@ impl Apps {
         self.with_memory(app, |memory| {
             let wanted = images::to_settle(prepared, services);
             let settled = || memory.images.iter().map(|(name, image)| (name.clone(), image.clone())).collect();
+            if memory.engine_away_at.is_some_and(|at| now.duration_since(at).unsigned_abs() < ENGINE_SETTLES) {
+                return (settled(), Images::EngineSettles);
+            }
             if wanted.iter().all(|image| memory.images.contains_key(*image)) {
                 return (settled(), Images::Settled);
             }
@@ -490,8 +500,10 @@ impl Apps {
                     match result.map_err(|failure| images::refusal(&failure, prepared)) {
                         Ok(_) if wanted.iter().all(|image| memory.images.contains_key(*image)) => Images::Settled,
                         Ok(_) => Images::Missing,
-                        // Begun again at the next look, which is a moment away.
-                        Err(None) => Images::Busy,
+                        Err(None) => {
+                            memory.engine_away_at = Some(now);
+                            Images::EngineSettles
+                        }
                         Err(Some(refusal)) => {
                             memory.images_refused = Some((now, prepared.hash.clone(), refusal.clone()));
                             Images::Failed(refusal)
@@ -506,6 +518,8 @@ impl Apps {
 
 /// How often a branch is looked at, and newer versions are looked for.
 const REFRESH: Duration = Duration::from_mins(5);
+/// How long nothing is handed over after the engine was away.
+const ENGINE_SETTLES: Duration = Duration::from_secs(15);
 /// How long a refusal of a registry or a repository stands before it is asked again.
 const REFUSED_PAUSE: Duration = Duration::from_mins(1);
 
