@@ -145,6 +145,12 @@ fn hand_over(mut status: AppStatus, prepared: &Prepared, swarm: &Swarm, images: 
     let deployed = ConditionType::Deployed;
     let unknown = ConditionStatus::Unknown;
     let later = [ConditionType::Converged, ConditionType::Reachable, ConditionType::Healthy];
+    if let Some(wait) = swarm.settles_for {
+        if !is_under_way(&status) {
+            set(&mut status, deployed, unknown, reason::DEPLOYING, SETTLES);
+        }
+        return Decision::wait(finish(status), Next::After(wait));
+    }
     match images {
         Images::Settled => {}
         Images::Missing => {
@@ -155,10 +161,6 @@ fn hand_over(mut status: AppStatus, prepared: &Prepared, swarm: &Swarm, images: 
         Images::Busy => {
             set(&mut status, deployed, unknown, reason::PULLING, "The images are being pulled.");
             return Decision::wait(finish(status), Next::After(WORK_POLL));
-        }
-        Images::EngineSettles => {
-            set(&mut status, deployed, unknown, reason::DEPLOYING, "The engine was away and finds its tasks again.");
-            return Decision::wait(finish(status), Next::After(ENGINE_POLL));
         }
         Images::Failed(refusal) => {
             refuse(&mut status, deployed, refusal);
@@ -192,9 +194,7 @@ fn hand_over(mut status: AppStatus, prepared: &Prepared, swarm: &Swarm, images: 
         set(&mut status, deployed, ConditionStatus::True, reason::DEPLOYED, &text);
         return Decision::wait(finish(status), Next::Now);
     }
-    let is_under_way = condition::find(&status.conditions, deployed.word())
-        .is_some_and(|found| found.reason == reason::DEPLOYING && found.message.starts_with(HANDING_OVER));
-    if is_another || !is_under_way {
+    if is_another || !is_under_way(&status) {
         begin(&mut status, prepared, now);
     }
     let text = format!("{HANDING_OVER} {} steps are left.", effects.len());
@@ -206,8 +206,17 @@ fn hand_over(mut status: AppStatus, prepared: &Prepared, swarm: &Swarm, images: 
 /// Begins the message of a deploy that has begun, so that one that was cut off is told from one that has not.
 const HANDING_OVER: &str = "The stack is being handed to the swarm.";
 
+/// What is said while an engine that was away is left alone.
+const SETTLES: &str = "The engine was away, and finds its tasks again before it is told anything.";
+
 /// Ends the message of a deploy that waits before it hands over the same again.
 const NOT_KEPT: &str = "A service is not as it was handed over a moment ago; it is told again shortly.";
+
+/// Returns whether a deploy has begun that was cut off.
+fn is_under_way(status: &AppStatus) -> bool {
+    condition::find(&status.conditions, ConditionType::Deployed.word())
+        .is_some_and(|found| found.reason == reason::DEPLOYING && found.message.starts_with(HANDING_OVER))
+}
 
 /// Notes that a deploy begins: what updates report from before is history.
 fn begin(status: &mut AppStatus, prepared: &Prepared, now: Timestamp) {
@@ -303,6 +312,9 @@ fn repair(mut status: AppStatus, swarm: &Swarm, worst: &Judgement, now: Timestam
         }
         Ok(effects) => effects,
     };
+    if let Some(wait) = swarm.settles_for {
+        return Decision::wait(finish(status), Next::After(wait));
+    }
     // Whoever deploys against us again and again gets no storm of restarts.
     let age = status.deployed_at.as_ref().and_then(|at| at.parse::<Timestamp>().ok());
     let age = age.and_then(|at| Duration::try_from(now.duration_since(at)).ok()).unwrap_or(REPAIR_PAUSE);

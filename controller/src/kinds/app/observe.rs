@@ -101,9 +101,6 @@ pub enum Images {
     Busy,
     /// One cannot be had.
     Failed(Refusal),
-    /// The engine was away a moment ago: it answers before its swarm has found its tasks again, and an update that it is
-    /// given in that moment can hang in `starting` for good.
-    EngineSettles,
 }
 
 /// Whose the stack is.
@@ -128,6 +125,8 @@ pub struct Swarm {
     pub missing: Result<Vec<Effect>, Refusal>,
     /// After which time more of it may be done; `None` when nothing was done a moment ago already.
     pub held_for: Option<Duration>,
+    /// For how long the engine is left alone, because it was away a moment ago.
+    pub settles_for: Option<Duration>,
     /// Secrets that are to be generated first, by their names in the swarm.
     pub secrets_to_make: Vec<String>,
     /// What the swarm has made of the services that were handed over.
@@ -147,6 +146,7 @@ impl Swarm {
             claim,
             missing: Ok(Vec::new()),
             held_for: None,
+            settles_for: None,
             secrets_to_make: Vec::new(),
             judgements: Vec::new(),
             still: Duration::ZERO,
@@ -324,7 +324,8 @@ impl Apps {
         let is_converged = super::converge::worst(&judgements).is_none_or(|worst| worst.verdict == Verdict::Converged);
         let is_drifted = judgements.iter().any(|judgement| judgement.reason.wants_repair());
         let has_swept = self.with_memory(app, |memory| memory.swept.as_deref() == Some(&prepared.hash));
-        let mut swarm = Swarm { judgements, still, identity, ..Swarm::claimed(Claim::Ours) };
+        let settles_for = self.settles_for(app);
+        let mut swarm = Swarm { judgements, still, identity, settles_for, ..Swarm::claimed(Claim::Ours) };
         if is_handed_over && !is_drifted && (!is_converged || has_swept) {
             return Ok((swarm, images));
         }
@@ -348,6 +349,13 @@ impl Apps {
             }
         }
         Ok((swarm, images))
+    }
+
+    /// Returns for how long nothing is to be handed to an engine that was away.
+    fn settles_for(&self, app: &Object<App>) -> Option<Duration> {
+        let away_at = self.with_memory(app, |memory| memory.engine_away_at)?;
+        let back_for = self.outside.clock.now().duration_since(away_at).unsigned_abs();
+        ENGINE_SETTLES.checked_sub(back_for).filter(|left| !left.is_zero())
     }
 
     fn judge_all(
@@ -481,9 +489,6 @@ impl Apps {
         self.with_memory(app, |memory| {
             let wanted = images::to_settle(prepared, services);
             let settled = || memory.images.iter().map(|(name, image)| (name.clone(), image.clone())).collect();
-            if memory.engine_away_at.is_some_and(|at| now.duration_since(at).unsigned_abs() < ENGINE_SETTLES) {
-                return (settled(), Images::EngineSettles);
-            }
             if wanted.iter().all(|image| memory.images.contains_key(*image)) {
                 return (settled(), Images::Settled);
             }
@@ -502,7 +507,7 @@ impl Apps {
                         Ok(_) => Images::Missing,
                         Err(None) => {
                             memory.engine_away_at = Some(now);
-                            Images::EngineSettles
+                            Images::Missing
                         }
                         Err(Some(refusal)) => {
                             memory.images_refused = Some((now, prepared.hash.clone(), refusal.clone()));
@@ -518,7 +523,8 @@ impl Apps {
 
 /// How often a branch is looked at, and newer versions are looked for.
 const REFRESH: Duration = Duration::from_mins(5);
-/// How long nothing is handed over after the engine was away.
+/// How long an engine is given after it was away: it answers before its swarm has found its tasks again, and an update in
+/// that moment can leave a task in `starting` for good.
 const ENGINE_SETTLES: Duration = Duration::from_secs(15);
 /// How long a refusal of a registry or a repository stands before it is asked again.
 const REFUSED_PAUSE: Duration = Duration::from_mins(1);

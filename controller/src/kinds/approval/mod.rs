@@ -1,4 +1,5 @@
-//! Approval: whether the head that somebody looked at is still the head, and whether they may still say so. See `README.md` beside this file.
+//! Approval: whether the head that somebody looked at is still the head, and whether they may still say so. See
+//! `README.md` beside this file.
 
 #[cfg(test)]
 mod tests;

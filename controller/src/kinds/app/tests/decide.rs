@@ -93,6 +93,7 @@ fn swarm(judgements: Vec<Judgement>) -> Swarm {
         claim: Claim::Ours,
         missing: Ok(Vec::new()),
         held_for: None,
+        settles_for: None,
         secrets_to_make: Vec::new(),
         judgements,
         still: Duration::ZERO,
@@ -387,5 +388,20 @@ fn only_what_is_wrong_with_images_is_held_against_them() {
     for (failure, expected) in cases {
         let refusal = images::refusal(&failure, &prepared("a"));
         assert_eq!(refusal.map(|refusal| refusal.reason), expected, "{}", failure.reason);
+    }
+}
+
+#[test]
+fn an_engine_that_was_away_is_told_nothing_before_it_has_settled() {
+    let wait = Duration::from_secs(7);
+    let mut settles = swarm(Vec::new());
+    settles.settles_for = Some(wait);
+    settles.missing = Ok(vec![create()]);
+    let mut drifted = swarm(vec![judgement(Verdict::Progressing, Reason::Vanished)]);
+    drifted.settles_for = Some(wait);
+    drifted.missing = Ok(vec![create()]);
+    for (name, app, swarm) in [("a deploy", app(), settles), ("a repair", ready(), drifted)] {
+        let decided = look(&app, present(swarm), 3600);
+        assert_eq!((&decided.action, decided.next), (&None, Next::After(wait)), "{name}");
     }
 }

@@ -208,6 +208,26 @@ async fn an_engine_that_is_away_makes_nothing_of_anything() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn an_engine_that_has_come_back_is_given_time_before_it_is_told_anything() {
+    let world = World::start().await;
+    world.create_app("x", json!({})).await;
+    world.until_ready("x").await;
+    second(&world);
+    let updates = |world: &World| world.engine.calls().iter().filter(|call| **call == "update_service").count();
+    let before = updates(&world);
+    world.engine.set_reachable(false);
+    world.until("x", "nobody knows", |status| condition(status, "Ready").0 == ConditionStatus::Unknown).await;
+    world.change("x", |app| app["spec"]["version"] = json!("1.1.0+2")).await;
+    minutes(1).await;
+    world.engine.set_reachable(true);
+    // It may have been found away up to five seconds ago.
+    tokio::time::sleep(Duration::from_secs(9)).await;
+    assert_eq!(updates(&world), before, "it was told at once");
+    let status = world.until_ready("x").await;
+    assert_eq!(status.observed.unwrap().version.as_deref(), Some("1.1.0+2"));
+}
+
+#[tokio::test(start_paused = true)]
 async fn two_apps_of_one_domain_take_turns() {
     let world = World::start().await;
     world.create_app("x", json!({})).await;
