@@ -1,25 +1,16 @@
 //! Every route has an authorisation decision: whoever has no right is refused on all of them but the open ones.
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
 
 use apiserver::authorization::OPEN_PATHS;
-use apiserver::pods::NoLogs;
 use serde_json::Value;
-use store::state::HistoryLimits;
-use tests::server::{Namespaces, ServerOptions, TestServer};
+use tests::server::{ServerOptions, TestServer};
 
 const METHODS: [&str; 7] = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"];
 
 #[tokio::test(flavor = "multi_thread")]
 async fn no_route_answers_whoever_has_no_right() {
-    let options = ServerOptions {
-        history: HistoryLimits::default(),
-        definitions: apiserver::built_in::own_definitions(),
-        logs: Arc::new(NoLogs),
-        namespaces: Namespaces::Stay,
-    };
-    let server = TestServer::start(options).await.unwrap();
+    let server = TestServer::start(ServerOptions::default()).await.unwrap();
     let http = reqwest::Client::builder().no_proxy().build().unwrap();
     let paths = routes(&server, &http).await;
     assert!(paths.len() > 150, "the walk finds only {} paths", paths.len());
@@ -40,13 +31,7 @@ async fn no_route_answers_whoever_has_no_right() {
 /// Browsers get pages, everybody else what the API answers; no page answers a stranger. `webui` tests the pages.
 #[tokio::test(flavor = "multi_thread")]
 async fn pages_stand_beside_the_api() {
-    let options = ServerOptions {
-        history: HistoryLimits::default(),
-        definitions: apiserver::built_in::own_definitions(),
-        logs: Arc::new(NoLogs),
-        namespaces: Namespaces::Stay,
-    };
-    let server = TestServer::start(options).await.unwrap();
+    let server = TestServer::start(ServerOptions::default()).await.unwrap();
     let http = reqwest::Client::builder().no_proxy().redirect(reqwest::redirect::Policy::none()).build().unwrap();
     let browse = |path: &str| http.get(server.url(path)).header("accept", "text/html");
     let home = browse("/").bearer_auth(&server.admin).send().await.unwrap();

@@ -10,8 +10,7 @@ use ports::files::{Faults, FileName, FileRoot, RunFiles, RunKey};
 use ports::redact::Redactor;
 use reqwest::Response;
 use serde_json::{Value, json};
-use store::state::HistoryLimits;
-use tests::server::{Namespaces, ServerOptions, TestServer};
+use tests::server::{ServerOptions, TestServer};
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::Command;
 
@@ -30,12 +29,7 @@ impl World {
         let folder = tempfile::tempdir().unwrap();
         let root = FileRoot::open(folder.path(), Faults::default()).unwrap();
         let files = RunFiles::new(root, Redactor::default(), Arc::new(SystemClock), RunLimits::default());
-        let options = ServerOptions {
-            history: HistoryLimits::default(),
-            definitions: apiserver::built_in::own_definitions(),
-            logs: Arc::new(RunLogs::new(files.clone())),
-            namespaces: Namespaces::Stay,
-        };
+        let options = ServerOptions { logs: Arc::new(RunLogs::new(files.clone())), ..ServerOptions::default() };
         let server = TestServer::start(options).await.unwrap();
         let http = reqwest::Client::builder().no_proxy().build().unwrap();
         let run = json!({"apiVersion": "ci.coopcloud.tech/v1alpha1", "kind": "TestRun",

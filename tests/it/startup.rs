@@ -8,10 +8,8 @@ use std::process::{Command, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use apiserver::pods::NoLogs;
-use store::state::HistoryLimits;
 use tests::daemon::program;
-use tests::server::{Namespaces, ServerOptions, TestServer};
+use tests::server::{ServerOptions, TestServer};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 
@@ -65,13 +63,7 @@ impl Relay {
 }
 
 async fn start() -> TestServer {
-    let options = ServerOptions {
-        history: HistoryLimits::default(),
-        definitions: apiserver::built_in::own_definitions(),
-        logs: Arc::new(NoLogs),
-        namespaces: Namespaces::Stay,
-    };
-    TestServer::start(options).await.unwrap()
+    TestServer::start(ServerOptions::default()).await.unwrap()
 }
 
 async fn ccctl(home: &Path, words: &[&str]) -> String {

@@ -1,12 +1,8 @@
 //! How many rows a table has: as many as kubectl would fetch bit by bit, and as few as a person asks for.
 
-use std::sync::Arc;
-
-use apiserver::pods::NoLogs;
 use futures::StreamExt as _;
 use serde_json::{Value, json};
-use store::state::HistoryLimits;
-use tests::server::{Namespaces, ServerOptions, TestServer};
+use tests::server::{ServerOptions, TestServer};
 
 const OBJECTS: usize = 600;
 const CONFIG_MAPS: &str = "/api/v1/namespaces/default/configmaps";
@@ -14,13 +10,7 @@ const TABLE: &str = "application/json;as=Table;v=v1;g=meta.k8s.io,application/js
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_table_does_not_make_kubectl_wait_for_its_pages() {
-    let options = ServerOptions {
-        history: HistoryLimits::default(),
-        definitions: Vec::new(),
-        logs: Arc::new(NoLogs),
-        namespaces: Namespaces::Stay,
-    };
-    let server = TestServer::start(options).await.unwrap();
+    let server = TestServer::start(ServerOptions::default()).await.unwrap();
     let http = reqwest::Client::builder().no_proxy().build().unwrap();
     let create = async |index: usize| {
         let body = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": format!("c{index:04}")}});

@@ -3,15 +3,12 @@
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use apiserver::pods::NoLogs;
 use serde_json::{Value, json};
 use store::request::{Body, Part, Target, WriteOptions};
-use store::state::HistoryLimits;
 use tests::daemon::{program, wait_a_moment};
-use tests::server::{Namespaces, ServerOptions, TestServer};
+use tests::server::{ServerOptions, TestServer};
 
 const WIDTHS: [usize; 3] = [60, 100, 200];
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -26,13 +23,10 @@ struct Cli {
 
 impl Cli {
     async fn start() -> Self {
-        let options = ServerOptions {
-            history: HistoryLimits::default(),
-            definitions: apiserver::built_in::own_definitions(),
-            logs: Arc::new(NoLogs),
-            namespaces: Namespaces::Stay,
+        let cli = Self {
+            server: TestServer::start(ServerOptions::default()).await.unwrap(),
+            home: tempfile::tempdir().unwrap(),
         };
-        let cli = Self { server: TestServer::start(options).await.unwrap(), home: tempfile::tempdir().unwrap() };
         let cluster = json!({"server": cli.server.url("")});
         let kubeconfig = json!({
             "apiVersion": "v1", "kind": "Config", "current-context": "test",

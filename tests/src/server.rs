@@ -8,7 +8,8 @@ use std::time::Duration;
 use anyhow::Context as _;
 use apiserver::access::Access;
 use apiserver::api::Api;
-use apiserver::audit::Audit;
+use apiserver::audit::policy::Policy;
+use apiserver::audit::{Audit, AuditWriter, WriterSettings};
 use apiserver::authentication::Authenticator;
 use apiserver::authentication::token_file::{self, NewToken};
 use apiserver::authentication::tokens::TokenTable;
@@ -17,7 +18,7 @@ use apiserver::clock::Clock;
 use apiserver::config::{LimitsConfig, ServerConfig};
 use apiserver::limits::Limits;
 use apiserver::metrics::Metrics;
-use apiserver::pods::LogSource;
+use apiserver::pods::{LogSource, NoLogs};
 use apiserver::serve::{Lifecycle, Listeners, Server};
 use apiserver::tls::Pki;
 use base64::Engine as _;
@@ -39,6 +40,9 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use webui::router::Web;
 use webui::session::SessionKey;
 
+/// Name of the audit log in the server's directory.
+const AUDIT_LOG: &str = "audit.log";
+
 /// What becomes of namespaces that are deleted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Namespaces {
@@ -58,6 +62,21 @@ pub struct ServerOptions {
     pub logs: Arc<dyn LogSource>,
     /// What becomes of namespaces that are deleted.
     pub namespaces: Namespaces,
+    /// Whether requests are written to an audit log, for [`TestServer::end_audit`].
+    pub is_audited: bool,
+}
+
+impl Default for ServerOptions {
+    /// Our own kinds, no logs, nobody who works beside the server.
+    fn default() -> Self {
+        Self {
+            history: HistoryLimits::default(),
+            definitions: apiserver::built_in::own_definitions(),
+            logs: Arc::new(NoLogs),
+            namespaces: Namespaces::Stay,
+            is_audited: false,
+        }
+    }
 }
 
 /// A running server; stopped when dropped.
@@ -76,6 +95,7 @@ pub struct TestServer {
     pub store: Store,
     /// The directory that holds everything.
     pub dir: TempDir,
+    audit: Audit,
     _stop: DropGuard,
 }
 
@@ -102,6 +122,8 @@ impl TestServer {
         // Tests ask faster than any stranger may.
         let limits = LimitsConfig { anonymous_rate_per_second: 0, ..LimitsConfig::default() };
         let authorizer = Arc::new(Authorizer::new(&[]));
+        follow::load(&authorizer, &store.state());
+        let audit = if options.is_audited { audit(dir.path(), &clock)? } else { Audit::off() };
         let access = Access {
             authenticator: Arc::new(
                 Authenticator::new(TokenTable::open(tokens.clone()), clock.clone())
@@ -109,7 +131,7 @@ impl TestServer {
             ),
             authorizer: authorizer.clone(),
             limits: Limits::new(limits.clone()),
-            audit: Audit::off(),
+            audit: audit.clone(),
             metrics: Metrics::new(),
         };
         let stop = CancellationToken::new();
@@ -145,7 +167,7 @@ impl TestServer {
             metrics,
         };
         tokio::spawn(server.run(stop.clone()));
-        Ok(Self { address, encrypted, authority_pem, admin, bob, store, dir, _stop: stop.drop_guard() })
+        Ok(Self { address, encrypted, authority_pem, admin, bob, store, dir, audit, _stop: stop.drop_guard() })
     }
 
     /// Writes a kubeconfig with the contexts `admin`, `bob` and `nobody`, whose token is wrong.
@@ -167,11 +189,29 @@ impl TestServer {
         Ok(std::fs::write(path, config.to_string())?)
     }
 
+    /// Ends the audit log and returns its events.
+    ///
+    /// # Errors
+    /// There is none ([`ServerOptions::is_audited`]), or it is no JSON.
+    pub fn end_audit(&self) -> anyhow::Result<Vec<Value>> {
+        self.audit.close();
+        let log = std::fs::read_to_string(self.dir.path().join(AUDIT_LOG)).context("read the audit log")?;
+        log.lines().map(|line| Ok(serde_json::from_str(line)?)).collect()
+    }
+
     /// Returns the URL of a path.
     #[must_use]
     pub fn url(&self, path: &str) -> String {
         format!("http://{}{path}", self.address)
     }
+}
+
+/// Everything is written, and nothing is lost.
+fn audit(dir: &Path, clock: &Clock) -> anyhow::Result<Audit> {
+    let settings =
+        WriterSettings { path: dir.join(AUDIT_LOG), file_bytes_max: 64 << 20, files_max: 1, queue_max: 100_000 };
+    let writer = AuditWriter::open(settings, clock.clone())?;
+    Ok(Audit::new(Policy::new(Vec::new()), writer, clock.clone(), None))
 }
 
 fn reconcile_namespaces(store: &Store, stop: &CancellationToken) {

@@ -5,17 +5,14 @@
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
-use apiserver::pods::NoLogs;
 use controller::runtime::guards::Guards;
 use serde_json::json;
-use store::state::HistoryLimits;
 use tests::fleet::Fleet;
-use tests::server::{Namespaces, ServerOptions, TestServer};
+use tests::server::{ServerOptions, TestServer};
 use tests::widgets;
 use tests::world::{Scenario, run};
 
@@ -115,12 +112,7 @@ async fn throughput() -> anyhow::Result<()> {
 }
 
 async fn resync() -> anyhow::Result<()> {
-    let options = ServerOptions {
-        history: HistoryLimits::default(),
-        definitions: vec![widgets::definition_object()],
-        logs: Arc::new(NoLogs),
-        namespaces: Namespaces::Stay,
-    };
+    let options = ServerOptions { definitions: vec![widgets::definition_object()], ..ServerOptions::default() };
     let server = TestServer::start(options).await?;
     let fleet = Fleet::start(&server.store, RESYNC);
     fleet.create(OBJECTS).await?;
@@ -170,12 +162,7 @@ impl std::fmt::Display for Latencies {
 
 /// Starts `ccctl get namespaces` with what earlier runs have kept on disk.
 async fn startup(ccctl: &Path) -> anyhow::Result<()> {
-    let options = ServerOptions {
-        history: HistoryLimits::default(),
-        definitions: Vec::new(),
-        logs: Arc::new(NoLogs),
-        namespaces: Namespaces::Stay,
-    };
+    let options = ServerOptions { definitions: Vec::new(), ..ServerOptions::default() };
     let server = TestServer::start(options).await?;
     let authority = server.dir.path().join("authority.pem");
     std::fs::write(&authority, &server.authority_pem)?;

@@ -8,15 +8,13 @@ mod recording;
 
 use std::collections::BTreeMap;
 use std::io::{Read as _, Write as _};
-use std::sync::Arc;
 use std::time::Duration;
 
-use apiserver::pods::NoLogs;
 use compare::{Mismatch, Pairs};
 use recording::{CUT_AT, Step};
 use serde_json::{Value, json};
 use store::state::HistoryLimits;
-use tests::server::{Namespaces, ServerOptions, TestServer};
+use tests::server::{ServerOptions, TestServer};
 
 const RECIPES: &str = "/apis/ci.coopcloud.tech/v1alpha1/namespaces/wire/recipes";
 /// Small enough that revision 1 is forgotten when the watches come, large enough that it is not when the lists come.
@@ -32,8 +30,7 @@ async fn a_recording_of_a_real_server_is_answered_alike() {
     let options = ServerOptions {
         history: HistoryLimits { events_max: HISTORY_EVENTS, ..HistoryLimits::default() },
         definitions: vec![recording::definition()],
-        logs: Arc::new(NoLogs),
-        namespaces: Namespaces::Stay,
+        ..ServerOptions::default()
     };
     let server = TestServer::start(options).await.unwrap();
     let mut replay =

@@ -16,7 +16,6 @@ use bytes::Bytes;
 use futures::StreamExt as _;
 use futures::future::BoxFuture;
 use script::{COMMANDS, Command, FILES};
-use store::state::HistoryLimits;
 use tempfile::TempDir;
 use tests::server::{Namespaces, ServerOptions, TestServer};
 use tokio::io::AsyncWriteExt as _;
@@ -59,12 +58,7 @@ async fn kubectl_of_the_newest_version_finds_a_kubernetes_server() {
 
 /// Plays the whole script with one program.
 async fn play(kubectl: PathBuf) {
-    let options = ServerOptions {
-        history: HistoryLimits::default(),
-        definitions: apiserver::built_in::own_definitions(),
-        logs: Arc::new(EchoLogs),
-        namespaces: Namespaces::Go,
-    };
+    let options = ServerOptions { logs: Arc::new(EchoLogs), namespaces: Namespaces::Go, ..ServerOptions::default() };
     let server = TestServer::start(options).await.unwrap();
     let world = World::new(&server, kubectl);
     assert!(COMMANDS.len() >= 100, "the script has {} commands", COMMANDS.len());

@@ -34,40 +34,40 @@ pub(crate) fn whole(visit: &Visit, page: &Page) -> String {
     let live = is_live.then(|| format!("/live?page={}", encode(&here)));
     let parts: Vec<(&str, String)> =
         page.parts.iter().map(|part| (part.id.as_str(), part.html.clone().into_string())).collect();
+    let body = html! {
+        (masthead(visit, page.section))
+        main #main tabindex="-1" data-live=[live] {
+            (done(visit))
+            (page.head)
+            @for (id, inner) in &parts {
+                div.part id=(id) data-hash=(hash(inner)) { (PreEscaped(inner)) }
+            }
+        }
+        (footer(&page.commands))
+    };
+    document(page, is_live, &body)
+}
+
+/// Returns a page for somebody of whom nothing is known: no navigation.
+pub(crate) fn bare(page: &Page) -> String {
+    let body = html! {
+        header.masthead { (brand()) }
+        main.narrow #main tabindex="-1" {
+            (page.head)
+            @for part in &page.parts { div.part id=(part.id) { (part.html) } }
+        }
+    };
+    document(page, false, &body)
+}
+
+fn document(page: &Page, is_live: bool, body: &Markup) -> String {
     let document = html! {
         (DOCTYPE)
         html lang="en" {
             (head(&page.title, is_live))
             body data-page=(page.kind) {
                 a.skip href="#main" { "Skip to the content" }
-                (masthead(visit, page.section))
-                main #main tabindex="-1" data-live=[live] {
-                    (done(visit))
-                    (page.head)
-                    @for (id, inner) in &parts {
-                        div.part id=(id) data-hash=(hash(inner)) { (PreEscaped(inner)) }
-                    }
-                }
-                (footer(&page.commands))
-            }
-        }
-    };
-    safe(document.into_string())
-}
-
-/// Returns a page for somebody of whom nothing is known: no navigation.
-pub(crate) fn bare(page: &Page) -> String {
-    let document = html! {
-        (DOCTYPE)
-        html lang="en" {
-            (head(&page.title, false))
-            body data-page=(page.kind) {
-                a.skip href="#main" { "Skip to the content" }
-                header.masthead { (brand()) }
-                main.narrow #main tabindex="-1" {
-                    (page.head)
-                    @for part in &page.parts { div.part id=(part.id) { (part.html) } }
-                }
+                (body)
             }
         }
     };

@@ -66,11 +66,11 @@ async fn whoever_follows_a_log_loses_no_line_when_cut_off() {
     write(&showcase, &["63 <b>"]);
     let (_, html) = read_until(&admin, path, Some(last), "line 63").await;
     assert!(html.contains("line 63 &lt;b&gt;") && !html.contains("line 62"), "{html}");
-    showcase.server.logs.complete("nextcloud-live");
+    showcase.logs.complete("nextcloud-live");
     let stream = admin.request("GET", path).timeout(Duration::from_secs(20)).send().await.unwrap();
     assert!(stream.text().await.unwrap().ends_with("event: end\ndata: {}\n\n"));
 }
 
 fn write(showcase: &Showcase, ends: &[&str]) {
-    showcase.server.logs.write("nextcloud-live", "install", ends.iter().map(|end| format!("line {end}")));
+    showcase.logs.write("nextcloud-live", "install", ends.iter().map(|end| format!("line {end}")));
 }

@@ -8,6 +8,5 @@ mod doors;
 mod logs;
 mod memory_logs;
 mod pages;
-mod server;
 mod showcase;
 mod visitor;

@@ -151,7 +151,8 @@ async fn what_is_done_stands_in_the_audit_log_under_the_name_of_whoever_did_it()
     assert_eq!(bob.post(cancel, &[("token", token_of_bob)]).await.code, 403);
     // A forged form comes to nothing before anything is asked of the API.
     assert_eq!(admin.post(delete, &[("token", "AAAA".to_owned())]).await.code, 403);
-    let events = showcase.server.changes_in_audit();
+    let mut events = showcase.server.end_audit().unwrap();
+    events.retain(|event| matches!(event["verb"].as_str(), Some("create" | "update" | "patch" | "delete")));
     let told: Vec<Value> = events
         .iter()
         .map(|event| {

@@ -3,6 +3,8 @@
 
 mod scenes;
 
+use std::sync::Arc;
+
 use anyhow::Context as _;
 use futures::stream::TryStreamExt as _;
 use jiff::{SignedDuration, Timestamp};
@@ -10,7 +12,9 @@ use serde_json::{Value, json};
 use store::request::{Part, Target, WriteOptions};
 use store::store::Store;
 
-use crate::server::TestServer;
+use tests::server::{ServerOptions, TestServer};
+
+use crate::memory_logs::MemoryLogs;
 
 /// Text that would do harm on a page that believes it.
 pub(crate) const HOSTILE: &str = "<script>alert(1)</script>\u{202e}gnp.\"'>\u{7}<img src=x onerror=alert(2)>";
@@ -31,12 +35,15 @@ pub(crate) enum Scene {
 /// A server with a scene.
 pub(crate) struct Showcase {
     pub server: TestServer,
+    pub logs: Arc<MemoryLogs>,
 }
 
 impl Showcase {
     /// Starts a server and fills its store.
     pub(crate) async fn open(scene: Scene) -> anyhow::Result<Self> {
-        let showcase = Self { server: TestServer::start().await? };
+        let logs = Arc::new(MemoryLogs::default());
+        let options = ServerOptions { logs: logs.clone(), is_audited: true, ..ServerOptions::default() };
+        let showcase = Self { server: TestServer::start(options).await?, logs };
         match scene {
             Scene::Empty => {}
             Scene::Busy => scenes::busy(&showcase).await?,

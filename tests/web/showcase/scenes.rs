@@ -40,7 +40,7 @@ pub(super) async fn busy(showcase: &Showcase) -> anyhow::Result<()> {
     put(store, repository()).await?;
     put(store, event("nextcloud-live", "Normal", "RungPassed", "install passed in 2m10s")).await?;
     let lines = (1..=60).map(|at| format!("step {at} of 60: \u{1b}[32mok\u{1b}[0m"));
-    showcase.server.logs.write("nextcloud-live", "install", lines);
+    showcase.logs.write("nextcloud-live", "install", lines);
     Ok(())
 }
 
@@ -81,7 +81,7 @@ pub(super) async fn failing(showcase: &Showcase) -> anyhow::Result<()> {
 }
 
 fn logs_of_a_failure(showcase: &Showcase) {
-    let (logs, run) = (&showcase.server.logs, "nextcloud-002");
+    let (logs, run) = (&showcase.logs, "nextcloud-002");
     logs.write(run, "prepare", ["fetched 91aa0e2b", "rendered compose.yml"]);
     logs.write(run, "install", (1..=1200).map(|at| format!("install line {at}")));
     let last = [
