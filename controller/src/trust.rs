@@ -187,7 +187,8 @@ fn is_confirmed(approval: &Object<Approval>, dispatch: Dispatch) -> bool {
     }
     let asked = approval.status.last_checked.as_deref().and_then(|text| text.parse::<Timestamp>().ok());
     condition::is_true(&approval.status.conditions, ConditionType::Authorized.word())
-        && asked.is_some_and(|asked| now.duration_since(asked) <= CONFIRMED_MAX)
+        // A clock that was put back makes no old word new.
+        && asked.is_some_and(|asked| now.duration_since(asked).abs() <= CONFIRMED_MAX)
 }
 
 fn covers(approval: &Object<Approval>, pull_request: &PullRequest) -> bool {

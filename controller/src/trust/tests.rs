@@ -151,6 +151,7 @@ fn a_comments_approval_must_have_been_confirmed_when_a_run_begins() {
         ("never asked", of_comment(None, None), "unconfirmed"),
         ("asked, and not answered", of_comment(Some("2026-11-25T11:59:59Z"), unknown), "unconfirmed"),
         ("answered too long ago", of_comment(Some("2026-11-25T11:58:59Z"), yes), "unconfirmed"),
+        ("answered by a clock that was put back since", of_comment(Some("2026-11-25T12:10:00Z"), yes), "unconfirmed"),
         ("answered just now", of_comment(Some("2026-11-25T11:59:00Z"), yes), "open"),
         ("made over the API", approval(7, HEAD), "open"),
     ];
