@@ -9,6 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use api_types::kinds::repository::{Cursor, RepositorySpec, Trigger, TriggerEvent};
 use jiff::Timestamp;
 use ports::forge::TagList;
+use wildmatch::WildMatch;
 
 use crate::runtime::events::seconds;
 use crate::schedule::Cron;
@@ -137,7 +138,7 @@ fn tags(
     let matching = |name: &str| {
         let of = triggers(spec, TriggerEvent::Tag);
         of.filter_map(|(trigger, recipe)| Some((trigger.pattern.as_ref()?, recipe)))
-            .filter(|(pattern, _)| matches(pattern, name))
+            .filter(|(pattern, _)| WildMatch::new(pattern).matches(name))
             .collect::<Vec<_>>()
     };
     marks.tag_patterns = triggers(spec, TriggerEvent::Tag).filter_map(|(trigger, _)| trigger.pattern.clone()).collect();
@@ -273,34 +274,6 @@ pub fn problems(spec: &RepositorySpec, cursor: &Cursor, has_recipe: impl Fn(&str
     let absent = branches(spec).into_iter().filter(|branch| known.branches.get(*branch).is_some_and(String::is_empty));
     problems.extend(absent.map(|branch| format!("{}/{} has no branch {branch}: push it", spec.owner, spec.name)));
     problems
-}
-
-/// Returns whether a name is like a pattern, in which `*` stands for anything and `?` for one character.
-fn matches(pattern: &str, name: &str) -> bool {
-    let (pattern, name): (Vec<char>, Vec<char>) = (pattern.chars().collect(), name.chars().collect());
-    let (mut at, mut index) = (0, 0);
-    // The last star, and where it ends for now.
-    let mut star: Option<(usize, usize)> = None;
-    while index < name.len() {
-        match pattern.get(at) {
-            Some('*') => {
-                star = Some((at, index));
-                at += 1;
-            }
-            Some(letter) if *letter == '?' || *letter == name[index] => {
-                at += 1;
-                index += 1;
-            }
-            _ => match star {
-                Some((place, end)) => {
-                    star = Some((place, end + 1));
-                    (at, index) = (place + 1, end + 1);
-                }
-                None => return false,
-            },
-        }
-    }
-    pattern[at..].iter().all(|letter| *letter == '*')
 }
 
 /// Returns whether a text is a whole commit hash.
