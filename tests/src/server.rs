@@ -62,6 +62,8 @@ pub struct ServerOptions {
     pub logs: Arc<dyn LogSource>,
     /// What becomes of namespaces that are deleted.
     pub namespaces: Namespaces,
+    /// Where people reach the web pages.
+    pub public_url: Option<String>,
     /// Whether requests are written to an audit log, for [`TestServer::end_audit`].
     pub is_audited: bool,
 }
@@ -74,6 +76,7 @@ impl Default for ServerOptions {
             definitions: apiserver::built_in::own_definitions(),
             logs: Arc::new(NoLogs),
             namespaces: Namespaces::Stay,
+            public_url: None,
             is_audited: false,
         }
     }
@@ -156,7 +159,8 @@ impl TestServer {
         let authority_pem = pki.authorities_pem();
         let metrics = access.metrics.clone();
         let api = Api::new(store.clone(), access, lifecycle.clone(), clock, options.logs);
-        let web = Web::new(Arc::new(api), SessionKey::open(&dir.path().join("web.key"))?);
+        let key = SessionKey::open(&dir.path().join("web.key"))?;
+        let web = Web::new(Arc::new(api), key, options.public_url.as_deref());
         let server = Server {
             listeners,
             router: webui::router::router(web),

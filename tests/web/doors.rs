@@ -1,5 +1,6 @@
 //! Who gets in: strangers, people without rights, forged cookies and forms.
 
+use tests::server::{ServerOptions, TestServer};
 use webui::route::{OPEN, PATTERNS};
 
 use crate::pages::make_public;
@@ -125,6 +126,18 @@ async fn signing_in_needs_a_good_token_and_the_form_that_was_given() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_cookie_keeps_to_tls_where_people_come_over_tls() {
+    for (public_url, is_kept) in [(None, false), (Some("http://ci.test"), false), (Some("https://ci.test"), true)] {
+        let options = ServerOptions { public_url: public_url.map(str::to_owned), ..ServerOptions::default() };
+        let server = TestServer::start(options).await.unwrap();
+        let http = reqwest::Client::builder().no_proxy().build().unwrap();
+        let form = http.get(server.url("/login")).header("accept", "text/html").send().await.unwrap();
+        let set = form.headers()["set-cookie"].to_str().unwrap();
+        assert_eq!(set.ends_with("; Secure"), is_kept, "{public_url:?}: {set}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn sessions_end_when_they_are_ended() {
     let showcase = open(Scene::Empty).await;
     let admin = Visitor::signed_in(&showcase, &showcase.server.admin).await;
@@ -141,7 +154,8 @@ async fn sessions_end_when_they_are_ended() {
     assert!(out.header("set-cookie").contains("Max-Age=0"));
     let mut forged = Visitor::stranger(&showcase);
     let mut value = admin.cookie.clone().unwrap();
-    value.replace_range(value.len() - 2.., "xx");
+    let at = value.len() - 2;
+    value.replace_range(at..=at, if value[at..].starts_with('x') { "y" } else { "x" });
     forged.cookie = Some(value);
     assert_eq!(forged.get("/queue").await.code, 303);
     // A token that is revoked ends its sessions.

@@ -39,14 +39,22 @@ pub struct Web {
     pub(crate) routes: Router,
     pub(crate) renderings: Renderings,
     index: SharedIndex,
+    /// Whether people reach the pages over TLS wherever it ends.
+    is_public_encrypted: bool,
 }
 
 impl Web {
-    /// Returns the pages over `api`, with sessions under `key`.
+    /// Returns the pages over `api`, with sessions under `key`. `public_url` is where people reach them.
     #[must_use]
-    pub fn new(api: Arc<Api>, key: SessionKey) -> Arc<Self> {
-        let routes = apiserver::router::router(api.clone());
-        Arc::new(Self { api, key, routes, renderings: Renderings::default(), index: SharedIndex::default() })
+    pub fn new(api: Arc<Api>, key: SessionKey, public_url: Option<&str>) -> Arc<Self> {
+        Arc::new(Self {
+            routes: apiserver::router::router(api.clone()),
+            api,
+            key,
+            renderings: Renderings::default(),
+            index: SharedIndex::default(),
+            is_public_encrypted: public_url.is_some_and(|url| url.starts_with("https:")),
+        })
     }
 
     /// Reads everything that the store holds, so that the first visitor need not wait for it. Blocks.
@@ -100,6 +108,12 @@ impl Asked {
             (None, Some(certificate)) => format!("certificate {}", certificate.user.name),
             (None, None) => NOBODY.to_owned(),
         }
+    }
+
+    /// Returns a `Set-Cookie` header's value. A proxy that ends TLS in front of us passes requests on without it: its
+    /// browsers must keep the cookie to TLS all the same.
+    pub(crate) fn set_cookie(&self, name: &str, value: &str, seconds: i64) -> String {
+        set_cookie(name, value, self.peer.encrypted || self.web.is_public_encrypted, seconds)
     }
 
     fn has_stale_cookie(&self) -> bool {
@@ -245,7 +259,7 @@ fn refused(asked: &Asked, status: &Status) -> Answer {
         let next = asked.parts.uri.path_and_query().map_or("/", |path| path.as_str());
         let mut answer = redirect(&format!("/login?next={}", view::encode(next)));
         if asked.has_stale_cookie() {
-            add_cookie(&mut answer, &set_cookie(COOKIE_NAME, "", asked.peer.encrypted, 0));
+            add_cookie(&mut answer, &asked.set_cookie(COOKIE_NAME, "", 0));
         }
         return answer;
     }

@@ -297,6 +297,14 @@ impl Default for LogConfig {
     }
 }
 
+impl ServerConfig {
+    /// Returns where people reach the web pages, without a slash at its end, if that is known.
+    #[must_use]
+    pub fn public_url(&self) -> Option<&str> {
+        Some(self.public_url.trim_end_matches('/')).filter(|url| !url.is_empty())
+    }
+}
+
 impl Config {
     /// Reads and checks a file.
     ///

@@ -8,7 +8,7 @@ use maud::html;
 
 use crate::answer::{Answer, add_cookie, page as page_answer, redirect};
 use crate::router::{Asked, failed};
-use crate::session::{COOKIE_NAME, SESSION_HOURS, SIGN_IN_COOKIE_NAME, Session, cookie, set_cookie};
+use crate::session::{COOKIE_NAME, SESSION_HOURS, SIGN_IN_COOKIE_NAME, Session, cookie};
 use crate::view::{self, Page, Section};
 
 /// Forms are short.
@@ -46,7 +46,7 @@ fn form_to(asked: &Asked, problem: &str, next: &str) -> Answer {
     );
     let code = if problem.is_empty() { 200 } else { 401 };
     let mut answer = page_answer(code, view::bare(&page), &asked.parts.headers);
-    add_cookie(&mut answer, &set_cookie(SIGN_IN_COOKIE_NAME, &browser, asked.peer.encrypted, SIGN_IN_SECONDS));
+    add_cookie(&mut answer, &asked.set_cookie(SIGN_IN_COOKIE_NAME, &browser, SIGN_IN_SECONDS));
     answer
 }
 
@@ -86,8 +86,8 @@ pub(crate) async fn sign_in(asked: &Asked, body: Body) -> Answer {
     let session = Session::begin(credential, api.clock.now());
     let mut answer = redirect(local(next));
     let sealed = asked.web.key.seal(&session);
-    add_cookie(&mut answer, &set_cookie(COOKIE_NAME, &sealed, asked.peer.encrypted, SESSION_HOURS * 3600));
-    add_cookie(&mut answer, &set_cookie(SIGN_IN_COOKIE_NAME, "", asked.peer.encrypted, 0));
+    add_cookie(&mut answer, &asked.set_cookie(COOKIE_NAME, &sealed, SESSION_HOURS * 3600));
+    add_cookie(&mut answer, &asked.set_cookie(SIGN_IN_COOKIE_NAME, "", 0));
     answer
 }
 
@@ -101,7 +101,7 @@ pub(crate) async fn sign_out(asked: &Asked, body: Body) -> Answer {
         return failed(asked, &forged());
     }
     let mut answer = redirect("/login");
-    add_cookie(&mut answer, &set_cookie(COOKIE_NAME, "", asked.peer.encrypted, 0));
+    add_cookie(&mut answer, &asked.set_cookie(COOKIE_NAME, "", 0));
     answer
 }
 

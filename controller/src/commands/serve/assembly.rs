@@ -141,7 +141,7 @@ impl Assembly {
             .with_doorbell(bell)
             .with_debug_state(Arc::new(move || manager.debug_state()));
         let key = SessionKey::open(&paths.web_key()).context("open the key of the web pages' sessions")?;
-        let web = Web::new(Arc::new(api), key);
+        let web = Web::new(Arc::new(api), key, config.server.public_url());
         let warm = Arc::clone(&web);
         // Nobody waits for it: the first page would take as long.
         tasks.spawn_blocking(move || warm.warm());

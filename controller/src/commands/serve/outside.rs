@@ -68,7 +68,7 @@ pub(super) async fn open(paths: &DataPaths, config: &Config, environment: &Envir
         jobs: open_jobs(paths, environment).await?,
         redactor,
         zone: config.runs.zone.clone(),
-        public_url: Some(config.server.public_url.trim_end_matches('/').to_owned()).filter(|url| !url.is_empty()),
+        public_url: config.server.public_url().map(str::to_owned),
         operations: Operations::default(),
         clock,
     })
