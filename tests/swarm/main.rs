@@ -9,6 +9,8 @@ mod addresses;
 #[cfg(test)]
 mod canaries;
 #[cfg(test)]
+mod certificates;
+#[cfg(test)]
 mod deploy;
 #[cfg(test)]
 mod deployers;
