@@ -12,7 +12,7 @@ use ports::abra::Abra;
 use ports::abra::process::ProcessAbra;
 use ports::clock::SystemClock;
 use ports::files::runs::RunLimits;
-use ports::files::{Faults, FileRoot, RunFiles};
+use ports::files::{Faults, FileRoot, GivenFiles, RunFiles};
 use ports::forge::http::{ForgeTimes, HttpForges};
 use ports::git::process::{GitSettings, ProcessGit};
 use ports::host::system::SystemHost;
@@ -65,6 +65,7 @@ pub(super) async fn open(paths: &DataPaths, config: &Config, environment: &Envir
         probe: Arc::new(probe),
         runs: RunFiles::new(files.clone(), redactor.clone(), clock.clone(), limits),
         files,
+        given: given_files(paths, config, environment),
         jobs: open_jobs(paths, environment).await?,
         redactor,
         zone: config.runs.zone.clone(),
@@ -72,6 +73,13 @@ pub(super) async fn open(paths: &DataPaths, config: &Config, environment: &Envir
         operations: Operations::default(),
         clock,
     })
+}
+
+/// The keys of ccd itself are none that an object may name.
+fn given_files(paths: &DataPaths, config: &Config, environment: &Environment) -> GivenFiles {
+    let mut never = vec![paths.root().to_owned(), paths.store_key()];
+    never.extend(environment.credentials.clone());
+    GivenFiles::beneath(config.certificates.file_roots.clone(), never)
 }
 
 /// Opens the jobs of this data directory; their supervisors are this very program.

@@ -57,6 +57,7 @@ impl Bench {
             forges: ports::forge::fake::FakeForge::new(Arc::new(ports::clock::SystemClock)).forges(),
             abra: None,
             figures: figures(),
+            given: ports::files::GivenFiles::beneath(vec!["/".into()], Vec::new()),
             jobs: Arc::new(FakeJobs::default()),
             engines: Arc::new(FakeEngines::default()),
             git: Arc::new(FakeGit::default()),
