@@ -165,8 +165,7 @@ async fn perform(
 ) -> Result<Outcome<()>, Failure> {
     let word = if what == Deed::Seed { "seed" } else { "destroy" };
     for (test, action) in actions {
-        let sight = attempt::action(job, engine, test, action).await?;
-        if let Some(complaint) = super::expectation::complaint(None, &sight) {
+        if let Some(complaint) = attempt::action(job, engine, test, action).await? {
             let message = format!("The {word} of the test {test} failed: {}.", job.clean(&complaint));
             job.say(&message).await;
             return Ok(bad(reason::SEED_FAILED, message));

@@ -6,8 +6,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use api_types::kind::Object;
+use api_types::kinds::check::Action;
 use api_types::kinds::recipe::{Recipe, RecipeTest};
-use api_types::kinds::test_run::{RungStatus, TestRun};
+use api_types::kinds::test_run::{RungName, RungStatus, TestRun};
 use jiff::Timestamp;
 use ports::clock::PausedClock;
 use ports::files::runs::RunLimits;
@@ -220,6 +221,45 @@ async fn pages_are_tried_until_their_time_is_over() {
     bench.probe.set_port("x.example", 25, true);
     assert_eq!(bench.test(json!({"tcp": {"port": 25}})).await.0, RungStatus::Pass);
     assert_eq!(bench.test(json!({"tcp": {"port": 26}})).await.0, RungStatus::Fail);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_connection_that_breaks_is_tried_again_before_anybody_is_blamed() {
+    let bench = Bench::new(&[]).await;
+    let (broken, good) = (FakeAnswer::Silent, FakeAnswer::Status(200, "ready".to_owned()));
+    let gateway = FakeAnswer::Status(502, "Bad Gateway".to_owned());
+    let wrong = FakeAnswer::Status(500, "oops".to_owned());
+    // What answers, one after the other; whether the test passes; whether the seed does; how often each asks.
+    let cases: [(&str, Vec<FakeAnswer>, bool, usize); 5] = [
+        ("cut off twice", vec![broken.clone(), broken.clone(), good.clone()], true, 3),
+        ("cut off behind the proxy", vec![gateway.clone(), good.clone()], true, 2),
+        ("an answer of its own", vec![wrong, good], false, 1),
+        ("always cut off", vec![broken], false, 31),
+        ("never behind the proxy", vec![gateway], false, 31),
+    ];
+    for (what, answers, is_good, times) in cases {
+        let asked = || bench.probe.asked().len();
+        bench.probe.set_path("x.example", "/", answers.clone());
+        let before = asked();
+        let (status, message) = bench.test(json!({"http": {"path": "/"}})).await;
+        assert_eq!((status == RungStatus::Pass, asked() - before), (is_good, times), "{what}: {message}");
+
+        bench.probe.set_path("x.example", "/", answers);
+        let before = asked();
+        let seed: Action = serde_json::from_value(json!({"http": {"method": "POST", "path": "/"}})).unwrap();
+        let actions = [("t".to_owned(), seed)];
+        let job = bench.job(json!({}));
+        let done = super::perform(&job, &bench.engine, RungName::Upgrade, Deed::Seed, &actions).await.unwrap();
+        let seeded = match &done {
+            Outcome::Good(()) => true,
+            Outcome::Bad { reason, message } => {
+                assert_eq!(reason, "SeedFailed", "{what}: {message}");
+                assert_eq!(message.contains("31 tries"), times == 31, "{what}: {message}");
+                false
+            }
+        };
+        assert_eq!((seeded, asked() - before), (is_good, times), "{what}: {done:?}");
+    }
 }
 
 #[tokio::test(start_paused = true)]
