@@ -495,7 +495,7 @@ impl Apps {
             let images = match state {
                 OperationState::Running(_) => Images::Busy,
                 OperationState::Absent => match &memory.images_refused {
-                    Some((at, hash, refusal)) if *hash == prepared.hash && !is_over(*at, now) => {
+                    Some((at, refused, refusal)) if *refused == operation && !is_over(*at, now) => {
                         Images::Failed(refusal.clone())
                     }
                     _ => Images::Missing,
@@ -510,7 +510,7 @@ impl Apps {
                             Images::Missing
                         }
                         Err(Some(refusal)) => {
-                            memory.images_refused = Some((now, prepared.hash.clone(), refusal.clone()));
+                            memory.images_refused = Some((now, operation.clone(), refusal.clone()));
                             Images::Failed(refusal)
                         }
                     }

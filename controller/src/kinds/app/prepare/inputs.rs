@@ -24,6 +24,7 @@ use super::super::Apps;
 use super::super::deployer::decorate::hash;
 use super::super::deployer::{Refusal, SecretValue};
 use super::super::labels::Owner;
+use super::super::pull_secrets::{self, PullSecrets};
 use crate::runtime::objects::ObjectKey;
 use crate::runtime::outcome::Failure;
 use crate::trust::{Tier, tier};
@@ -79,6 +80,8 @@ pub struct Inputs {
     pub given_secrets: BTreeMap<String, SecretValue>,
     /// Rules that the App sets itself, likewise.
     pub generated_secrets: BTreeMap<String, Rule>,
+    /// Credentials for registries.
+    pub pull_secrets: PullSecrets,
     /// By which rules the stack is judged.
     pub tier: Tier,
     /// What its Recipe permits besides what everybody may.
@@ -109,8 +112,10 @@ impl Inputs {
         let how =
             (&self.compose_files, &self.overlays, secrets, &self.generated_secrets, self.tier, self.goes_with_app);
         let checks = (&self.health, &self.recipe_health, &self.probes);
-        let times = (&self.allow, self.pull_timeout, self.converge_timeout, self.http_timeout);
-        hash(format!("{what:?}{how:?}{checks:?}{times:?}").as_bytes())
+        let times = (self.pull_timeout, self.converge_timeout, self.http_timeout);
+        // The Secrets' revision stands for what they hold.
+        let trust = (&self.allow, &self.pull_secrets.revision);
+        hash(format!("{what:?}{how:?}{checks:?}{times:?}{trust:?}").as_bytes())
     }
 
     /// Returns the id of the operation that prepares.
@@ -176,15 +181,19 @@ impl Inputs {
 
 /// Returns what a Recipe permits, in the words of the policy.
 fn allowed(allow: &Allow) -> Allowed {
-    let option = |option: &AllowOption| match option {
-        AllowOption::GlobalMode => AllowedOption::GlobalMode,
-        AllowOption::Placement => AllowedOption::Placement,
-        AllowOption::ManyReplicas => AllowedOption::ManyReplicas,
-        AllowOption::AnyTimes => AllowedOption::AnyTimes,
-        AllowOption::Ulimits => AllowedOption::Ulimits,
-        AllowOption::NetworkOptions => AllowedOption::NetworkOptions,
-        AllowOption::Aliases => AllowedOption::Aliases,
-        AllowOption::Routers => AllowedOption::Routers,
+    let option = |option: &AllowOption| {
+        Some(match option {
+            AllowOption::GlobalMode => AllowedOption::GlobalMode,
+            AllowOption::Placement => AllowedOption::Placement,
+            AllowOption::ManyReplicas => AllowedOption::ManyReplicas,
+            AllowOption::AnyTimes => AllowedOption::AnyTimes,
+            AllowOption::Ulimits => AllowedOption::Ulimits,
+            AllowOption::NetworkOptions => AllowedOption::NetworkOptions,
+            AllowOption::Aliases => AllowedOption::Aliases,
+            AllowOption::Routers => AllowedOption::Routers,
+            // It permits nothing that a compose file says.
+            AllowOption::PullSecrets => return None,
+        })
     };
     Allowed {
         host_binds: allow.host_binds.clone(),
@@ -195,7 +204,7 @@ fn allowed(allow: &Allow) -> Allowed {
         sysctls: allow.sysctls.clone(),
         ports: allow.ports.clone(),
         hosts: allow.hosts.clone(),
-        options: allow.options.iter().map(option).collect(),
+        options: allow.options.iter().filter_map(option).collect(),
     }
 }
 
@@ -229,6 +238,7 @@ pub(in super::super) fn references(app: &Object<App>) -> Vec<ObjectKey> {
     for reference in app.spec.secrets.iter().filter_map(|secret| secret.value_from.as_ref()) {
         keys.push(ObjectKey::new(SECRETS, namespace, &reference.name));
     }
+    keys.extend(app.spec.image_pull_secrets.iter().map(|secret| ObjectKey::new(SECRETS, namespace, &secret.name)));
     keys
 }
 
@@ -251,6 +261,7 @@ impl Apps {
         };
         let policy = spec.update_policy.clone().unwrap_or_default();
         let timeouts = recipe.as_ref().map(|recipe| &recipe.timeouts);
+        let tier = self.tier(app, recipe.as_ref());
         Ok(Inputs {
             owner: self.owner_of(app, stack)?,
             recipe: recipe_name(&url),
@@ -266,7 +277,8 @@ impl Apps {
             overlays: spec.overlays.clone(),
             given_secrets: self.given_secrets(app)?,
             generated_secrets: spec.secrets.iter().filter_map(rule).collect(),
-            tier: self.tier(app, recipe.as_ref()),
+            pull_secrets: self.pull_secrets(app, recipe.as_ref(), tier)?,
+            tier,
             allow: recipe.as_ref().and_then(|recipe| recipe.trust.allow.clone()),
             goes_with_app: spec.volumes == VolumePolicy::Delete,
             health: spec.health.clone(),
@@ -306,6 +318,14 @@ impl Apps {
             (Some(run), Some(recipe)) => tier(&run.spec, recipe),
             _ => Tier::Untrusted,
         }
+    }
+
+    /// Returns the App's own credentials, and its Recipe's as far as its author is trusted with them.
+    fn pull_secrets(&self, app: &Object<App>, recipe: Option<&RecipeSpec>, tier: Tier) -> Result<PullSecrets, Failure> {
+        let of_recipe = recipe.filter(|recipe| pull_secrets::are_for(recipe, tier));
+        let of_recipe = of_recipe.map(|recipe| recipe.image_pull_secrets.as_slice()).unwrap_or_default();
+        let names = app.spec.image_pull_secrets.iter().chain(of_recipe);
+        pull_secrets::read(&self.cache, &app.metadata.namespace, names)
     }
 
     fn given_secrets(&self, app: &Object<App>) -> Result<BTreeMap<String, SecretValue>, Failure> {

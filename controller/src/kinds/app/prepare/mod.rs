@@ -278,6 +278,7 @@ fn read(
             stack,
             secrets,
             goes_with_app: inputs.goes_with_app,
+            pull_secrets: inputs.pull_secrets.clone(),
             images: BTreeMap::new(),
         },
         secret_rules,

@@ -20,6 +20,7 @@ use super::world::{ABRA, COMPOSE, SAMPLE, STACK, World};
 use crate::kinds::app::deployer::swarm::Native;
 use crate::kinds::app::deployer::{Deploys as _, Effect, Live, Wanted};
 use crate::kinds::app::labels::{Owner, UID_LABEL, without_own};
+use crate::kinds::app::pull_secrets::PullSecrets;
 
 /// Plays abra on a played engine.
 struct PlayedAbra {
@@ -61,7 +62,14 @@ impl PlayedAbra {
         };
         labels::write(&mut stack, &identity);
         let owner = Owner { app: String::new(), uid: String::new(), stack: stack_name, installation: String::new() };
-        Wanted { owner, stack, secrets: BTreeMap::new(), goes_with_app: false, images: BTreeMap::new() }
+        Wanted {
+            owner,
+            stack,
+            secrets: BTreeMap::new(),
+            goes_with_app: false,
+            pull_secrets: PullSecrets::default(),
+            images: BTreeMap::new(),
+        }
     }
 }
 

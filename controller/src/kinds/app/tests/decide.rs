@@ -24,6 +24,7 @@ use crate::kinds::app::inventory::{Inventory, Item};
 use crate::kinds::app::labels::Owner;
 use crate::kinds::app::observe::{Claim, Images, Leaving, Observed, Present, Source, Swarm};
 use crate::kinds::app::prepare::Prepared;
+use crate::kinds::app::pull_secrets::PullSecrets;
 use crate::kinds::app::teardown::{Progress, Scope, Step};
 use crate::runtime::outcome::{Failure, TIMED_OUT};
 use crate::runtime::reconciler::{Decision, Next};
@@ -62,6 +63,7 @@ fn prepared(hash: &str) -> Prepared {
             stack: Stack::default(),
             secrets: BTreeMap::new(),
             goes_with_app: false,
+            pull_secrets: PullSecrets::default(),
             images: BTreeMap::new(),
         },
         order: Err("nobody asks for abra here".to_owned()),

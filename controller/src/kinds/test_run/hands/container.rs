@@ -12,7 +12,7 @@ use ports::swarm::spec::{
     ContainerSpec, Mount, NetworkAttachment, ResourceAmounts, Resources, RestartPolicy, ServiceMode, ServiceSpec,
     TaskSpec,
 };
-use ports::swarm::{Engine, Filter, LogOptions, Service, Task, TaskState};
+use ports::swarm::{Engine, Filter, LogOptions, RegistryAuth, Service, Task, TaskState};
 use tokio::time::Instant;
 
 use super::super::expectation::Sight;
@@ -67,14 +67,16 @@ pub(super) async fn run(
     // What an earlier attempt left that was cut off.
     remove(engine, &name).await?;
     let spec = spec(job, engine, &name, action).await?;
-    if let Err(error) = ensure_image(engine, &action.image).await {
+    let registries = job.registries.clone()?;
+    let auth = registries.of_image(&action.image);
+    if let Err(error) = ensure_image(engine, &action.image, auth).await {
         let note = format!("the image {} cannot be pulled: {}", action.image, ports::error::chain(&error));
         return match error.kind {
             ports::error::ErrorKind::Terminal => Ok(nothing(note)),
             _ => Err(error.into()),
         };
     }
-    engine.create_service(&spec, None).await?;
+    engine.create_service(&spec, auth).await?;
     let ended = follow(job, engine, &name, test, time_max).await;
     let removed = remove(engine, &name).await;
     let ended = ended?;
@@ -90,8 +92,12 @@ fn service_name(job: &Job, test: &str) -> String {
     format!("ccrun-{uid}-{test}")
 }
 
-async fn ensure_image(engine: &dyn Engine, image: &str) -> Result<(), ports::error::Error> {
-    if engine.has_image(image).await? { Ok(()) } else { engine.pull_image(image, None).await }
+async fn ensure_image(
+    engine: &dyn Engine,
+    image: &str,
+    auth: Option<&RegistryAuth>,
+) -> Result<(), ports::error::Error> {
+    if engine.has_image(image).await? { Ok(()) } else { engine.pull_image(image, auth).await }
 }
 
 pub(super) async fn spec(

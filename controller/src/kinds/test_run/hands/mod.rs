@@ -27,10 +27,11 @@ use ports::error::{Error, ErrorKind};
 use ports::files::{FileName, RunKey};
 use ports::recipe::names::stack_name;
 use ports::swarm::Engine;
+use ports::swarm::registries::Registries;
 use serde_json::Value;
 
 use super::work::{Deed, Hands, Order, Outcome, Work, bad};
-use crate::kinds::app::{installation_key, place};
+use crate::kinds::app::{installation_key, place, pull_secrets};
 use crate::outside::Outside;
 use crate::runtime::cache::Cache;
 use crate::runtime::objects::ObjectKey;
@@ -62,7 +63,9 @@ impl RunHands {
             self.cache.get(&installation_key()).map(|found| found.metadata.uid.clone()).unwrap_or_default();
         let outside = self.outside.clone();
         let is_here = self.place(&order).is_ok_and(|place| place.engine.starts_with("unix://"));
-        Ok(Job { outside, is_here, stack: stack_name(&domain), domain, installation, key, log, order })
+        let names = &order.recipe.spec.image_pull_secrets;
+        let registries = pull_secrets::read(&self.cache, &run.metadata.namespace, names).map(|found| found.registries);
+        Ok(Job { outside, registries, is_here, stack: stack_name(&domain), domain, installation, key, log, order })
     }
 
     /// Returns the engine on which the run's app is, or will be.
@@ -83,6 +86,8 @@ impl RunHands {
 pub(super) struct Job {
     pub(super) outside: Outside,
     pub(super) order: Order,
+    /// The Recipe's credentials for registries. The images of its tests are its owner's to name.
+    pub(super) registries: Result<Registries, Failure>,
     /// Whether the engine is that of the machine that ccd runs on.
     pub(super) is_here: bool,
     pub(super) stack: String,

@@ -17,13 +17,15 @@ use ports::recipe::env::EnvFile;
 use ports::recipe::lint::{self, LintInput};
 use ports::recipe::names::stack_name;
 use ports::recipe::version::RecipeVersion as Version;
-use ports::swarm::Engine;
+use ports::swarm::registries::Registries;
+use ports::swarm::{Engine, RegistryAuth};
 
 use super::super::app_spec;
 use super::super::work::{Fetched, Outcome, Rendered, Side, bad};
 use super::{Job, answer, blocking};
 use crate::kinds::app::labels::Owner;
 use crate::kinds::app::prepare::{self, Inputs, Target, recipe_name};
+use crate::kinds::app::pull_secrets;
 use crate::runtime::outcome::{Failure, sentence};
 use crate::trust::Tier;
 
@@ -178,6 +180,7 @@ fn inputs(job: &Job, side: Side, identity: &Identity) -> Inputs {
         overlays: spec.overlays,
         given_secrets: Default::default(),
         generated_secrets: Default::default(),
+        pull_secrets: Default::default(),
         tier: job.order.tier,
         allow: recipe.trust.allow.clone(),
         goes_with_app: true,
@@ -192,8 +195,10 @@ fn inputs(job: &Job, side: Side, identity: &Identity) -> Inputs {
 
 /// Pulls what the engine does not have.
 pub(super) async fn pull(job: &Job, engine: &dyn Engine, images: &[String]) -> Result<Outcome<()>, Failure> {
+    let may_use = pull_secrets::are_for(&job.order.recipe.spec, job.order.tier);
+    let registries = if may_use { job.registries.clone()? } else { Registries::default() };
     for image in images {
-        if let Err(error) = pull_one(job, engine, image).await {
+        if let Err(error) = pull_one(job, engine, image, registries.of_image(image)).await {
             let is_missing = error.kind == ErrorKind::Terminal;
             job.say(format!("{image}: {}", ports::error::chain(&error))).await;
             if is_missing {
@@ -206,14 +211,14 @@ pub(super) async fn pull(job: &Job, engine: &dyn Engine, images: &[String]) -> R
     Ok(Outcome::Good(()))
 }
 
-async fn pull_one(job: &Job, engine: &dyn Engine, image: &str) -> Result<(), Error> {
+async fn pull_one(job: &Job, engine: &dyn Engine, image: &str, auth: Option<&RegistryAuth>) -> Result<(), Error> {
     let mut attempt = 1;
     loop {
         if engine.has_image(image).await? {
             job.say(format!("{image}: is here")).await;
             return Ok(());
         }
-        match engine.pull_image(image, None).await {
+        match engine.pull_image(image, auth).await {
             Ok(()) => {
                 job.say(format!("{image}: pulled")).await;
                 return Ok(());

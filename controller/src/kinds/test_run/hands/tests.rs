@@ -110,6 +110,7 @@ impl Bench {
         };
         Job {
             outside: self.outside.clone(),
+            registries: Ok(Default::default()),
             is_here: true,
             order,
             stack: STACK.to_owned(),
