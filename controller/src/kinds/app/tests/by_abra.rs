@@ -132,6 +132,14 @@ impl Abra for PlayedAbra {
         unreachable!("stacks are torn down through the engine")
     }
 
+    async fn back_up(&self, _: &AbraApp) -> Result<Option<String>, Error> {
+        unreachable!("Apps are not backed up")
+    }
+
+    async fn restore(&self, _: &AbraApp, _: &str) -> Result<(), Error> {
+        unreachable!("Apps are not backed up")
+    }
+
     async fn lint(&self, _: &AbraApp) -> Result<Vec<LintRule>, Error> {
         Ok(Vec::new())
     }

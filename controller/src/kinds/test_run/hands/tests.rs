@@ -10,6 +10,8 @@ use api_types::kinds::check::Action;
 use api_types::kinds::recipe::{Recipe, RecipeTest};
 use api_types::kinds::test_run::{RungName, RungStatus, TestRun};
 use jiff::Timestamp;
+use ports::abra::fake::FakeAbra;
+use ports::abra::{Abra as _, AbraApp, Target};
 use ports::clock::PausedClock;
 use ports::files::runs::RunLimits;
 use ports::files::{Faults, FileName, FileRoot, RunFiles, RunKey};
@@ -28,6 +30,7 @@ use serde_json::{Value, json};
 
 use super::super::steps::Step;
 use super::super::work::{Deed, Order, Outcome, Work};
+use super::abra_backup::ByAbra;
 use super::{Job, abra_lint, backup, checks, clean_up, container, evidence, junit, source, tar_files};
 use crate::outside::Outside;
 use crate::runtime::operations::Operations;
@@ -111,6 +114,7 @@ impl Bench {
         Job {
             outside: self.outside.clone(),
             registries: Ok(Default::default()),
+            by_abra: None,
             is_here: true,
             order,
             stack: STACK.to_owned(),
@@ -372,6 +376,38 @@ async fn a_backup_is_taken_and_given_back() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_abra_deployed_is_backed_up_by_the_servers_bot_where_one_runs() {
+    let bench = Bench::new(&[("backupbot.backup", "true")]).await;
+    let container = bench.until_running("app").await;
+    bench.engine.write_archive(&container, "/", tar_files::one("data", b"x").unwrap()).await.unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let abra = Arc::new(FakeAbra::default());
+    let app = AbraApp::new(folder.path().join("abra"), "x.example", "r", "unix:///x").unwrap();
+    abra.prepare(&app, "TYPE=r\n").await.unwrap();
+    abra.deploy(&app, &Target::WorkTree).await.unwrap();
+    let by_abra = Some(ByAbra { abra: abra.clone(), app });
+    let job = Job { by_abra, ..bench.job(json!({})) };
+    let asked = |word: &str| abra.calls().iter().filter(|call| call.starts_with(word)).count();
+
+    let Outcome::Good(taken) = backup::take(&job, &bench.engine).await.unwrap() else { panic!("a backup") };
+    assert_eq!((taken.files, asked("back up")), (1, 0), "without a bot the engine does it");
+    assert_eq!(backup::restore(&job, &bench.engine).await.unwrap(), Outcome::Good(()));
+    assert_eq!(asked("restore"), 0);
+
+    let mut bot = service("bot");
+    bot.labels.insert("coop-cloud.backupbot.enabled".to_owned(), "true".to_owned());
+    bench.engine.create_service(&bot, None).await.unwrap();
+    let Outcome::Good(taken) = backup::take(&job, &bench.engine).await.unwrap() else { panic!("a backup") };
+    assert_eq!((taken.captures, taken.has_markers, asked("back up")), (1, true, 1));
+    backup::take(&job, &bench.engine).await.unwrap();
+    assert_eq!(backup::restore(&job, &bench.engine).await.unwrap(), Outcome::Good(()));
+    assert_eq!(asked("restore 00b00001 "), 1, "the one that was taken last: {:?}", abra.calls());
+    abra.set_fault(Some((ports::error::ErrorKind::Terminal, "AbraFailed", "abra says: the repository is locked")));
+    let failure = backup::take(&job, &bench.engine).await.unwrap_err();
+    assert_eq!(crate::kinds::test_run::blame::blame_of(&failure.reason), crate::kinds::test_run::blame::Blame::Ours);
+}
+
+#[tokio::test(start_paused = true)]
 async fn backups_that_hold_nothing_and_hooks_that_fail_say_so() {
     let word = |outcome: Outcome<super::super::work::BackupTaken>| match outcome {
         Outcome::Good(_) => "good".to_owned(),
@@ -485,7 +521,7 @@ async fn abra_lints_as_well_where_it_is_installed_and_nothing_of_strangers() {
         is_satisfied,
         advice: "name it so".to_owned(),
     };
-    let abra = Arc::new(ports::abra::fake::FakeAbra::default());
+    let abra = Arc::new(FakeAbra::default());
     abra.set_lint(vec![rule("R008", "error", true), rule("R009", "error", false), rule("R004", "warn", false)]);
     let mut bench = Bench::new(&[]).await;
     let git = Arc::new(FakeGit::default());
