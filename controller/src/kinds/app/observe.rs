@@ -51,7 +51,8 @@ impl Leaving {
     /// Returns what is left of an App that never had anything: nothing, and that for ever. No moment near the present will
     /// do: a decision is made for the moment at which the look began.
     pub(super) fn nothing(scope: Scope) -> Self {
-        let progress = Progress { clean_since: Some(Timestamp::UNIX_EPOCH), ..Progress::default() };
+        let epoch = Some(Timestamp::UNIX_EPOCH);
+        let progress = Progress { ended_since: epoch, clean_since: epoch, ..Progress::default() };
         Self { inventory: Inventory::default(), scope, progress }
     }
 }

@@ -348,7 +348,8 @@ fn an_app_that_is_deleted_goes_when_nothing_is_left() {
     assert_eq!(decided.action, Some(Action::TearDown(Step::RemoveNetworks(vec!["n".to_owned()]))));
     assert_eq!(decided.status.remaining, ["network/x_example_default"]);
     assert_eq!(condition(&decided, "Ready"), (ConditionStatus::False, reason::UNDEPLOYING.to_owned()));
-    let clean = |since: i64| Progress { clean_since: Some(at(since)), ..Progress::default() };
+    let clean =
+        |since: i64| Progress { ended_since: Some(at(since)), clean_since: Some(at(since)), ..Progress::default() };
     let decided = decide(&app, &leaving(Inventory::default(), clean(601)), at(602));
     assert_eq!((decided.action, decided.next), (None, Next::After(Duration::from_secs(4))));
     let decided = decide(&app, &leaving(Inventory::default(), clean(601)), at(606));

@@ -33,8 +33,10 @@ const OUTPUT_BYTES_MAX: usize = 1 << 20;
 const MEMORY_BYTES: i64 = 2 << 30;
 /// Processes of a test container.
 const PIDS: i64 = 1024;
-/// The pause between two looks.
-const POLL: Duration = Duration::from_millis(500);
+/// The shortest pause between two looks; what takes longer is looked at less often.
+const POLL_MIN: Duration = Duration::from_millis(100);
+/// The longest.
+const POLL_MAX: Duration = Duration::from_secs(1);
 /// How long what is removed may take to go.
 const REMOVAL_MAX: Duration = Duration::from_secs(40);
 /// The port of HTTPS, which a proxy publishes.
@@ -199,7 +201,8 @@ async fn follow(
     test: &str,
     time_max: Duration,
 ) -> Result<EndedContainer, Failure> {
-    let deadline = Instant::now() + time_max;
+    let began = Instant::now();
+    let deadline = began + time_max;
     let filter = Filter { service: Some(name.to_owned()), ..Filter::default() };
     let ended: Option<Task> = loop {
         let tasks = engine.tasks(&filter).await?;
@@ -209,7 +212,7 @@ async fn follow(
         if Instant::now() >= deadline {
             break None;
         }
-        tokio::time::sleep(POLL).await;
+        tokio::time::sleep(pause(began)).await;
     };
     let text = output(job, engine, name, test).await;
     let Some(task) = ended else {
@@ -223,6 +226,11 @@ async fn follow(
     let verdict = artifacts(job, engine, &task.container_id, test).await;
     let exit_code = Some(task.exit_code.unwrap_or(0));
     Ok(EndedContainer { sight: Sight { exit_code, text, ..Sight::default() }, verdict })
+}
+
+/// Returns the pause before the next look: after a tenth of the time that it took so far.
+fn pause(began: Instant) -> Duration {
+    (began.elapsed() / 10).clamp(POLL_MIN, POLL_MAX)
 }
 
 /// Copies the beginning of the output into the run's log and returns it.
@@ -282,7 +290,8 @@ async fn artifacts(job: &Job, engine: &dyn Engine, container: &str, test: &str) 
 pub(super) async fn remove(engine: &dyn Engine, name: &str) -> Result<(), Failure> {
     let named = Filter::name_prefix(name);
     let of_service = Filter { labels: vec![(SERVICE_LABEL.to_owned(), name.to_owned())], ..Filter::default() };
-    let deadline = Instant::now() + REMOVAL_MAX;
+    let began = Instant::now();
+    let deadline = began + REMOVAL_MAX;
     loop {
         for service in engine.services(&named).await?.iter().filter(|service| service.spec.name == name) {
             engine.remove_service(&service.id).await?;
@@ -301,7 +310,7 @@ pub(super) async fn remove(engine: &dyn Engine, name: &str) -> Result<(), Failur
             }
             return Ok(());
         }
-        tokio::time::sleep(POLL).await;
+        tokio::time::sleep(pause(began)).await;
     }
 }
 
