@@ -38,6 +38,9 @@ const PULL_TIMEOUT: Duration = Duration::from_mins(15);
 /// What answering may take when no Recipe says so.
 const HTTP_TIMEOUT: Duration = Duration::from_mins(5);
 
+/// The folder, in an App's own, in which its recipe is checked out.
+const CHECKOUT: &str = "recipe";
+
 /// Which state of a recipe.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Target {
@@ -54,6 +57,9 @@ pub enum Target {
 pub struct Inputs {
     /// Whose stack it is.
     pub owner: Owner,
+    /// The folder, in the App's own, in which the recipe is checked out: whoever prepares the same stack at the same time
+    /// has another, because a checkout is replaced while others may read it. No part of the key.
+    pub checkout: &'static str,
     /// Where the recipe is fetched from.
     pub url: String,
     /// The recipe's name.
@@ -264,6 +270,7 @@ impl Apps {
         let tier = self.tier(app, recipe.as_ref());
         Ok(Inputs {
             owner: self.owner_of(app, stack)?,
+            checkout: CHECKOUT,
             recipe: recipe_name(&url),
             url,
             target,

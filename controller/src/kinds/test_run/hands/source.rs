@@ -31,6 +31,8 @@ use crate::trust::Tier;
 
 /// The pause before a registry that had a hiccup is asked again.
 const PULL_RETRY: Duration = Duration::from_secs(5);
+/// The folder, beside the App's own, in which a run looks at what would be deployed.
+const CHECKOUT: &str = "looked-at";
 /// How often a registry is asked before the order breaks.
 const PULL_ATTEMPTS: u32 = 3;
 
@@ -167,6 +169,7 @@ fn inputs(job: &Job, side: Side, identity: &Identity) -> Inputs {
             installation: job.installation.clone(),
             stack: stack_name(&spec.domain),
         },
+        checkout: CHECKOUT,
         url: recipe.source.url.clone(),
         recipe: recipe_name(&recipe.source.url),
         target,
