@@ -165,6 +165,12 @@ impl DataPaths {
         self.root.join("web.key")
     }
 
+    /// Returns the file of the webhook deliveries that have been seen.
+    #[must_use]
+    pub fn deliveries(&self) -> PathBuf {
+        self.root.join("webhook-deliveries")
+    }
+
     /// Returns the directory of jobs: programs that outlive a restart of the daemon.
     #[must_use]
     pub fn jobs(&self) -> PathBuf {
