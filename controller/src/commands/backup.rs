@@ -17,7 +17,7 @@ use super::{DataDirArgument, small_runtime};
 use crate::commands::Outcome;
 use crate::environment::Environment;
 
-/// Longest line of a backup that `export` reads, well above the largest object.
+/// Longest line of a backup that is read, well above the largest object.
 const LINE_BYTES_MAX: usize = 16 << 20;
 
 /// Arguments of `ccd backup`.
@@ -64,8 +64,9 @@ pub(crate) fn run_export(
         bail!("export into {}: it is not empty; name a new directory", directory.display());
     }
     make_private_directory(directory)?;
-    let mut exporter = Exporter { directory: directory.clone(), line: Vec::new(), objects: 0, complete: false };
-    write_all(&arguments.data_dir.paths(environment), &mut exporter)
+    let mut exporter = Exporter { directory: directory.clone(), objects: 0, complete: false };
+    let mut lines = Lines::new(|line| exporter.take(line));
+    write_all(&arguments.data_dir.paths(environment), &mut lines)
         .with_context(|| format!("export into {}", directory.display()))?;
     if !exporter.complete {
         bail!("export into {}: the data broke off after {} objects", directory.display(), exporter.objects);
@@ -114,16 +115,19 @@ fn write_atomically(path: &Path, fill: impl FnOnce(&mut dyn Write) -> anyhow::Re
     written
 }
 
-/// Takes a backup's lines and writes one YAML file for each object: `RESOURCE/NAMESPACE/NAME.yaml`.
-struct Exporter {
-    directory: PathBuf,
+/// Takes a backup apart into its lines.
+pub(super) struct Lines<F> {
+    take: F,
     line: Vec<u8>,
-    objects: u64,
-    /// Whether the last line, which counts the objects, has come.
-    complete: bool,
 }
 
-impl Write for Exporter {
+impl<F: FnMut(&[u8]) -> io::Result<()>> Lines<F> {
+    pub(super) fn new(take: F) -> Self {
+        Self { take, line: Vec::new() }
+    }
+}
+
+impl<F: FnMut(&[u8]) -> io::Result<()>> Write for Lines<F> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         for piece in bytes.split_inclusive(|byte| *byte == b'\n') {
             self.line.extend_from_slice(piece);
@@ -132,7 +136,7 @@ impl Write for Exporter {
             }
             if piece.ends_with(b"\n") {
                 let line = std::mem::take(&mut self.line);
-                self.take(&line)?;
+                (self.take)(&line)?;
             }
         }
         Ok(bytes.len())
@@ -141,6 +145,14 @@ impl Write for Exporter {
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
     }
+}
+
+/// Takes a backup's lines and writes one YAML file for each object: `RESOURCE/NAMESPACE/NAME.yaml`.
+struct Exporter {
+    directory: PathBuf,
+    objects: u64,
+    /// Whether the last line, which counts the objects, has come.
+    complete: bool,
 }
 
 impl Exporter {
