@@ -205,6 +205,21 @@ async fn long_lists_are_read_to_their_end() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_page_of_a_proxy_is_no_status_that_was_set() {
+    let forge = played();
+    let status = super::CommitStatus {
+        context: "cc-ci/wiki".to_owned(),
+        state: "success".to_owned(),
+        description: String::new(),
+        target_url: String::new(),
+    };
+    forge.fail("/statuses/", 1, FaultKind::Status(200, Vec::new(), "<html>Sign in</html>".to_owned()));
+    let error = connect(&forge).set_status(&repository(), SHA, &status).await.expect_err("nothing was set");
+    assert_eq!(error.reason, "BadAnswer");
+    connect(&forge).set_status(&repository(), SHA, &status).await.expect("now it is");
+}
+
+#[tokio::test(start_paused = true)]
 async fn of_a_slow_forge_a_part_of_a_long_list_is_read_in_a_bounded_time() {
     let forge = played();
     forge.world().page_items_max = 5;

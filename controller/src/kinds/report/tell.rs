@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use api_types::kind::Object;
 use api_types::kinds::test_run::{Report, TestRun};
+use api_types::reason;
 use jiff::Timestamp;
 use ports::error::ErrorKind;
 use ports::forge::CommitStatus;
@@ -16,6 +17,8 @@ use crate::runtime::outcome::Failure;
 
 /// A wait that a failed half asks for is no longer than this.
 const RETRY_MAX: Duration = Duration::from_hours(1);
+/// The wait before something is told again that the forge refused.
+const REFUSED_RETRY: Duration = Duration::from_mins(5);
 
 impl Reports {
     pub(super) async fn tell(&self, run: &Object<TestRun>, action: Action) -> Result<(), Failure> {
@@ -61,8 +64,12 @@ impl Reports {
         failure.map_or(Ok(()), |failure| {
             let retry_after = failure.retry_after.map(|time| time.min(RETRY_MAX));
             // What a forge refuses today it may take tomorrow, and nothing of an ended run would ever change again.
-            let kind = if failure.kind == ErrorKind::Terminal { ErrorKind::Blocked } else { failure.kind };
-            Err(Failure { retry_after, kind, ..failure })
+            let may_heal = failure.kind == ErrorKind::Terminal && failure.reason != reason::COMMIT_NOT_FOUND;
+            if may_heal {
+                let retry_after = Some(retry_after.unwrap_or_default().max(REFUSED_RETRY));
+                return Err(Failure { retry_after, kind: ErrorKind::Blocked, ..failure });
+            }
+            Err(Failure { retry_after, ..failure })
         })
     }
 

@@ -10,8 +10,8 @@ use serde_json::json;
 use tokio::time::Instant;
 
 use super::super::wire::{
-    WireBranch, WireCombined, WireComment, WirePermission, WirePullRequest, WireRepository, WireTag, WireTeams,
-    WireUser, WireVersion,
+    WireBranch, WireCombined, WireComment, WirePermission, WirePullRequest, WireRepository, WireStatus, WireTag,
+    WireTeams, WireUser, WireVersion,
 };
 use super::super::{
     Account, Comment, CommentList, CommitStatus, DESCRIPTION_CHARACTERS_MAX, Forge, ForgeTag, Membership, Permission,
@@ -286,7 +286,8 @@ impl Forge for HttpForge {
         }));
         let answer = self.ask(ask).await?;
         match answer.status.as_u16() {
-            200..=299 => Ok(()),
+            // A page of a proxy is no status that was set.
+            200..=299 => answer.json::<WireStatus>().map(|_| ()),
             // An unknown commit is answered with 500, as a bug of the forge is: the commit tells which it was.
             404 | 500 if !self.commit_is_there(repository, sha).await? => {
                 let message = format!("{repository} has no commit {sha}: it was overwritten or never pushed");

@@ -40,7 +40,6 @@ fn word(choice: &Choice) -> String {
 #[test]
 fn the_choice() {
     let all = ["1.0.0", "1.1.0", "1.2.0", "1.3.0"].map(version);
-    let mixed = ["1.1.1", "1.3.0", "1.0.0", "1.2.0", "1.1.0"].map(version);
     let green = |text: &str| Some(version(text));
     let cases = [
         ("the last green one", facts(&all), green("1.0.0"), "1.0.0"),
@@ -81,20 +80,6 @@ fn the_choice() {
             None,
             reason::NOTHING_UPGRADED,
         ),
-        ("all that are older", Facts { named: Some("all"), ..facts(&mixed) }, green("1.0.0"), "1.0.0 1.1.0 1.1.1"),
-        (
-            "all, and the head has no version",
-            Facts { named: Some("all"), head_version: None, ..facts(&all) },
-            None,
-            "1.0.0 1.1.0 1.2.0 1.3.0",
-        ),
-        (
-            "all, and none is older",
-            Facts { named: Some("all"), head_version: Some("1.0.0"), ..facts(&all) },
-            None,
-            reason::NO_OLDER_VERSION,
-        ),
-        ("all, and nothing is published", Facts { named: Some("all"), head_version: None, ..facts(&[]) }, None, "tip"),
         (
             "the last green one is the head's commit",
             Facts { head_commit: "commit-1.1.0", head_version: None, ..facts(&all[..2]) },
@@ -124,6 +109,33 @@ fn the_reason_says_what_was_passed_over() {
         "It is the newest published version that is older than the head. The last green version 1.2.0 has the head's \
          version."
     );
+}
+
+#[test]
+fn all_that_are_older_are_taken_oldest_first() {
+    let all = ["1.0.0", "1.1.0", "1.2.0", "1.3.0"].map(version);
+    let mixed = ["1.1.1", "1.3.0", "1.0.0", "1.2.0", "1.1.0"].map(version);
+    let green = version("1.0.0");
+    let cases = [
+        ("all that are older", Facts { named: Some("all"), ..facts(&mixed) }, Some(&green), "1.0.0 1.1.0 1.1.1"),
+        (
+            "all, and the head has no version",
+            Facts { named: Some("all"), head_version: None, ..facts(&all) },
+            None,
+            "1.0.0 1.1.0 1.2.0 1.3.0",
+        ),
+        (
+            "all, and none is older",
+            Facts { named: Some("all"), head_version: Some("1.0.0"), ..facts(&all) },
+            None,
+            reason::NO_OLDER_VERSION,
+        ),
+        ("all, and nothing is published", Facts { named: Some("all"), head_version: None, ..facts(&[]) }, None, "tip"),
+    ];
+    for (name, mut facts, green, expected) in cases {
+        facts.last_green = green;
+        assert_eq!(word(&choose(&facts)), expected, "{name}");
+    }
 }
 
 #[test]
