@@ -18,6 +18,8 @@ pub(crate) struct Environment {
     pub(crate) notify_socket: Option<OsString>,
     /// Where the Docker engine listens, when the variable says so.
     pub(crate) docker_host: Option<String>,
+    /// The Chromium that takes pictures, when the variable `CC_CHROMIUM` names one.
+    pub(crate) chromium: Option<PathBuf>,
     /// This machine's name.
     pub(crate) hostname: Option<String>,
     /// Whether we run as root.
@@ -35,6 +37,7 @@ impl Environment {
             program: std::env::current_exe().ok(),
             notify_socket: std::env::var_os("NOTIFY_SOCKET"),
             docker_host: std::env::var("DOCKER_HOST").ok().filter(|host| !host.is_empty()),
+            chromium: std::env::var_os("CC_CHROMIUM").filter(|path| !path.is_empty()).map(PathBuf::from),
             hostname: hostname(Path::new("/proc/sys/kernel/hostname")),
             is_root: apiserver::data_dir::is_root(),
         }

@@ -145,12 +145,13 @@ impl Inputs {
         changes
     }
 
-    /// Judges a stack by the rules of its tier, and takes in one of an untrusted author.
-    ///
-    /// # Errors
-    /// `PolicyRefused`, with file and line of everything that is not allowed.
-    pub(super) fn judge(&self, stack: &mut Stack) -> Result<(), Refusal> {
-        let permissions = Permissions {
+    /// Returns what the rules of its tier say of a stack.
+    pub(super) fn findings(&self, stack: &Stack) -> Vec<Finding> {
+        policy::judge(stack, &self.permissions())
+    }
+
+    fn permissions(&self) -> Permissions {
+        Permissions {
             tier: match self.tier {
                 Tier::Untrusted => policy::Tier::Untrusted,
                 Tier::Trusted => policy::Tier::Trusted,
@@ -158,7 +159,15 @@ impl Inputs {
             domains: vec![self.domain.clone()],
             proxy_network: PROXY_NETWORK.to_owned(),
             allowed: self.allow.as_ref().map(allowed).unwrap_or_default(),
-        };
+        }
+    }
+
+    /// Judges a stack by the rules of its tier, and takes in one of an untrusted author.
+    ///
+    /// # Errors
+    /// `PolicyRefused`, with file and line of everything that is not allowed.
+    pub(super) fn judge(&self, stack: &mut Stack) -> Result<(), Refusal> {
+        let permissions = self.permissions();
         let findings = policy::judge(stack, &permissions);
         let (errors, warnings): (Vec<Finding>, Vec<Finding>) =
             findings.into_iter().partition(|finding| finding.severity == Severity::Error);
