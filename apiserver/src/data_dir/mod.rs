@@ -265,7 +265,19 @@ pub fn reachable(address: SocketAddr) -> SocketAddr {
     SocketAddr::new(ip, address.port())
 }
 
-/// Writes a file that only its owner may read: whole or not at all, and on disk when this returns.
+/// Gives a file that root made to whom the directory belongs: `ccd` runs as that user and must read it.
+///
+/// # Errors
+/// What the system says.
+pub fn give_to_owner(file: &File, directory: &Path) -> io::Result<()> {
+    let owner = fs::metadata(directory)?;
+    if rustix::process::geteuid().is_root() && owner.uid() != file.metadata()?.uid() {
+        std::os::unix::fs::fchown(file, Some(owner.uid()), Some(owner.gid()))?;
+    }
+    Ok(())
+}
+
+/// Writes a file that only the owner of its directory may read: whole or not at all, and on disk when this returns.
 ///
 /// # Errors
 /// What the system says; the old content then stays.
@@ -277,6 +289,7 @@ pub fn write_private_file(path: &Path, content: &[u8]) -> io::Result<()> {
     let written = (|| {
         let _ = fs::remove_file(&temporary);
         let mut file = OpenOptions::new().create_new(true).write(true).mode(FILE_MODE).open(&temporary)?;
+        give_to_owner(&file, directory)?;
         file.write_all(content)?;
         file.sync_all()?;
         fs::rename(&temporary, path)?;
