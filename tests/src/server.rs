@@ -81,6 +81,13 @@ pub struct ServerOptions {
     pub is_audited: bool,
 }
 
+impl ServerOptions {
+    fn surroundings(&self) -> Surroundings {
+        let (public_url, reviews, painter) = (self.public_url.clone(), self.reviews.clone(), self.painter.clone());
+        Surroundings { public_url, accounts: None, reviews, painter }
+    }
+}
+
 impl Default for ServerOptions {
     /// Our own kinds, no logs, nobody who works beside the server.
     fn default() -> Self {
@@ -175,19 +182,8 @@ impl TestServer {
         let pki = Arc::new(Pki::open(&dir.path().join("pki"), &[], true, clock.clone())?);
         let authority_pem = pki.authorities_pem();
         let metrics = access.metrics.clone();
-        let api = Api::new(store.clone(), access, lifecycle.clone(), clock, options.logs);
-        let key = SessionKey::open(&dir.path().join("web.key"))?;
-        let forges = Arc::new(HttpForges::open(&[], ForgeTimes::default())?);
-        let accounts = StoredForges::new(store.clone(), forges, Redactor::default());
-        // A free port is only known by now, and people come by it.
-        let public_url = options.public_url.map(|url| url.replace("{address}", &address.to_string()));
-        let surroundings = Surroundings {
-            public_url,
-            accounts: Some(Arc::new(accounts)),
-            reviews: options.reviews.clone(),
-            painter: options.painter.clone(),
-        };
-        let web = Web::new(Arc::new(api), key, surroundings);
+        let api = Api::new(store.clone(), access, lifecycle.clone(), clock, options.logs.clone());
+        let web = web(api, dir.path(), address, options.surroundings())?;
         let server = Server {
             listeners,
             router: webui::router::router(web),
@@ -235,6 +231,17 @@ impl TestServer {
     pub fn url(&self, path: &str) -> String {
         format!("http://{}{path}", self.address)
     }
+}
+
+/// The pages, whose people may come from any forge that the store knows.
+fn web(api: Api, dir: &Path, address: SocketAddr, surroundings: Surroundings) -> anyhow::Result<Arc<Web>> {
+    let key = SessionKey::open(&dir.join("web.key"))?;
+    let forges = Arc::new(HttpForges::open(&[], ForgeTimes::default())?);
+    let accounts = StoredForges::new(api.store.clone(), forges, Redactor::default());
+    // A free port is only known by now, and people come by it.
+    let public_url = surroundings.public_url.map(|url| url.replace("{address}", &address.to_string()));
+    let surroundings = Surroundings { public_url, accounts: Some(Arc::new(accounts)), ..surroundings };
+    Ok(Web::new(Arc::new(api), key, surroundings))
 }
 
 /// Everything is written, and nothing is lost.
