@@ -6,6 +6,7 @@
 
 pub mod abra;
 pub mod camera;
+pub mod certificate;
 pub mod clock;
 pub mod compose;
 pub mod error;

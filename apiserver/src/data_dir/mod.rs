@@ -5,6 +5,7 @@
 //!   lock               held while a daemon or an offline command uses the directory; holds its pid
 //!   store/             the store's own
 //!   config.toml        read when --config is not given
+//!   store.key          under which secrets lie in the store, unless the key comes from elsewhere
 //!   tokens.json        bearer tokens, hashed
 //!   kubeconfig         for kubectl and ccctl on this machine, with the admin token
 //!   addresses.json     where the daemon listens
@@ -15,6 +16,7 @@
 pub mod administrator;
 pub mod kubeconfig;
 pub mod space;
+pub mod store_key;
 
 #[cfg(test)]
 mod tests;
@@ -163,6 +165,12 @@ impl DataPaths {
     #[must_use]
     pub fn web_key(&self) -> PathBuf {
         self.root.join("web.key")
+    }
+
+    /// Returns the key under which secrets lie in the store, unless it comes from elsewhere: see [`store_key`].
+    #[must_use]
+    pub fn store_key(&self) -> PathBuf {
+        self.root.join("store.key")
     }
 
     /// Returns the directory of jobs: programs that outlive a restart of the daemon.

@@ -24,6 +24,7 @@ fn bare() -> Environment {
         program: None,
         notify_socket: None,
         chromium: None,
+        credentials: None,
         docker_host: Some("unix:///nonexistent/docker.sock".to_owned()),
         hostname: None,
         is_root: false,

@@ -35,6 +35,7 @@ use apiserver::clock::Clock;
 use apiserver::config::Config;
 use apiserver::data_dir::DataPaths;
 use apiserver::data_dir::space::free_space;
+use apiserver::data_dir::store_key::{self, WhenMissing};
 use apiserver::health::Severity;
 use apiserver::hooks::Doorbell;
 use apiserver::limits::Limits;
@@ -86,9 +87,16 @@ impl Assembly {
         additions: &Additions,
     ) -> anyhow::Result<Self> {
         let (clock, Beside { stop, background, tasks }) = (&environment.clock, beside);
-        let options = OpenOptions::new(paths.store(), apiserver::built_in::registry());
+        let keyring = store_key::open(paths, environment.credentials.as_deref(), WhenMissing::Make)?;
+        let options = OpenOptions {
+            keyring: Arc::new(keyring),
+            ..OpenOptions::new(paths.store(), apiserver::built_in::registry())
+        };
         // Reading 100 000 objects takes a while: not on a thread that serves.
-        let store = tokio::task::spawn_blocking(move || Store::open(options)).await.context("open the store")??;
+        let store = tokio::task::spawn_blocking(move || Store::open(options))
+            .await
+            .context("open the store")?
+            .context("open the store")?;
         let mut definitions = apiserver::built_in::own_definitions();
         definitions.extend(additions.definitions.iter().cloned());
         bootstrap::prepare(&store, &definitions).await?;

@@ -34,9 +34,9 @@ use crate::outside::Outside;
 use crate::runtime::outcome::{Failure, sentence};
 use crate::trust::Tier;
 
-pub(crate) use inputs::recipe_name;
 pub(super) use inputs::references;
 pub use inputs::{Inputs, Target};
+pub(crate) use inputs::{is_of_run, recipe_name};
 
 /// Most bytes of a text file of a recipe.
 const TEXT_BYTES_MAX: usize = 1 << 20;
@@ -297,6 +297,7 @@ fn read(
         wanted: Wanted {
             owner: inputs.owner.clone(),
             stack,
+            given: secrets.keys().cloned().collect(),
             secrets,
             goes_with_app: inputs.goes_with_app,
             images: BTreeMap::new(),
