@@ -35,7 +35,9 @@ pub(crate) fn answer(call: &Call) -> VerbResult {
         ["version"] => Some(version()),
         ["metrics"] => Some(metrics(call)),
         ["debug", "state"] => call.api.debug_state().map(|state| raw(200, JSON, Body::from(state.to_string()))),
-        ["admin", "backup"] => Some(raw(200, BACKUP_CONTENT_TYPE, backup_body(call.api.store.state()))),
+        ["admin", "backup"] => {
+            Some(raw(200, BACKUP_CONTENT_TYPE, backup_body(call.api.store.state(), call.api.store.keyring().clone())))
+        }
         ["api"] => Some(discovery(call, &documents.core, &api_versions(call))),
         ["apis"] => Some(discovery(call, &documents.named, &documents.group_list)),
         ["apis", group] => documents.groups.get(*group).map(plain),

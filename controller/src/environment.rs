@@ -16,8 +16,12 @@ pub(crate) struct Environment {
     pub(crate) program: Option<PathBuf>,
     /// Where systemd wants to be told that we are ready.
     pub(crate) notify_socket: Option<OsString>,
+    /// Where systemd puts credentials, such as the store's key.
+    pub(crate) credentials: Option<PathBuf>,
     /// Where the Docker engine listens, when the variable says so.
     pub(crate) docker_host: Option<String>,
+    /// The Chromium that takes pictures, when the variable `CC_CHROMIUM` names one.
+    pub(crate) chromium: Option<PathBuf>,
     /// This machine's name.
     pub(crate) hostname: Option<String>,
     /// Whether we run as root.
@@ -34,7 +38,9 @@ impl Environment {
             path: std::env::split_paths(&path).collect(),
             program: std::env::current_exe().ok(),
             notify_socket: std::env::var_os("NOTIFY_SOCKET"),
+            credentials: std::env::var_os("CREDENTIALS_DIRECTORY").map(PathBuf::from),
             docker_host: std::env::var("DOCKER_HOST").ok().filter(|host| !host.is_empty()),
+            chromium: std::env::var_os("CC_CHROMIUM").filter(|path| !path.is_empty()).map(PathBuf::from),
             hostname: hostname(Path::new("/proc/sys/kernel/hostname")),
             is_root: apiserver::data_dir::is_root(),
         }

@@ -12,6 +12,7 @@ use tokio::sync::{mpsc, oneshot};
 use crate::engine::{Batch, Engine, EngineError};
 use crate::error::CommitError;
 use crate::guards::{Guard, Guards};
+use crate::keyring::Keyring;
 use crate::object::{Draft, Object};
 use crate::registry::{Definition, NAMESPACES};
 use crate::rows::{self, Meta};
@@ -97,6 +98,7 @@ struct Group {
     events: Vec<Arc<Event>>,
     answers: Vec<Answer>,
     guards: Guards,
+    keyring: Arc<Keyring>,
 }
 
 impl Committer {
@@ -149,6 +151,7 @@ impl Committer {
             events: Vec::new(),
             answers: Vec::new(),
             guards: self.shared.guards,
+            keyring: self.shared.keyring.clone(),
         }
     }
 
@@ -239,7 +242,7 @@ impl Group {
             };
             let object = Arc::new(draft.finish(self.state.revision + 1));
             self.bytes += object.size_bytes();
-            rows::put_record(&mut self.batch, &object);
+            rows::put_record(&mut self.batch, &object, &self.keyring);
             self.meta.add(&object);
             let event = self.state.record(&write.resource, &write.key, &object);
             if let Some(previous) = &event.previous

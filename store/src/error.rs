@@ -71,6 +71,9 @@ pub enum OpenError {
         "the store is damaged: {0}; nothing was changed: restore a backup with `ccd restore`, or look with `ccd check`"
     )]
     Damaged(String),
+    /// Secrets are sealed under a key that is not there; nothing was changed.
+    #[error("the store's secrets cannot be read: {0}; nothing was changed")]
+    KeyMissing(String),
     /// The file system refused.
     #[error("the store cannot be opened: {0}")]
     Io(String),

@@ -9,6 +9,7 @@ mod engine;
 pub mod error;
 pub mod fields;
 pub mod guards;
+pub mod keyring;
 pub mod list;
 pub mod object;
 mod open;

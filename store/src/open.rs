@@ -7,6 +7,7 @@ use std::sync::Arc;
 use crate::engine::{Engine, EngineError};
 use crate::error::OpenError;
 use crate::guards::Guards;
+use crate::keyring::{Keyring, SealError};
 use crate::object::{Object, RecordError};
 use crate::registry::{DEFINITIONS, Registry};
 use crate::rows::{Assembler, Meta, RowError};
@@ -17,6 +18,8 @@ use crate::strategy;
 pub(crate) struct Loaded {
     pub state: State,
     pub meta: Meta,
+    /// Whether a record should be sealed anew.
+    pub is_stale: bool,
 }
 
 /// An object with its key.
@@ -25,9 +28,15 @@ type Keyed = (Arc<str>, Arc<Object>);
 /// Reads everything that `engine` holds.
 ///
 /// # Errors
-/// `Damaged` with the first thing that does not add up; `Newer` for a store of a newer program.
-pub(crate) fn load(engine: &dyn Engine, built_in: Registry, guards: Guards) -> Result<Loaded, OpenError> {
-    let mut assembler = Assembler::new(guards);
+/// `Damaged` with the first thing that does not add up; `Newer` for a store of a newer program; `KeyMissing` for one
+/// whose secrets are sealed under a key that `keyring` does not hold.
+pub(crate) fn load(
+    engine: &dyn Engine,
+    built_in: Registry,
+    guards: Guards,
+    keyring: &Arc<Keyring>,
+) -> Result<Loaded, OpenError> {
+    let mut assembler = Assembler::new(guards, keyring.clone());
     let mut objects = Vec::new();
     let mut wrong: Option<RowError> = None;
     let scan = engine.scan(&mut |key, value| match assembler.row(key, value) {
@@ -45,11 +54,11 @@ pub(crate) fn load(engine: &dyn Engine, built_in: Registry, guards: Guards) -> R
         return Err(damaged(&error));
     }
     scan.map_err(|error| open_error(&error))?;
-    let (last, meta) = assembler.finish().map_err(|error| damaged(&error))?;
+    let (last, meta, is_stale) = assembler.finish().map_err(|error| damaged(&error))?;
     objects.extend(last);
     let mut state = build(objects, meta, built_in);
     register_definitions(&mut state)?;
-    Ok(Loaded { state, meta })
+    Ok(Loaded { state, meta, is_stale })
 }
 
 /// Builds the state: old records are what is there, recent ones are also what happened.
@@ -108,6 +117,7 @@ fn damaged(error: &RowError) -> OpenError {
         RowError::Newer(_) | RowError::Record { source: RecordError::Format(_), .. } => {
             OpenError::Newer(error.to_string())
         }
+        RowError::Sealed { source: SealError::KeyMissing(_), .. } => OpenError::KeyMissing(error.to_string()),
         other => OpenError::Damaged(other.to_string()),
     }
 }
@@ -126,8 +136,8 @@ pub(crate) fn open_error(error: &EngineError) -> OpenError {
 ///
 /// # Errors
 /// As [`load`].
-pub(crate) fn verify(dir: &Path, built_in: Registry) -> Result<Loaded, OpenError> {
+pub(crate) fn verify(dir: &Path, built_in: Registry, keyring: &Arc<Keyring>) -> Result<Loaded, OpenError> {
     let engine =
         crate::engine::open(dir, &crate::engine::EngineOptions::default()).map_err(|error| open_error(&error))?;
-    load(&engine, built_in, Guards::all())
+    load(&engine, built_in, Guards::all(), keyring)
 }

@@ -3,10 +3,13 @@
 //! A record is the row of its revision, cut into parts of at most [`ROW_BYTES_MAX`] because sled keeps larger values in
 //! files that it never syncs. The `m` row is rewritten in every batch and says what the other rows must add up to.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 
 use crate::engine::{Batch, ROW_BYTES_MAX};
 use crate::guards::{Guard, Guards};
+use crate::keyring::{self, Keyring, SealError};
 use crate::object::{Object, RecordError};
 
 /// Version of the whole layout: keys, parts and the meta row. A newer store is refused.
@@ -45,6 +48,8 @@ pub(crate) enum RowError {
     PartMissing { revision: u64, part: u16 },
     #[error("revision {revision}: {source}")]
     Record { revision: u64, source: RecordError },
+    #[error("revision {revision} cannot be opened: {source}")]
+    Sealed { revision: u64, source: SealError },
     #[error("{found} records with hash {found_hash:016x} found, {expected} with hash {expected_hash:016x} expected")]
     Hash { found: u64, found_hash: u64, expected: u64, expected_hash: u64 },
 }
@@ -93,15 +98,15 @@ impl Meta {
 }
 
 /// Adds the rows of `object` to `batch`.
-pub(crate) fn put_record(batch: &mut Batch, object: &Object) {
-    for (part, chunk) in object.record().chunks(ROW_BYTES_MAX).enumerate() {
+pub(crate) fn put_record(batch: &mut Batch, object: &Object, keyring: &Keyring) {
+    for (part, chunk) in keyring.record(object).chunks(ROW_BYTES_MAX).enumerate() {
         batch.puts.push((record_key(object.revision, part), chunk.to_vec()));
     }
 }
 
-/// Adds the removal of the rows of `object` to `batch`.
+/// Adds the removal of the rows of `object` to `batch`: as many as it may have, sealed or not.
 pub(crate) fn delete_record(batch: &mut Batch, object: &Object) {
-    for part in 0..object.record().len().div_ceil(ROW_BYTES_MAX) {
+    for part in 0..keyring::bytes_max(object).div_ceil(ROW_BYTES_MAX) {
         batch.deletes.push(record_key(object.revision, part));
     }
 }
@@ -114,6 +119,9 @@ pub(crate) fn put_meta(batch: &mut Batch, meta: Meta) {
 /// Puts rows together again, in the order in which the engine scans them.
 #[derive(Default)]
 pub(crate) struct Assembler {
+    keyring: Arc<Keyring>,
+    /// Whether a record is not sealed as it would be now.
+    is_stale: bool,
     meta: Option<Meta>,
     current: Option<(u64, Vec<u8>)>,
     parts: u16,
@@ -122,8 +130,8 @@ pub(crate) struct Assembler {
 }
 
 impl Assembler {
-    pub(crate) fn new(guards: Guards) -> Self {
-        Self { guards, ..Self::default() }
+    pub(crate) fn new(guards: Guards, keyring: Arc<Keyring>) -> Self {
+        Self { guards, keyring, ..Self::default() }
     }
 
     /// Takes the next row; returns a record when the row before it completed one.
@@ -152,12 +160,13 @@ impl Assembler {
         Ok(done)
     }
 
-    /// Ends the scan: returns the last record, and the meta row after comparing it with what was found.
-    pub(crate) fn finish(mut self) -> Result<(Option<Object>, Meta), RowError> {
+    /// Ends the scan: returns the last record, and the meta row after comparing it with what was found; and whether
+    /// any record should be sealed anew.
+    pub(crate) fn finish(mut self) -> Result<(Option<Object>, Meta, bool), RowError> {
         let last = self.take()?;
         let Some(meta) = self.meta else {
             return if self.found == Meta::default() {
-                Ok((None, Meta::default()))
+                Ok((None, Meta::default(), false))
             } else {
                 Err(RowError::MetaMissing)
             };
@@ -171,13 +180,16 @@ impl Assembler {
                 expected_hash: meta.hash,
             });
         }
-        Ok((last, meta))
+        Ok((last, meta, self.is_stale))
     }
 
     fn take(&mut self) -> Result<Option<Object>, RowError> {
         let Some((revision, bytes)) = self.current.take() else { return Ok(None) };
-        let object = Object::from_record(Bytes::from(bytes), revision, self.guards)
+        let seal = keyring::seal_of(&bytes);
+        let plain = self.keyring.open(bytes, revision).map_err(|source| RowError::Sealed { revision, source })?;
+        let object = Object::from_record(Bytes::from(plain), revision, self.guards)
             .map_err(|source| RowError::Record { revision, source })?;
+        self.is_stale |= self.keyring.is_stale(seal, object.resource());
         self.found.add(&object);
         Ok(Some(object))
     }

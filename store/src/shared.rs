@@ -9,6 +9,7 @@ use tokio::sync::watch;
 
 use crate::error::CommitError;
 use crate::guards::Guards;
+use crate::keyring::Keyring;
 use crate::state::{Event, State};
 
 /// Shared by the committer thread and all handles.
@@ -19,6 +20,7 @@ pub(crate) struct Shared {
     pub read_only: ArcSwapOption<CommitError>,
     pub figures: Figures,
     pub guards: Guards,
+    pub keyring: Arc<Keyring>,
 }
 
 /// Counters for metrics.

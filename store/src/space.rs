@@ -10,6 +10,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::commit::{Command, Committer};
 use crate::engine::{Batch, EngineError, Generation};
+use crate::keyring::Keyring;
 use crate::object::Object;
 use crate::rows;
 use crate::state::State;
@@ -78,6 +79,14 @@ impl Committer {
         }
     }
 
+    /// Writes everything anew because records are not sealed as they would be now.
+    pub(crate) fn seal_anew(&mut self) {
+        if !self.progress.running {
+            let state = self.shared.state.load_full();
+            self.start_rewriting(&state);
+        }
+    }
+
     /// Starts the copying thread.
     fn start_rewriting(&mut self, state: &Arc<State>) {
         let generation = match self.engine.new_generation() {
@@ -85,9 +94,9 @@ impl Committer {
             Err(error) => return self.rewriting_ended(&Err(error)),
         };
         self.progress.running = true;
-        let (state, commands) = (state.clone(), self.commands.clone());
+        let (state, commands, keyring) = (state.clone(), self.commands.clone(), self.shared.keyring.clone());
         let started = std::thread::Builder::new().name("store-rewriter".to_owned()).spawn(move || {
-            let copied = copy(&state, generation);
+            let copied = copy(&state, generation, &keyring);
             drop(state);
             report(&commands, copied);
         });
@@ -127,19 +136,19 @@ impl Committer {
             rows::delete_record(&mut batch, object);
         }
         for object in stored_records(&state, copied.revision) {
-            rows::put_record(&mut batch, &object);
+            rows::put_record(&mut batch, &object, &self.shared.keyring);
         }
         rows::put_meta(&mut batch, self.meta);
         copied.generation.write(batch)
     }
 }
 
-fn copy(state: &State, mut generation: Box<dyn Generation>) -> Result<Copied, EngineError> {
+fn copy(state: &State, mut generation: Box<dyn Generation>, keyring: &Keyring) -> Result<Copied, EngineError> {
     let records = stored_records(state, 0);
     for chunk in records.chunks(COPY_BATCH_RECORDS) {
         let mut batch = Batch::default();
         for object in chunk {
-            rows::put_record(&mut batch, object);
+            rows::put_record(&mut batch, object, keyring);
         }
         generation.write(batch)?;
     }

@@ -13,6 +13,7 @@ use crate::commit::{Command, Committer, Transaction, Write};
 use crate::engine::{Engine, EngineOptions};
 use crate::error::{CommitError, OpenError};
 use crate::guards::Guards;
+use crate::keyring::Keyring;
 use crate::object::Object;
 use crate::open::{Loaded, load, open_error};
 use crate::registry::{Registry, Resource};
@@ -58,6 +59,8 @@ pub struct OpenOptions {
     pub sources: Sources,
     /// Which safety measures are taken: all of them, but in tests of the tests.
     pub guards: Guards,
+    /// What secrets are sealed with.
+    pub keyring: Arc<Keyring>,
 }
 
 impl OpenOptions {
@@ -71,6 +74,7 @@ impl OpenOptions {
             space: SpaceLimits::default(),
             sources: Sources::system(),
             guards: Guards::all(),
+            keyring: Arc::default(),
         }
     }
 }
@@ -126,7 +130,7 @@ impl Store {
     }
 
     pub(crate) fn with_engine(engine: Box<dyn Engine>, options: OpenOptions) -> Result<Self, OpenError> {
-        let Loaded { state, meta } = load(&*engine, options.built_in, options.guards)?;
+        let Loaded { state, meta, is_stale } = load(&*engine, options.built_in, options.guards, &options.keyring)?;
         tracing::info!(revision = state.revision, records = meta.records, "store is open");
         let shared = Arc::new(Shared {
             notifiers: Notifiers::new(state.revision),
@@ -134,6 +138,7 @@ impl Store {
             read_only: ArcSwapOption::empty(),
             figures: Figures::default(),
             guards: options.guards,
+            keyring: options.keyring,
         });
         let (commands, receiver) = mpsc::channel(QUEUE_TRANSACTIONS_MAX);
         let committer = Committer {
@@ -149,6 +154,11 @@ impl Store {
             .name("store-committer".to_owned())
             .spawn(move || committer.run(receiver))
             .map_err(|error| OpenError::Io(format!("the committer thread does not start: {error}")))?;
+        if is_stale {
+            tracing::info!("secrets are sealed anew: the files are written with the present key");
+            // The queue is empty; if it cannot be done now, the next open tries again.
+            let _ = commands.try_send(Command::Exclusive(Box::new(Committer::seal_anew)));
+        }
         Ok(Self {
             inner: Arc::new(Inner {
                 shared,
@@ -164,6 +174,12 @@ impl Store {
     #[must_use]
     pub fn state(&self) -> Arc<State> {
         self.inner.shared.state.load_full()
+    }
+
+    /// Returns what secrets are sealed with.
+    #[must_use]
+    pub fn keyring(&self) -> &Arc<Keyring> {
+        &self.inner.shared.keyring
     }
 
     /// Returns the resources that are served at present.

@@ -1,7 +1,9 @@
 //! A process that writes until something stops it, what it said until then, and whether a store holds what it must.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::io::{BufRead as _, BufReader};
+use std::fmt::Write as _;
+use std::fs::File;
+use std::io::{BufRead as _, BufReader, Read as _, Seek as _, SeekFrom};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{Receiver, channel};
@@ -16,6 +18,9 @@ use store::watch::{WatchItem, WatchRequest, WatchStart};
 
 use crate::history::{Operation, Sizes, operation, spec};
 use crate::widgets;
+
+/// How much of what a worker complained of is shown, in bytes.
+const COMPLAINTS_MAX: u64 = 16 << 10;
 
 /// What a worker does; its one argument, as JSON.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -58,6 +63,8 @@ pub struct Said {
 /// A running worker.
 pub struct Worker {
     child: Child,
+    /// What it complained of: much, on a broken disk, and of interest only when it hangs.
+    complaints: File,
     opened: Receiver<()>,
     reader: JoinHandle<anyhow::Result<Said>>,
 }
@@ -68,12 +75,12 @@ impl Worker {
     /// # Errors
     /// When it does not start.
     pub fn start(program: &Path, work: &Work) -> anyhow::Result<Self> {
+        let complaints = tempfile::tempfile()?;
         let mut child = Command::new(program)
             .arg(serde_json::to_string(work)?)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
-            // A worker on a broken disk has much to say, and nobody wants to hear it.
-            .stderr(Stdio::null())
+            .stderr(complaints.try_clone()?)
             .spawn()
             .with_context(|| format!("{} does not start", program.display()))?;
         let output = BufReader::new(child.stdout.take().context("piped")?);
@@ -97,7 +104,7 @@ impl Worker {
             }
             Ok(said)
         });
-        Ok(Self { child, opened, reader })
+        Ok(Self { child, complaints, opened, reader })
     }
 
     /// Kills it at any moment up to `after` from when it had opened the store, and returns what it had said.
@@ -120,9 +127,11 @@ impl Worker {
         let started = std::time::Instant::now();
         while self.child.try_wait()?.is_none() {
             if started.elapsed() > patience {
+                let threads = threads(self.child.id())?;
                 self.child.kill()?;
-                self.finish()?;
-                anyhow::bail!("the worker neither goes on nor ends");
+                let complaints = last_complaints(&mut self.complaints)?;
+                let said = self.finish()?;
+                anyhow::bail!("the worker neither goes on nor ends:\n{said:?}\n{threads}\n{complaints}");
             }
             crate::daemon::wait_a_moment();
         }
@@ -133,6 +142,27 @@ impl Worker {
         self.child.wait()?;
         self.reader.join().map_err(|_| anyhow::anyhow!("reading what the worker said panicked"))?
     }
+}
+
+/// Returns the name of each thread of a process, and what it waits for in the kernel.
+fn threads(process: u32) -> anyhow::Result<String> {
+    let mut threads = String::new();
+    for thread in std::fs::read_dir(format!("/proc/{process}/task"))? {
+        let dir = thread?.path();
+        // A thread may end while we look.
+        let read = |file: &str| std::fs::read_to_string(dir.join(file)).unwrap_or_default().trim().to_owned();
+        let _ = writeln!(threads, "{}: {}, system call {}", read("comm"), read("wchan"), read("syscall"));
+    }
+    Ok(threads)
+}
+
+/// Returns the end of what a worker wrote to standard error.
+fn last_complaints(complaints: &mut File) -> anyhow::Result<String> {
+    let length = complaints.seek(SeekFrom::End(0))?;
+    complaints.seek(SeekFrom::Start(length.saturating_sub(COMPLAINTS_MAX)))?;
+    let mut text = Vec::new();
+    complaints.read_to_end(&mut text)?;
+    Ok(String::from_utf8_lossy(&text).into_owned())
 }
 
 /// What a store is known to hold: the step of each widget that is there.

@@ -13,6 +13,7 @@ use std::sync::Arc;
 use axum::body::Body;
 use bytes::Bytes;
 use store::backup::write_backup;
+use store::keyring::Keyring;
 use store::state::State;
 use tokio::sync::mpsc;
 
@@ -27,13 +28,13 @@ const CHUNKS_MAX: usize = 8;
 
 /// Returns a backup of `state` as a stream. When the reader goes away the work stops; when the writing fails the
 /// stream breaks off, so that a part is never taken for the whole.
-pub fn backup_body(state: Arc<State>) -> Body {
+pub fn backup_body(state: Arc<State>, keyring: Arc<Keyring>) -> Body {
     let (sender, receiver) = mpsc::channel(CHUNKS_MAX);
     let failed = sender.clone();
     // Its end is the channel's end: nobody else has to wait for it.
     drop(tokio::task::spawn_blocking(move || {
         let mut output = ChunkWriter { sender, chunk: Vec::with_capacity(CHUNK_BYTES) };
-        if let Err(error) = write_backup(&state, &mut output) {
+        if let Err(error) = write_backup(&state, &keyring, &mut output) {
             // The reader may be the reason, and gone.
             let _ = failed.blocking_send(Err(error));
         }

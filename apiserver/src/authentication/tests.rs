@@ -146,6 +146,30 @@ fn the_file_is_private_and_holds_no_token() {
 }
 
 #[test]
+fn what_root_makes_belongs_to_whom_the_directory_belongs() {
+    use std::os::unix::fs::{MetadataExt as _, chown};
+    let directory = tempfile::tempdir().unwrap();
+    if rustix::process::geteuid().is_root() {
+        chown(directory.path(), Some(65_534), Some(65_534)).unwrap();
+    }
+    let owner = std::fs::metadata(directory.path()).unwrap().uid();
+    let file = directory.path().join("tokens.json");
+    for name in ["x", "y"] {
+        token_file::create(&file, &new_token(name), start()).unwrap();
+        for entry in std::fs::read_dir(directory.path()).unwrap().map(Result::unwrap) {
+            assert_eq!(entry.metadata().unwrap().uid(), owner, "{:?}", entry.path());
+        }
+    }
+    // A link that the owner laid leads root nowhere.
+    let lock = directory.path().join("tokens.json.lock");
+    std::fs::remove_file(&lock).unwrap();
+    let aim = tempfile::NamedTempFile::new().unwrap();
+    std::os::unix::fs::symlink(aim.path(), &lock).unwrap();
+    let error = token_file::create(&file, &new_token("z"), start()).unwrap_err();
+    assert!(error.to_string().contains("tokens.json.lock"), "{error}");
+}
+
+#[test]
 fn a_damaged_file_lets_nobody_in_and_is_not_overwritten() {
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("tokens.json");

@@ -6,11 +6,11 @@ use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
-use rustix::fs::{FlockOperation, flock};
+use rustix::fs::{FlockOperation, OFlags, flock};
 use serde::{Deserialize, Serialize};
 
 use super::tokens::{ServiceAccountRef, TokenRecord};
-use crate::data_dir::write_private_file;
+use crate::data_dir::{give_to_owner, write_private_file};
 
 const FORMAT: u32 = 1;
 /// A file above this size is not ours.
@@ -214,15 +214,25 @@ fn lock(path: &Path) -> Result<File, TokenError> {
     let mut lock_path = PathBuf::from(path).into_os_string();
     lock_path.push(".lock");
     let lock_path = PathBuf::from(lock_path);
-    let file = OpenOptions::new()
-        .create(true)
-        .truncate(false)
-        .write(true)
-        .mode(0o600)
-        .open(&lock_path)
-        .map_err(|source| file_error("open", &lock_path, source))?;
+    let file = open_lock(&lock_path).map_err(|source| file_error("open", &lock_path, source))?;
     flock(&file, FlockOperation::LockExclusive).map_err(|error| file_error("lock", &lock_path, error.into()))?;
     Ok(file)
+}
+
+fn open_lock(path: &Path) -> io::Result<File> {
+    let mut options = OpenOptions::new();
+    options.write(true).mode(0o600);
+    match options.clone().create_new(true).open(path) {
+        Ok(file) => {
+            give_to_owner(&file, path.parent().unwrap_or(Path::new(".")))?;
+            Ok(file)
+        }
+        // Root must not follow a link that the directory's owner laid.
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+            options.custom_flags(OFlags::NOFOLLOW.bits().cast_signed()).open(path)
+        }
+        Err(error) => Err(error),
+    }
 }
 
 fn file_error(action: &'static str, path: &Path, source: io::Error) -> TokenError {

@@ -5,6 +5,8 @@
 //!   lock               held while a daemon or an offline command uses the directory; holds its pid
 //!   store/             the store's own
 //!   config.toml        read when --config is not given
+//!   webhook-deliveries which have been seen within a day, hashed
+//!   store.key          under which secrets lie in the store, unless the key comes from elsewhere
 //!   tokens.json        bearer tokens, hashed
 //!   kubeconfig         for kubectl and ccctl on this machine, with the admin token
 //!   addresses.json     where the daemon listens
@@ -15,6 +17,7 @@
 pub mod administrator;
 pub mod kubeconfig;
 pub mod space;
+pub mod store_key;
 
 #[cfg(test)]
 mod tests;
@@ -171,6 +174,12 @@ impl DataPaths {
         self.root.join("webhook-deliveries")
     }
 
+    /// Returns the key under which secrets lie in the store, unless it comes from elsewhere: see [`store_key`].
+    #[must_use]
+    pub fn store_key(&self) -> PathBuf {
+        self.root.join("store.key")
+    }
+
     /// Returns the directory of jobs: programs that outlive a restart of the daemon.
     #[must_use]
     pub fn jobs(&self) -> PathBuf {
@@ -271,7 +280,19 @@ pub fn reachable(address: SocketAddr) -> SocketAddr {
     SocketAddr::new(ip, address.port())
 }
 
-/// Writes a file that only its owner may read: whole or not at all, and on disk when this returns.
+/// Gives a file that root made to whom the directory belongs: `ccd` runs as that user and must read it.
+///
+/// # Errors
+/// What the system says.
+pub fn give_to_owner(file: &File, directory: &Path) -> io::Result<()> {
+    let owner = fs::metadata(directory)?;
+    if rustix::process::geteuid().is_root() && owner.uid() != file.metadata()?.uid() {
+        std::os::unix::fs::fchown(file, Some(owner.uid()), Some(owner.gid()))?;
+    }
+    Ok(())
+}
+
+/// Writes a file that only the owner of its directory may read: whole or not at all, and on disk when this returns.
 ///
 /// # Errors
 /// What the system says; the old content then stays.
@@ -283,6 +304,7 @@ pub fn write_private_file(path: &Path, content: &[u8]) -> io::Result<()> {
     let written = (|| {
         let _ = fs::remove_file(&temporary);
         let mut file = OpenOptions::new().create_new(true).write(true).mode(FILE_MODE).open(&temporary)?;
+        give_to_owner(&file, directory)?;
         file.write_all(content)?;
         file.sync_all()?;
         fs::rename(&temporary, path)?;

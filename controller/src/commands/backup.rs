@@ -4,13 +4,16 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufWriter, Write};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use anyhow::{Context as _, bail};
 use apiserver::admin::BACKUP_PATH;
 use apiserver::admin::client::download;
+use apiserver::data_dir::store_key::{self, WhenMissing};
 use apiserver::data_dir::{DataDir, DataPaths, make_private_directory};
 use serde_json::Value;
-use store::backup::write_backup;
+use store::backup::{object_of_line, write_backup};
+use store::keyring::Keyring;
 use store::store::{OpenOptions as StoreOptions, Store};
 
 use super::{DataDirArgument, small_runtime};
@@ -20,10 +23,14 @@ use crate::environment::Environment;
 /// Longest line of a backup that is read, well above the largest object.
 const LINE_BYTES_MAX: usize = 16 << 20;
 
+const SECRETS: &str = "secrets";
+/// Where `kubectl apply` keeps what was applied last, values and all.
+const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
+
 /// Arguments of `ccd backup`.
 #[derive(Clone, Debug, clap::Args)]
 pub(crate) struct BackupArguments {
-    /// File to write; `-` is standard output. It holds secrets in the clear: keep it as you keep the data directory
+    /// File to write; `-` is standard output. Secrets are sealed in it: it takes the store's key to restore them
     pub(crate) file: PathBuf,
     #[command(flatten)]
     pub(crate) data_dir: DataDirArgument,
@@ -32,7 +39,7 @@ pub(crate) struct BackupArguments {
 /// Arguments of `ccd export`.
 #[derive(Clone, Debug, clap::Args)]
 pub(crate) struct ExportArguments {
-    /// New or empty directory to write to. It will hold secrets in the clear
+    /// New or empty directory to write to. The values of Secrets are left out
     pub(crate) directory: PathBuf,
     #[command(flatten)]
     pub(crate) data_dir: DataDirArgument,
@@ -45,10 +52,10 @@ pub(crate) fn run_backup(
 ) -> anyhow::Result<Outcome> {
     let paths = arguments.data_dir.paths(environment);
     if arguments.file.as_os_str() == "-" {
-        write_all(&paths, output)?;
+        write_all(&paths, environment, output)?;
         return Ok(Outcome::Well);
     }
-    let bytes = write_atomically(&arguments.file, |output| write_all(&paths, output))
+    let bytes = write_atomically(&arguments.file, |output| write_all(&paths, environment, output))
         .with_context(|| format!("write backup {}", arguments.file.display()))?;
     eprintln!("wrote {} ({bytes} bytes)", arguments.file.display());
     Ok(Outcome::Well)
@@ -64,10 +71,11 @@ pub(crate) fn run_export(
         bail!("export into {}: it is not empty; name a new directory", directory.display());
     }
     make_private_directory(directory)?;
-    let mut exporter = Exporter { directory: directory.clone(), objects: 0, complete: false };
+    let paths = arguments.data_dir.paths(environment);
+    let keyring = keyring(&paths, environment)?;
+    let mut exporter = Exporter { directory: directory.clone(), keyring, objects: 0, complete: false };
     let mut lines = Lines::new(|line| exporter.take(line));
-    write_all(&arguments.data_dir.paths(environment), &mut lines)
-        .with_context(|| format!("export into {}", directory.display()))?;
+    write_all(&paths, environment, &mut lines).with_context(|| format!("export into {}", directory.display()))?;
     if !exporter.complete {
         bail!("export into {}: the data broke off after {} objects", directory.display(), exporter.objects);
     }
@@ -76,7 +84,7 @@ pub(crate) fn run_export(
 }
 
 /// Writes a backup: asks the daemon when one runs, opens the store otherwise.
-fn write_all(paths: &DataPaths, output: &mut dyn Write) -> anyhow::Result<()> {
+fn write_all(paths: &DataPaths, environment: &Environment, output: &mut dyn Write) -> anyhow::Result<()> {
     if !paths.root().is_dir() {
         bail!("there is no data directory {}; name it with --data-dir", paths.root().display());
     }
@@ -86,11 +94,19 @@ fn write_all(paths: &DataPaths, output: &mut dyn Write) -> anyhow::Result<()> {
         return Ok(());
     }
     let _held = DataDir::open(paths.root())?;
-    let store = Store::open(StoreOptions::new(paths.store(), apiserver::built_in::registry()))?;
-    let written = write_backup(&store.state(), output);
+    let store = Store::open(StoreOptions {
+        keyring: Arc::new(keyring(paths, environment)?),
+        ..StoreOptions::new(paths.store(), apiserver::built_in::registry())
+    })?;
+    let written = write_backup(&store.state(), store.keyring(), output);
     runtime.block_on(store.close());
     written?;
     Ok(())
+}
+
+/// Opens the store's keys, which must be there.
+pub(super) fn keyring(paths: &DataPaths, environment: &Environment) -> anyhow::Result<Keyring> {
+    Ok(store_key::open(paths, environment.credentials.as_deref(), WhenMissing::LeaveIt)?)
 }
 
 /// Lets `fill` write a new file that only its owner may read; it appears under its name when it is whole and on disk.
@@ -150,6 +166,7 @@ impl<F: FnMut(&[u8]) -> io::Result<()>> Write for Lines<F> {
 /// Takes a backup's lines and writes one YAML file for each object: `RESOURCE/NAMESPACE/NAME.yaml`.
 struct Exporter {
     directory: PathBuf,
+    keyring: Keyring,
     objects: u64,
     /// Whether the last line, which counts the objects, has come.
     complete: bool,
@@ -157,17 +174,18 @@ struct Exporter {
 
 impl Exporter {
     fn take(&mut self, line: &[u8]) -> io::Result<()> {
-        let line: Value = serde_json::from_slice(line)?;
-        if let Some(objects) = line["objects"].as_u64() {
-            self.complete = objects == self.objects;
+        let Some((resource, mut object)) = object_of_line(line, &self.keyring).map_err(io::Error::other)? else {
+            let line: Value = serde_json::from_slice(line)?;
+            self.complete = line["objects"].as_u64() == Some(self.objects);
             return Ok(());
+        };
+        if resource == SECRETS {
+            leave_out_values(&mut object);
         }
-        let Some(resource) = line["resource"].as_str() else { return Ok(()) };
-        let mut object = line["object"].clone();
         let text = |field: &str| object["metadata"][field].as_str().unwrap_or_default().to_owned();
         let (namespace, name) = (text("namespace"), text("name"));
         let namespace = if namespace.is_empty() { "_cluster".to_owned() } else { namespace };
-        let directory = self.directory.join(component(resource)?).join(component(&namespace)?);
+        let directory = self.directory.join(component(&resource)?).join(component(&namespace)?);
         make_private_directory(&directory).map_err(io::Error::other)?;
         // What the server sets is left out, so that `kubectl apply -f` takes the file as it is.
         if let Some(metadata) = object["metadata"].as_object_mut() {
@@ -180,6 +198,16 @@ impl Exporter {
         OpenOptions::new().create_new(true).write(true).mode(0o600).open(path)?.write_all(yaml.as_bytes())?;
         self.objects += 1;
         Ok(())
+    }
+}
+
+/// Leaves the keys of a Secret and takes its values, also from what `kubectl apply` noted for itself.
+fn leave_out_values(secret: &mut Value) {
+    if let Some(data) = secret["data"].as_object_mut() {
+        data.values_mut().for_each(|value| *value = Value::from(""));
+    }
+    if let Some(annotations) = secret["metadata"]["annotations"].as_object_mut() {
+        annotations.remove(LAST_APPLIED);
     }
 }
 

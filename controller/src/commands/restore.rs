@@ -3,9 +3,11 @@
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use anyhow::{Context as _, bail};
 use apiserver::data_dir::DataDir;
+use apiserver::data_dir::store_key::{self, WhenMissing};
 use store::backup::restore_backup;
 
 use super::DataDirArgument;
@@ -33,8 +35,9 @@ pub(crate) fn run(arguments: &Arguments, environment: &Environment, output: &mut
     };
     let directory = DataDir::open(&arguments.data_dir.path(environment))?;
     let store = directory.paths().store();
+    let keyring = store_key::open(directory.paths(), environment.credentials.as_deref(), WhenMissing::Make)?;
     let aside = put_aside(&store, arguments.replace, environment)?;
-    let restored = restore_backup(&mut input, &store, apiserver::built_in::registry());
+    let restored = restore_backup(&mut input, &store, apiserver::built_in::registry(), &Arc::new(keyring));
     let summary = match (restored, &aside) {
         (Ok(summary), _) => summary,
         (Err(error), None) => return Err(error).context("restore"),

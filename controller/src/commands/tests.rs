@@ -23,6 +23,8 @@ fn bare() -> Environment {
         path: Vec::new(),
         program: None,
         notify_socket: None,
+        chromium: None,
+        credentials: None,
         docker_host: Some("unix:///nonexistent/docker.sock".to_owned()),
         hostname: None,
         is_root: false,

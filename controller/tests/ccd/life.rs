@@ -221,6 +221,67 @@ fn a_daemon_lives_is_backed_up_dies_and_comes_back() {
     assert!(log.contains(r#""verb":"create""#) && !log.contains(&admin) && !log.contains(&bob));
 }
 
+const SECRETS: &str = "/api/v1/namespaces/default/secrets";
+/// A value, and the forms in which it could lie somewhere.
+const CANARY: &str = "canary-71c2-in-a-cage";
+const FORMS: [&str; 3] = ["canary-71c2-in-a-cage", "Y2FuYXJ5LTcxYzItaW4tYS1jYWdl", "63616e6172792d37"];
+
+fn secret(name: &str) -> String {
+    format!(
+        r#"{{"apiVersion":"v1","kind":"Secret","metadata":{{"name":"{name}"}},"stringData":{{"short":"{CANARY}"}}}}"#
+    )
+}
+
+/// Returns the files below a directory in which the value can be read.
+fn leaks(root: &Path) -> String {
+    let forms = FORMS.iter().flat_map(|form| ["-e", form]);
+    let mut grep = Command::new("grep");
+    grep.args(["--recursive", "--files-with-matches", "--fixed-strings", "--text"]).args(forms).arg(root);
+    String::from_utf8(grep.output().unwrap().stdout).unwrap()
+}
+
+#[test]
+fn secrets_lie_sealed_in_the_data_directory_and_in_backups_and_leave_in_no_export() {
+    let parent = tempfile::tempdir().unwrap();
+    let (root, new, key) = (parent.path().join("data"), parent.path().join("new"), parent.path().join("elsewhere"));
+    let daemon = Daemon::start(&root);
+    let admin = daemon.token();
+    assert!(daemon.ask("POST", SECRETS, Some(&admin), &secret("s")).starts_with("HTTP/1.1 201 "));
+    let file = parent.path().join("backup");
+    assert!(ccd(&["backup", file.to_str().unwrap()], &root).status.success());
+    let exported = parent.path().join("exported");
+    assert!(ccd(&["export", exported.to_str().unwrap()], &root).status.success());
+    let yaml = std::fs::read_to_string(exported.join("secrets/default/s.yaml")).unwrap();
+    assert!(yaml.contains("short: \"\"\n"), "{yaml}");
+    assert!(daemon.stop().0);
+    std::fs::write(parent.path().join("seen"), CANARY).unwrap();
+    assert_eq!(leaks(parent.path()).trim_end(), parent.path().join("seen").to_str().unwrap(), "and nowhere else");
+    std::fs::remove_file(parent.path().join("seen")).unwrap();
+    assert_eq!(leaks(parent.path()), "");
+    let checked = text(&ccd(&["check"], &root));
+    assert!(checked.contains("lies beside what it protects"), "{checked}");
+
+    // Without the key nothing starts and nothing is restored; with it, wherever it lies, all is there.
+    std::fs::rename(root.join("store.key"), &key).unwrap();
+    let refused = text(&ccd(&["serve", "--http", "127.0.0.1:0", "--https", ""], &root));
+    assert!(refused.contains("put that key back; nothing was changed"), "{refused}");
+    let refused = text(&ccd(&["restore", file.to_str().unwrap()], &new));
+    assert!(refused.contains("put that key back"), "{refused}");
+    for directory in [&root, &new] {
+        let _ = std::fs::remove_file(directory.join("store.key"));
+        std::os::unix::fs::symlink(&key, directory.join("store.key")).unwrap();
+    }
+    let restored = ccd(&["restore", file.to_str().unwrap()], &new);
+    assert!(restored.status.success(), "{}", text(&restored));
+    for directory in [&root, &new] {
+        let daemon = Daemon::start(directory);
+        let shown = daemon.get(&format!("{SECRETS}/s"), Some(&daemon.token()));
+        assert!(shown.contains(FORMS[1]), "{shown}");
+        assert!(text(&ccd(&["check"], directory)).contains("store.key -> "));
+    }
+    assert_eq!(leaks(parent.path()), "");
+}
+
 #[test]
 fn the_audit_log_holds_bodies_as_configured_but_never_secrets() {
     let parent = tempfile::tempdir().unwrap();

@@ -9,6 +9,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use super::conformance::{self, Situation};
 use super::fake::{FakeForge, FaultKind};
 use super::http::{ForgeTimes, HttpForges};
+use super::sign_in::{Application, Proof};
 use super::{Forge, ForgeAddress, ForgeToken, Forges as _, Membership, Permission, RepositoryName, Server};
 use crate::clock::{FakeClock, PausedClock};
 use crate::error::ErrorKind;
@@ -322,4 +323,42 @@ fn versions_are_told_apart() {
             "{version}"
         );
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_code_is_good_once_for_its_verifier_its_application_and_its_address() {
+    const TO: &str = "https://ci.test/login/forge/home/callback";
+    let forge = played();
+    forge.world().application("id", "s3cret-of-the-app", TO).browser_of(Some("ada")).grant("id", "ada");
+    let application = Application {
+        url: "http://forge.test".to_owned(),
+        client_id: "id".to_owned(),
+        client_secret: "s3cret-of-the-app".to_owned(),
+    };
+    let code = forge.world().code("id", TO);
+    let proof = Proof { code, verifier: String::new(), redirect_uri: TO.to_owned() };
+    let elsewhere = Proof { redirect_uri: "https://evil.test/".to_owned(), ..proof.clone() };
+    let impostor = Application { client_secret: "guessed".to_owned(), ..application.clone() };
+    for (application, proof, words) in [
+        (&application, &elsewhere, "unexpected redirect URI"),
+        (&impostor, &proof, "invalid client secret"),
+        (&Application { client_id: "other".to_owned(), ..application.clone() }, &proof, "cannot load client"),
+    ] {
+        let error = forge.forges().sign_in(application, proof).await.expect_err(words);
+        assert_eq!((error.kind, error.reason), (ErrorKind::Terminal, "Rejected"));
+        let text = crate::error::chain(&error);
+        assert!(text.contains(words) && !text.contains("s3cret") && !text.contains("guessed"), "{text}");
+    }
+    let person = forge.forges().sign_in(&application, &proof).await.unwrap();
+    assert_eq!((person.account.login.as_str(), person.organizations), ("ada", vec!["coop".to_owned()]));
+    let error = forge.forges().sign_in(&application, &proof).await.expect_err("it was used");
+    assert!(error.message.contains("client is not authorized"), "{error}");
+    // What signing in costs slows nobody else down.
+    let forges = forge.forges();
+    for _ in 0..20 {
+        forges.sign_in(&application, &proof).await.expect_err("it was used");
+    }
+    let begun = tokio::time::Instant::now();
+    forges.connect(&address("http://forge.test", "t0ken-of-the-bot")).unwrap().account().await.unwrap();
+    assert!(begun.elapsed() < Duration::from_millis(50), "{:?}", begun.elapsed());
 }

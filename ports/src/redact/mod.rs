@@ -26,7 +26,10 @@ pub const MASK: &str = "[redacted]";
 /// Values with fewer bytes are not taken for secrets.
 pub const VALUE_BYTES_MIN: usize = 6;
 /// Of a longer value, only the beginning and its lines are found.
-pub const VALUE_BYTES_MAX: usize = 4096;
+pub const VALUE_BYTES_MAX: usize = 16 << 10;
+/// So many bytes of each form are searched for; where they are found, the rest is compared. The automaton stays small
+/// however long secrets are.
+const ANCHOR_BYTES: usize = 16;
 
 /// Whether a value is found from now on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,7 +60,10 @@ pub(crate) struct Patterns {
     sorted: Vec<Vec<u8>>,
     longest: usize,
     first_bytes: Option<Box<[bool; 256]>>,
+    /// Finds the beginnings of what is looked for.
     automaton: Option<AhoCorasick>,
+    /// For each beginning where in `sorted` those stand that have it.
+    with_anchor: Vec<Range<usize>>,
 }
 
 impl Redactor {
@@ -146,6 +152,10 @@ impl std::fmt::Debug for Redactor {
     }
 }
 
+fn anchor(pattern: &[u8]) -> &[u8] {
+    &pattern[..pattern.len().min(ANCHOR_BYTES)]
+}
+
 impl Patterns {
     fn of<'a>(values: impl Iterator<Item = &'a [u8]>) -> Self {
         let mut sorted: Vec<Vec<u8>> = values.flat_map(forms::of).collect();
@@ -159,16 +169,28 @@ impl Patterns {
             first_bytes[usize::from(pattern[0])] = true;
         }
         let longest = sorted.iter().map(Vec::len).max().unwrap_or(0);
+        let mut with_anchor: Vec<Range<usize>> = Vec::new();
+        for (index, pattern) in sorted.iter().enumerate() {
+            match with_anchor.last_mut() {
+                Some(last) if anchor(&sorted[last.start]) == anchor(pattern) => last.end = index + 1,
+                _ => with_anchor.push(index..index + 1),
+            }
+        }
+        let anchors = with_anchor.iter().map(|range| anchor(&sorted[range.start]));
         // Standard, because all overlapping matches are wanted. The sizes are bounded: it cannot run out of states.
-        let automaton = AhoCorasickBuilder::new().match_kind(MatchKind::Standard).build(&sorted).ok();
-        Self { sorted, longest, first_bytes: Some(first_bytes), automaton }
+        let automaton = AhoCorasickBuilder::new().match_kind(MatchKind::Standard).build(anchors).ok();
+        Self { longest, first_bytes: Some(first_bytes), automaton, with_anchor, sorted }
     }
 
     /// Returns where secrets are, in order, overlapping ones as one.
     fn matches(&self, bytes: &[u8]) -> Vec<Range<usize>> {
         let Some(automaton) = &self.automaton else { return Vec::new() };
-        let mut found: Vec<Range<usize>> =
-            automaton.find_overlapping_iter(bytes).map(|one| one.start()..one.end()).collect();
+        let mut found: Vec<Range<usize>> = Vec::new();
+        for one in automaton.find_overlapping_iter(bytes) {
+            let candidates = &self.sorted[self.with_anchor[one.pattern().as_usize()].clone()];
+            let is_here = |pattern: &&Vec<u8>| bytes[one.start()..].starts_with(pattern);
+            found.extend(candidates.iter().filter(is_here).map(|pattern| one.start()..one.start() + pattern.len()));
+        }
         found.sort_unstable_by_key(|range| (range.start, range.end));
         let mut merged: Vec<Range<usize>> = Vec::with_capacity(found.len());
         for range in found {

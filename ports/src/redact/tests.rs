@@ -55,6 +55,22 @@ fn base64_is_found_at_every_alignment() {
 }
 
 #[test]
+fn a_long_secret_is_found_from_its_beginning_to_its_end() {
+    let long: String = (0..2000).map(|number| format!("{number:x}-")).collect();
+    let twin = format!("{}!", &long[..5000]);
+    let redactor = redactor(&[&long, &twin]);
+    assert_eq!(redactor.text(&format!("<{long}>")), format!("<{MASK}>"));
+    assert_eq!(redactor.text(&format!("<{twin}>")), format!("<{MASK}>"), "it begins like the other");
+    assert_eq!(redactor.text(&STANDARD.encode(&long)), MASK);
+    let other = format!("{}?", &long[..100]);
+    assert_eq!(redactor.text(&other), other, "it only begins like a secret");
+    let mut stream = redactor.stream();
+    let mut clean: Vec<u8> = format!("<{long}>").as_bytes().chunks(700).flat_map(|piece| stream.push(piece)).collect();
+    clean.extend(stream.finish());
+    assert_eq!(String::from_utf8(clean).unwrap(), format!("<{MASK}>"));
+}
+
+#[test]
 fn lines_of_a_key_are_found_and_its_frame_is_not() {
     let key =
         "-----BEGIN PRIVATE KEY-----\nMIGHAgEAMBMGByqGSM49AgEG\nCCqGSM49AwEHBG0wawIBAQQg\n-----END PRIVATE KEY-----\n";

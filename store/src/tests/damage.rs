@@ -1,5 +1,7 @@
 //! Rows that a broken disk has changed: a store that does not add up is not opened, and the report names the place.
 
+use std::sync::Arc;
+
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -32,7 +34,7 @@ async fn filled() -> MemoryEngine {
 fn open(rows: &Rows, guards: Guards) -> Result<(), OpenError> {
     let engine = MemoryEngine::default();
     engine.tamper(|found| *found = rows.clone());
-    load(&engine, built_in(), guards).map(drop)
+    load(&engine, built_in(), guards, &Arc::default()).map(drop)
 }
 
 fn rows_of(engine: &MemoryEngine) -> Rows {

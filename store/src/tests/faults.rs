@@ -1,6 +1,8 @@
 //! Every call of the engine fails once, in a story of everything that a store does: what was acknowledged is there, what
 //! was refused is not, watches have no gap, and the store opens again.
 
+use std::sync::Arc;
+
 use std::collections::BTreeMap;
 use std::io::Cursor;
 
@@ -13,6 +15,7 @@ use crate::collector::{Collector, CollectorOptions};
 use crate::engine::EngineError;
 use crate::engine::memory::{Call, Effect, Fault, MemoryEngine};
 use crate::guards::{Guard, Guards};
+use crate::keyring::Keyring;
 use crate::open::load;
 use crate::registry::DEFINITIONS;
 use crate::request::{Body, DeleteOptions, Outcome, Part, Patch, Target, WriteOptions, Written};
@@ -138,7 +141,7 @@ impl Player {
         // Refused or done: nothing may depend on it.
         let _ = self.store.rewrite_files().await;
         self.resize("c", 7).await;
-        let _ = write_backup(&self.store.state(), &mut Vec::new());
+        let _ = write_backup(&self.store.state(), &Keyring::default(), &mut Vec::new());
         self.create(DEFINITIONS, "", "", definition("Gadget", "Cluster")).await;
         let gadget = json!({"apiVersion": "test.example.com/v1", "kind": "Gadget", "metadata": {"name": "g"}});
         self.create("gadgets.test.example.com", "", "g", gadget).await;
@@ -278,17 +281,17 @@ async fn a_restore_that_fails_anywhere_makes_no_store() {
         player.create("namespaces", "", &name, json!({"metadata": {"name": name}})).await;
     }
     let mut backup = Vec::new();
-    write_backup(&player.store.state(), &mut backup).unwrap();
+    write_backup(&player.store.state(), &Keyring::default(), &mut backup).unwrap();
     let whole = MemoryEngine::default();
-    fill(&mut Cursor::new(&backup), &whole).unwrap();
-    assert_eq!(load(&whole, built_in(), Guards::all()).unwrap().state.count("namespaces"), 600);
+    fill(&mut Cursor::new(&backup), &whole, &Keyring::default()).unwrap();
+    assert_eq!(load(&whole, built_in(), Guards::all(), &Arc::default()).unwrap().state.count("namespaces"), 600);
     assert!(whole.calls(Call::Commit) > 1);
     for n in 1..=whole.calls(Call::Commit) {
         for fault in &faults()[..2] {
             let engine = MemoryEngine::default();
             engine.fail(Call::Commit, n, fault.clone());
-            assert!(fill(&mut Cursor::new(&backup), &engine).is_err(), "{n} {fault:?}");
-            let left = load(&engine.reopened(), built_in(), Guards::all());
+            assert!(fill(&mut Cursor::new(&backup), &engine, &Keyring::default()).is_err(), "{n} {fault:?}");
+            let left = load(&engine.reopened(), built_in(), Guards::all(), &Arc::default());
             assert!(left.is_err() || left.unwrap().state.count("namespaces") == 0, "{n} {fault:?}");
         }
     }
@@ -310,9 +313,12 @@ async fn a_backup_that_cannot_be_written_says_so() {
     let mut player = Player::new(open(&MemoryEngine::default(), Guards::all()).unwrap());
     player.play().await;
     let mut whole = Vec::new();
-    write_backup(&player.store.state(), &mut whole).unwrap();
+    write_backup(&player.store.state(), &Keyring::default(), &mut whole).unwrap();
     for room in (1..whole.len()).step_by(37) {
-        assert!(write_backup(&player.store.state(), &mut Narrow(room)).is_err(), "{room}");
-        assert!(fill(&mut Cursor::new(&whole[..room]), &MemoryEngine::default()).is_err(), "{room}");
+        assert!(write_backup(&player.store.state(), &Keyring::default(), &mut Narrow(room)).is_err(), "{room}");
+        assert!(
+            fill(&mut Cursor::new(&whole[..room]), &MemoryEngine::default(), &Keyring::default()).is_err(),
+            "{room}"
+        );
     }
 }

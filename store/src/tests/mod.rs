@@ -9,6 +9,7 @@ mod faults;
 mod lists;
 mod model;
 mod publication;
+mod sealed;
 mod space;
 mod watches;
 mod writes;

@@ -1,5 +1,7 @@
 //! Rewriting the files: they shrink, nothing is lost, writes go on.
 
+use std::sync::Arc;
+
 use serde_json::json;
 
 use super::Bench;
@@ -28,7 +30,7 @@ async fn the_files_are_written_anew_while_writes_go_on() {
     }
     let before = bench.store.state();
     bench.store.close().await;
-    let summary = verify(bench.dir.path(), super::built_in()).unwrap();
+    let summary = verify(bench.dir.path(), super::built_in(), &Arc::default()).unwrap();
     assert_eq!(summary.revision, before.revision);
     let bench = bench.reopen().await;
     let after = bench.store.state();

@@ -72,6 +72,7 @@ fn script(folder: &Path) -> String {
         // First: the folder itself may lie there.
         .replace("/tmp/", &format!("{here}/"))
         .replace("deploy/examples/kinds/host.yaml", &host.display().to_string())
+        .replace("/etc/ccd", &format!("{here}/etc"))
         .replace("/var/lib/ccd", &format!("{here}/data"));
     format!(
         "set -euo pipefail\ntrap 'kill \"$(cat \"$DATA.pid\")\"' EXIT\nexec 2>&1\nsystemctl start ccd\nset -x\n{commands}"
@@ -99,7 +100,7 @@ fn the_commands_of_the_page_work_in_their_order() {
         .stdin(Stdio::null()));
     assert!(output.status.success(), "{}\n{}", output.status, text(&output));
     let said = text(&output);
-    for expected in ["restored ", "alice", "system:masters"] {
+    for expected in ["restored ", "alice", "system:masters", "store.key -> "] {
         assert!(said.contains(expected), "{expected} is missing in\n{said}");
     }
 }

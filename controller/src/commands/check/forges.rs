@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::io;
+use std::sync::Arc;
 use std::time::Duration;
 
 use api_types::condition::{self, ConditionStatus, READY};
@@ -20,12 +21,14 @@ use ports::forge::http::{ForgeTimes, HttpForges};
 use ports::forge::{ForgeAddress, Forges};
 use ports::redact::Redactor;
 use serde_json::Value;
-use store::backup::write_backup;
+use store::backup::{object_of_line, write_backup};
+use store::keyring::Keyring;
 use store::store::{OpenOptions, Store};
 
 use super::Finding;
-use crate::commands::backup::Lines;
+use crate::commands::backup::{Lines, keyring};
 use crate::commands::small_runtime;
+use crate::environment::Environment;
 use crate::kinds::forge::connection::{self, SECRETS};
 use crate::kinds::forge::{Forges as Reconciler, Observed};
 use crate::runtime::outcome::{Failure, sentence};
@@ -48,9 +51,9 @@ pub(super) struct SetUp {
 }
 
 /// Returns a finding for each Forge, or one that there is none.
-pub(super) fn look(config: &Config, paths: &DataPaths, now: Timestamp) -> Vec<Finding> {
+pub(super) fn look(config: &Config, paths: &DataPaths, environment: &Environment, now: Timestamp) -> Vec<Finding> {
     let fix = "start the daemon and look again: `ccctl get forges`";
-    let read = match read(paths) {
+    let read = match read(paths, environment) {
         Ok(read) => read,
         Err(problem) => return vec![Finding::warn(CHECK, format!("the store does not show them: {problem}"), fix)],
     };
@@ -68,20 +71,27 @@ pub(super) fn look(config: &Config, paths: &DataPaths, now: Timestamp) -> Vec<Fi
 }
 
 /// Reads Forges and Secrets from the running daemon, or from the store when none runs.
-fn read(paths: &DataPaths) -> Result<SetUp, String> {
-    let runtime = small_runtime().map_err(|error| error.to_string())?;
+fn read(paths: &DataPaths, environment: &Environment) -> Result<SetUp, String> {
     let mut set_up = SetUp::default();
-    let mut lines = Lines::new(|line: &[u8]| set_up.take(line));
+    if paths.holder().is_none() && !paths.store().exists() {
+        return Ok(set_up);
+    }
+    let runtime = small_runtime().map_err(|error| error.to_string())?;
+    let keyring = Arc::new(keyring(paths, environment).map_err(|error| error.to_string())?);
+    let mut lines = Lines::new(|line: &[u8]| set_up.take(line, &keyring));
     if paths.holder().is_some() {
         let download = async { tokio::time::timeout(READ_TIME_MAX, download(paths, BACKUP_PATH, &mut lines)).await };
         let read = runtime.block_on(download);
         read.map_err(|_| format!("the daemon took longer than {} s", READ_TIME_MAX.as_secs()))?
             .map_err(|error| error.to_string())?;
-    } else if paths.store().exists() {
+    } else {
         let _held = DataDir::open(paths.root()).map_err(|error| error.to_string())?;
-        let store = Store::open(OpenOptions::new(paths.store(), apiserver::built_in::registry()));
-        let store = store.map_err(|error| error.to_string())?;
-        let written = write_backup(&store.state(), &mut lines).map_err(|error| error.to_string());
+        let options = OpenOptions {
+            keyring: keyring.clone(),
+            ..OpenOptions::new(paths.store(), apiserver::built_in::registry())
+        };
+        let store = Store::open(options).map_err(|error| error.to_string())?;
+        let written = write_backup(&store.state(), store.keyring(), &mut lines).map_err(|error| error.to_string());
         runtime.block_on(store.close());
         written?;
     }
@@ -91,19 +101,19 @@ fn read(paths: &DataPaths) -> Result<SetUp, String> {
 
 impl SetUp {
     /// Takes what is needed out of one line of a backup.
-    fn take(&mut self, line: &[u8]) -> io::Result<()> {
+    fn take(&mut self, line: &[u8], keyring: &Keyring) -> io::Result<()> {
         let forges = Forge::resource();
         let is_of = |resource: &str| line.starts_with(format!("{{\"resource\":\"{resource}\"").as_bytes());
         if !is_of(&forges) && !is_of(SECRETS) {
             return Ok(());
         }
-        let line: Value = serde_json::from_slice(line)?;
-        let object = &line["object"];
-        if line["resource"] == forges {
-            self.forges.extend(Object::from_value(object).ok());
+        let Some((resource, object)) = object_of_line(line, keyring).map_err(io::Error::other)? else { return Ok(()) };
+        if resource == forges {
+            self.forges.extend(Object::from_value(&object).ok());
         } else {
             let text = |field: &str| object["metadata"][field].as_str().unwrap_or_default();
-            self.secrets.insert(format!("{}/{}", text("namespace"), text("name")), object.clone());
+            let name = format!("{}/{}", text("namespace"), text("name"));
+            self.secrets.insert(name, object);
         }
         Ok(())
     }
@@ -185,7 +195,7 @@ impl SetUp {
     pub(super) fn of(backup: &[String]) -> Self {
         let mut set_up = Self::default();
         for line in backup {
-            set_up.take(line.as_bytes()).expect("lines of a backup");
+            set_up.take(line.as_bytes(), &Keyring::default()).expect("lines of a backup");
         }
         set_up
     }

@@ -10,6 +10,7 @@ use apiserver::authentication::token_file;
 use apiserver::config::Config;
 use apiserver::data_dir::DataPaths;
 use apiserver::data_dir::space::{free_space, open_files_max};
+use apiserver::data_dir::store_key::{self, KeySource, WhenMissing};
 use apiserver::tls::Identity;
 use jiff::{SignedDuration, Timestamp};
 use ports::error::chain;
@@ -43,10 +44,11 @@ pub(super) fn all(arguments: &Arguments, environment: &Environment) -> Vec<Findi
     findings.push(open_files());
     findings.push(clock(&paths, now));
     findings.extend(ports(&config, &paths));
+    findings.push(store_key(&paths, environment));
     findings.push(certificates(&paths, now));
     findings.push(tokens(&paths, now));
     findings.push(engine(environment));
-    findings.extend(forges::look(&config, &paths, now));
+    findings.extend(forges::look(&config, &paths, environment, now));
     for (program, need) in [
         ("git", "recipes cannot be fetched"),
         ("abra", "the Swarm deployer is used"),
@@ -112,6 +114,26 @@ fn permissions(paths: &DataPaths) -> Finding {
         return Finding::ok(CHECK, "nobody else can read keys and tokens");
     }
     Finding::fail(CHECK, format!("open to others: {}", open.join(" ")), format!("chmod go= {}", open.join(" ")))
+}
+
+/// Says where the key lies under which Secrets are sealed, and whether it can be used.
+fn store_key(paths: &DataPaths, environment: &Environment) -> Finding {
+    const CHECK: &str = "store key";
+    let credentials = environment.credentials.as_deref();
+    if let Err(error) = store_key::open(paths, credentials, WhenMissing::LeaveIt) {
+        return Finding::fail(CHECK, error.to_string(), "docs/operate.md says what may stand there");
+    }
+    let path = paths.store_key();
+    match store_key::source(paths, credentials) {
+        KeySource::Credential => Finding::ok(CHECK, format!("systemd's credential {}", store_key::CREDENTIAL)),
+        KeySource::Linked(target) => Finding::ok(CHECK, format!("{} -> {}", path.display(), target.display())),
+        KeySource::Missing => Finding::ok(CHECK, format!("{} will be made at the first start", path.display())),
+        KeySource::Beside => Finding::warn(
+            CHECK,
+            format!("{} lies beside what it protects", path.display()),
+            format!("mv {0} /etc/ccd-store.key && ln -s /etc/ccd-store.key {0}", path.display()),
+        ),
+    }
 }
 
 fn space(paths: &DataPaths) -> Vec<Finding> {

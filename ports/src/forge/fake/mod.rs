@@ -6,6 +6,7 @@
 
 mod hooks;
 mod json;
+mod oauth;
 mod routes;
 mod server;
 mod world;
@@ -18,6 +19,7 @@ use async_trait::async_trait;
 use tokio::time::Instant;
 
 use super::http::{Answer, ForgeTimes, HttpForges, Transport, TransportRequest};
+use super::sign_in::{Application, Person, Proof};
 use super::{Forge, ForgeAddress, Forges};
 use crate::clock::Clock;
 use crate::error::Error;
@@ -187,9 +189,14 @@ impl FakeForge {
 
 struct Direct(HttpForges);
 
+#[async_trait]
 impl Forges for Direct {
     fn connect(&self, address: &ForgeAddress) -> Result<Arc<dyn Forge>, Error> {
         self.0.connect(address)
+    }
+
+    async fn sign_in(&self, application: &Application, proof: &Proof) -> Result<Person, Error> {
+        self.0.sign_in(application, proof).await
     }
 
     fn calls(&self) -> u64 {

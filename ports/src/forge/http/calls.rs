@@ -33,15 +33,15 @@ const LIST_TRIES: usize = 3;
 const NO_REPOSITORY: &str = "-";
 
 /// A list, page by page.
-struct Pages<T> {
-    items: Vec<T>,
+pub(super) struct Pages<T> {
+    pub(super) items: Vec<T>,
     is_complete: bool,
     server_time: Option<Timestamp>,
 }
 
 impl HttpForge {
     /// Reads a list page by page. The pages are counted by us: addresses that an answer names are not asked.
-    async fn pages<T: DeserializeOwned>(
+    pub(super) async fn pages<T: DeserializeOwned>(
         &self,
         path: &[&str],
         query: Option<(&'static str, &str)>,

@@ -1,6 +1,6 @@
 //! Whole lives of Apps that abra deploys: a played one, which reads the recipe itself and knows nothing of our labels.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
 
 use api_types::condition::{ConditionStatus, find};
@@ -61,7 +61,14 @@ impl PlayedAbra {
         };
         labels::write(&mut stack, &identity);
         let owner = Owner { app: String::new(), uid: String::new(), stack: stack_name, installation: String::new() };
-        Wanted { owner, stack, secrets: BTreeMap::new(), goes_with_app: false, images: BTreeMap::new() }
+        Wanted {
+            owner,
+            stack,
+            secrets: BTreeMap::new(),
+            given: BTreeSet::new(),
+            goes_with_app: false,
+            images: BTreeMap::new(),
+        }
     }
 }
 

@@ -1,6 +1,6 @@
 //! One look, one decision: from nothing to Ready, every way to fail, and the way out.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -61,6 +61,7 @@ fn prepared(hash: &str) -> Prepared {
             owner,
             stack: Stack::default(),
             secrets: BTreeMap::new(),
+            given: BTreeSet::new(),
             goes_with_app: false,
             images: BTreeMap::new(),
         },

@@ -10,7 +10,7 @@ mod evidence;
 mod exec;
 mod junit;
 mod results;
-mod source;
+pub(crate) mod source;
 mod tar_files;
 
 #[cfg(test)]
