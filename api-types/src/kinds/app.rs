@@ -340,6 +340,10 @@ pub struct AppStatus {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 128), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"]))]
     pub services: Vec<ServiceState>,
+    /// Swarm secrets that what runs uses, since it has converged.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 128), inner(length(max = 64)), extend("x-kubernetes-list-type" = "set"))]
+    pub secret_names: Vec<String>,
     /// While the App is being deleted: what is still there, as `kind/name`.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 512), inner(length(max = 320)), extend("x-kubernetes-list-type" = "atomic"))]

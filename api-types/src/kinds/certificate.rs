@@ -32,6 +32,8 @@ impl Kind for Certificate {
             PrinterColumn::reason(READY),
             PrinterColumn::new("Expires", "string", ".status.notAfter", "When the certificate expires."),
             PrinterColumn::condition("Served"),
+            PrinterColumn::new("Renewal", "string", ".status.renewalTime", "From when on it counts as expiring.")
+                .wide(),
             PrinterColumn::new("Issuer", "string", ".status.issuer", "Who signed it.").wide(),
             PrinterColumn::new("Serial", "string", ".status.serial", "Serial number.").wide(),
             PrinterColumn::message(READY),
@@ -57,17 +59,20 @@ pub struct CertificateSpec {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schemars(schema_with = "names")]
     pub dns_names: Vec<String>,
-    /// How long before its end it counts as expiring, and is renewed where that can be done.
+    /// How long before its end it counts as expiring, and is renewed where that can be done. Absent: a third of its
+    /// lifetime, which is 30 days of 90, and 15 of 45. What is made here or ordered is renewed after two thirds of its
+    /// lifetime as well when this is not less than the lifetime.
+    #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(extend("x-kubernetes-validations" = [{
         "rule": "duration(self) >= duration('1h') && duration(self) <= duration('8760h')",
         "message": "renewBefore must be between 1h and 8760h (a year)",
     }]))]
-    pub renew_before: DurationText,
+    pub renew_before: Option<DurationText>,
     /// Apps that get the pair as swarm secrets.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 32), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["appRef", "certSecret"]))]
     pub distribute: Vec<Distribution>,
-    /// Addresses that must present it.
+    /// Addresses that must present it. They may be this machine's own.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 32), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["address", "serverName"]))]
     pub probes: Vec<CertificateProbe>,
@@ -81,7 +86,7 @@ impl Default for CertificateSpec {
         Self {
             source: CertificateSource::default(),
             dns_names: Vec::new(),
-            renew_before: DurationText::hours(30 * 24),
+            renew_before: None,
             distribute: Vec::new(),
             probes: Vec::new(),
             suspend: false,
@@ -103,7 +108,7 @@ pub struct CertificateSource {
     /// A Secret of type `kubernetes.io/tls`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub secret_ref: Option<SecretReference>,
-    /// Made here, for tests.
+    /// Made here, and renewed: for tests, and behind a proxy of one's own.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub self_signed: Option<SelfSigned>,
     /// Ordered from an authority such as Let's Encrypt.
@@ -134,6 +139,10 @@ pub struct SelfSigned {
     pub dns_names: Vec<String>,
     /// How long it is valid; 90 days when absent.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("x-kubernetes-validations" = [{
+        "rule": "duration(self) >= duration('1m') && duration(self) <= duration('87600h')",
+        "message": "duration must be between 1m and 87600h (ten years)",
+    }]))]
     pub duration: Option<DurationText>,
 }
 
@@ -242,7 +251,7 @@ pub struct CertificateProbe {
 pub struct CertificateStatus {
     /// Generation of the spec that the status is about.
     pub observed_generation: i64,
-    /// Serial number, in hexadecimal digits.
+    /// Serial number of the pair in use, in hexadecimal digits.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 64))]
     pub serial: Option<String>,
@@ -262,6 +271,10 @@ pub struct CertificateStatus {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "crate::grammar::moment")]
     pub not_after: Option<String>,
+    /// From when on it counts as expiring, and is renewed where that can be done.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "crate::grammar::moment")]
+    pub renewal_time: Option<String>,
     /// Names that it covers.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 100), inner(length(max = 253)), extend("x-kubernetes-list-type" = "set"))]
@@ -291,7 +304,11 @@ pub struct ServedCertificate {
     /// Name that was asked for.
     #[schemars(length(max = 253))]
     pub server_name: String,
-    /// SHA-256 of what it presented.
+    /// Serial number of what it presented, in hexadecimal digits.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 64))]
+    pub serial: Option<String>,
+    /// SHA-256 of what it presented, in hexadecimal digits.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 64))]
     pub fingerprint: Option<String>,

@@ -300,6 +300,8 @@ pub const EXPIRES_SOON: &str = "ExpiresSoon";
 pub const NOT_DUE: &str = "NotDue";
 /// The source cannot be read or parsed.
 pub const UNREADABLE: &str = "Unreadable";
+/// The Secret in which a pair would be kept is there already, and somebody else's.
+pub const SECRET_NOT_OURS: &str = "SecretNotOurs";
 /// Every target has the newest pair.
 pub const DISTRIBUTED: &str = "Distributed";
 /// Targets are being moved to a new pair.
@@ -479,6 +481,7 @@ pub const ALL: &[&str] = &[
     EXPIRES_SOON,
     NOT_DUE,
     UNREADABLE,
+    SECRET_NOT_OURS,
     DISTRIBUTED,
     ROTATING,
     SERVED,

@@ -3,6 +3,7 @@
 
 pub mod app;
 pub mod approval;
+pub mod certificate;
 pub mod forge;
 pub mod host;
 pub mod namespace;
@@ -34,5 +35,7 @@ pub fn register(manager: &mut Manager, objects: &Arc<dyn Objects>, outside: &Out
     let repositories = repository::Repositories::new(manager.shared(), outside.clone(), doorbells.clone());
     manager.register(repositories, repository::Repositories::options());
     manager.register(approval::Approvals::new(manager.shared(), outside.clone()), approval::Approvals::options());
+    let certificates = certificate::Certificates::new(manager.shared(), outside.clone());
+    manager.register(certificates, certificate::Certificates::options());
     manager.register(report::Reports::new(manager.shared(), outside.clone()), report::Reports::options());
 }

@@ -142,7 +142,7 @@ impl Controller {
         resources
     }
 
-    /// Wakes whom a change concerns: the object itself, its owner, those that name it.
+    /// Wakes whom a change concerns: the object itself, its owner, those that name it, those that it names.
     pub(crate) fn notice(&self, difference: &Difference) {
         let facts = self.facts();
         if difference.key.resource == facts.resource {
@@ -162,6 +162,13 @@ impl Controller {
         }
         let mut dependents: Vec<Arc<str>> = lock(&self.references).dependents(&difference.key).cloned().collect();
         dependents.extend(lock(&self.waiting).dependents(&difference.key).cloned());
+        if difference.key.resource != facts.resource {
+            // Whom it named before is concerned as much as whom it names now.
+            for version in [&difference.before, &difference.after].into_iter().flatten() {
+                let named = self.reconciler.named_by(version).into_iter();
+                dependents.extend(named.filter(|key| self.cache.get(key).is_some()).map(|key| key.key));
+            }
+        }
         for key in dependents {
             self.queue.wake(&key, Wake::Changed);
         }

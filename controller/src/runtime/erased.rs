@@ -61,6 +61,9 @@ pub trait ErasedReconciler: Send + Sync {
     /// Returns what the object names; nothing if it cannot be read.
     fn references(&self, object: &StoredObject) -> Vec<ObjectKey>;
 
+    /// Returns the objects of this kind that another object names.
+    fn named_by(&self, other: &StoredObject) -> Vec<ObjectKey>;
+
     /// Observes and decides.
     ///
     /// # Errors
@@ -101,6 +104,10 @@ impl<R: Reconciler> ErasedReconciler for Erased<R> {
     fn references(&self, object: &StoredObject) -> Vec<ObjectKey> {
         // The pass over the same object reports that it cannot be read.
         Object::<R::Kind>::deserialize(&object.value).map(|object| R::references(&object)).unwrap_or_default()
+    }
+
+    fn named_by(&self, other: &StoredObject) -> Vec<ObjectKey> {
+        R::named_by(other)
     }
 
     async fn plan(&self, stored: &StoredObject, now: Timestamp) -> Result<Plan, Failure> {

@@ -15,7 +15,7 @@ use std::time::Duration;
 use api_types::kind::{Kind, Object};
 use jiff::Timestamp;
 
-use super::objects::ObjectKey;
+use super::objects::{ObjectKey, StoredObject};
 use super::outcome::Failure;
 
 /// When the loop looks at the object again although nothing changed. (When something changes, it always does.)
@@ -125,6 +125,14 @@ pub trait Reconciler: Send + Sync + 'static {
     #[must_use]
     fn references(object: &Object<Self::Kind>) -> Vec<ObjectKey> {
         let _ = object;
+        Vec::new()
+    }
+
+    /// Returns the objects of this kind that an object of a watched resource names, so that its change concerns them: the
+    /// other way round than [`references`](Self::references). Pure.
+    #[must_use]
+    fn named_by(other: &StoredObject) -> Vec<ObjectKey> {
+        let _ = other;
         Vec::new()
     }
 }

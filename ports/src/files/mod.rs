@@ -10,6 +10,7 @@
 //! ([`root::FileRoot`]), files are replaced as a whole. There is one implementation: what would be the fake is a
 //! temporary folder and [`Faults`], which lets the disk be full.
 
+pub mod given;
 pub mod junit;
 pub mod plain;
 pub mod root;
@@ -26,6 +27,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::error::Error;
 
+pub use given::read_given;
 pub use root::{Area, FileRoot};
 pub use runs::{ArtifactInfo, RunFiles, RunKey};
 

@@ -248,6 +248,7 @@ pub trait Probe: Send + Sync {
     /// Connects once, and hangs up.
     async fn tcp(&self, host: &str, port: u16, times: ProbeTimes) -> TcpReport;
 
-    /// Shakes hands with `host`, as somebody who looks for `server_name`, and hangs up.
+    /// Shakes hands with `host`, as somebody who looks for `server_name`, and hangs up. It may be this machine itself,
+    /// as where the proxy runs: nothing but certificates is learned from it.
     async fn tls(&self, host: &str, port: u16, server_name: &str, times: ProbeTimes) -> TlsReport;
 }

@@ -49,10 +49,20 @@ impl NetworkProbe {
     }
 
     async fn connect(&self, host: &str, port: u16, time: Duration) -> Result<TcpStream, String> {
+        self.connect_by(&self.outbound, host, port, time).await
+    }
+
+    async fn connect_by(
+        &self,
+        outbound: &Outbound,
+        host: &str,
+        port: u16,
+        time: Duration,
+    ) -> Result<TcpStream, String> {
         let connect = async {
             let addresses: Vec<SocketAddr> = match self.rules.address(host, port) {
                 Some(address) => vec![address],
-                None => self.outbound.addresses(host, port).await.map_err(|error| error.message)?,
+                None => outbound.addresses(host, port).await.map_err(|error| error.message)?,
             };
             let mut problem = format!("{host} has no address in the DNS");
             for address in addresses {
@@ -161,7 +171,7 @@ impl Probe for NetworkProbe {
     }
 
     async fn tls(&self, host: &str, port: u16, server_name: &str, times: ProbeTimes) -> TlsReport {
-        let stream = match self.connect(host, port, times.connect).await {
+        let stream = match self.connect_by(&Outbound::anywhere(), host, port, times.connect).await {
             Ok(stream) => stream,
             Err(message) => return TlsReport { verdict: Verdict::ProxyDown, chain: Vec::new(), message },
         };

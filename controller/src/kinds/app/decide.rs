@@ -6,6 +6,7 @@
 //!   Configured ─► Deployed ─► Converged ─► Reachable, Healthy        Ready sums them up; Drifted stands beside them
 //! ```
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use api_types::condition::{self, Condition, ConditionStatus, ConditionType, READY};
@@ -50,6 +51,8 @@ const ENDING_POLL_MAX: Duration = Duration::from_secs(1);
 const REPAIR_PAUSE: Duration = Duration::from_secs(15);
 /// Most names of what remains, as the schema has it.
 const REMAINING_MAX: usize = 512;
+/// Most names of secrets, likewise.
+const SECRETS_MAX: usize = 128;
 /// Most characters of an error in the status.
 const ERROR_CHARACTERS_MAX: usize = 2000;
 
@@ -235,6 +238,7 @@ fn handed_over(
 ) -> Decided {
     status.services = swarm.judgements.iter().map(service_state).collect();
     let Some(worst) = worst(&swarm.judgements) else {
+        status.secret_names = secret_names(prepared);
         let text = "The stack has no services.";
         set(&mut status, ConditionType::Converged, ConditionStatus::True, reason::CONVERGED, text);
         return probe(app, status, prepared, present, now);
@@ -266,6 +270,7 @@ fn handed_over(
                 count => format!("All {count} services run as they were asked for."),
             };
             set(&mut status, converged, ConditionStatus::True, reason::CONVERGED, &text);
+            status.secret_names = secret_names(prepared);
             in_sync(&mut status, worst);
             if !swarm.surplus.is_empty() {
                 let action = Action::Prune(swarm.surplus.clone());
@@ -382,6 +387,7 @@ fn leave(app: &Object<App>, leaving: &Leaving, now: Timestamp) -> Decided {
     };
     status.remaining = remaining.into_iter().take(REMAINING_MAX).collect();
     status.services.clear();
+    status.secret_names.clear();
     status.observed = None;
     for type_ in ORDER.iter().skip(2) {
         condition::remove(&mut status.conditions, type_.word());
@@ -407,6 +413,12 @@ fn step_on(status: AppStatus, leaving: &Leaving, now: Timestamp) -> Decided {
         }
         step => Decision { status, action: Some(Action::TearDown(step)), next: Next::After(TEARDOWN_POLL) },
     }
+}
+
+fn secret_names(prepared: &Prepared) -> Vec<String> {
+    let secrets = prepared.wanted.stack.secrets.iter().map(|secret| secret.name.clone());
+    let names: BTreeSet<String> = secrets.collect();
+    names.into_iter().take(SECRETS_MAX).collect()
 }
 
 fn service_state(judgement: &Judgement) -> ServiceState {

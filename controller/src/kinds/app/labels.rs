@@ -19,6 +19,9 @@ pub const OWN_STACK_LABEL: &str = "ci.coopcloud.tech/stack";
 pub const VOLUMES_LABEL: &str = "ci.coopcloud.tech/volumes";
 /// The value of [`VOLUMES_LABEL`].
 pub const DELETE: &str = "Delete";
+/// On secrets whose value a Secret or a Certificate gives, under a name that changes with it: `"true"`. They go once nothing
+/// uses them any more.
+pub const GIVEN_LABEL: &str = "ci.coopcloud.tech/given";
 /// What all labels of ours begin with.
 pub const OWN_PREFIX: &str = "ci.coopcloud.tech/";
 

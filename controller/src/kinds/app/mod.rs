@@ -28,12 +28,14 @@ use std::sync::{Arc, Mutex, PoisonError};
 use api_types::kind::{Kind as _, Object};
 use api_types::kinds::app::{App, AppStatus};
 use api_types::kinds::built_in::namespace::Namespace;
+use api_types::kinds::certificate::Certificate;
 use api_types::kinds::host::Host;
 use api_types::kinds::recipe::Recipe;
 use api_types::kinds::test_run::TestRun;
 use api_types::reason;
 use jiff::Timestamp;
 
+use crate::kinds::certificate::share;
 use crate::outside::Outside;
 use crate::runtime::cache::Cache;
 use crate::runtime::controller::ControllerOptions;
@@ -65,8 +67,14 @@ const STACK_LENGTH_MAX: usize = 45;
 /// Returns how the controller of Apps works.
 #[must_use]
 pub fn options() -> ControllerOptions {
-    let watches =
-        [Host::resource(), Recipe::resource(), TestRun::resource(), Namespace::resource(), "secrets".to_owned()];
+    let watches = [
+        Host::resource(),
+        Recipe::resource(),
+        TestRun::resource(),
+        Namespace::resource(),
+        Certificate::resource(),
+        "secrets".to_owned(),
+    ];
     ControllerOptions { watches: watches.to_vec(), ..ControllerOptions::default() }
 }
 
@@ -205,6 +213,11 @@ impl Reconciler for Apps {
 
     fn references(app: &Object<App>) -> Vec<ObjectKey> {
         prepare::references(app)
+    }
+
+    fn named_by(other: &StoredObject) -> Vec<ObjectKey> {
+        let is_certificate = *other.key.resource == *Certificate::resource();
+        if is_certificate { share::apps_of(other) } else { Vec::new() }
     }
 }
 

@@ -72,10 +72,31 @@ pub(super) fn version_of(files: &FileRoot, stack: &str, value: &[u8]) -> Result<
         kept.key = STANDARD.encode(key);
         write(files, stack, &kept)?;
     }
+    Ok(version(&kept, value))
+}
+
+fn version(kept: &Kept, value: &[u8]) -> String {
     let key = STANDARD.decode(&kept.key).unwrap_or_default();
     let tag = hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, &key), value);
     let digits: String = tag.as_ref().iter().take(4).map(|byte| format!("{byte:02x}")).collect();
-    Ok(format!("v{digits}"))
+    format!("v{digits}")
+}
+
+/// Returns the versions of values that somebody gives, as [`version_of`] does, without making a key: `None` as long as the
+/// app has none.
+///
+/// # Errors
+/// As [`make`].
+pub(crate) fn known_versions<const COUNT: usize>(
+    files: &FileRoot,
+    stack: &str,
+    values: &[Vec<u8>; COUNT],
+) -> Result<Option<Vec<String>>, Failure> {
+    let kept = read(files, stack)?;
+    if kept.key.is_empty() {
+        return Ok(None);
+    }
+    Ok(Some(values.iter().map(|value| version(&kept, value)).collect()))
 }
 
 /// Removes everything that is kept of an app.
@@ -165,6 +186,10 @@ mod tests {
         assert_eq!(version_of(&files, "x", b"one").unwrap(), first);
         assert_ne!(version_of(&files, "x", b"two").unwrap(), first);
         assert_ne!(version_of(&files, "y", b"one").unwrap(), first);
+        let known = known_versions(&files, "x", &[b"two".to_vec(), b"one".to_vec()]).unwrap().unwrap();
+        assert_eq!(known, [version_of(&files, "x", b"two").unwrap(), first]);
+        assert_eq!(known_versions(&files, "z", &[b"one".to_vec()]).unwrap(), None);
+        assert!(!is_kept(&files, "z").unwrap(), "who only asks makes nothing");
     }
 
     #[test]

@@ -38,6 +38,8 @@ pub struct Wanted {
     pub stack: Stack,
     /// Values of secrets that are ours to make, by their names in the swarm.
     pub secrets: BTreeMap<String, SecretValue>,
+    /// Names of those whose value somebody gives, and who may give another one.
+    pub given: BTreeSet<String>,
     /// Whether secrets go with the App.
     pub goes_with_app: bool,
     /// Credentials for the registries of its images.
@@ -167,6 +169,11 @@ pub enum Prune {
     Services,
     /// They stay.
     Nothing,
+}
+
+/// Returns the names of the secrets that a service mounts now.
+fn mounted_secrets(service: &Service) -> impl Iterator<Item = &str> {
+    service.spec.task_template.container_spec.secrets.iter().map(|secret| secret.name.as_str())
 }
 
 /// Returns the names that a live spec refers to, its previous one included: those must stay.

@@ -15,8 +15,8 @@ use ports::swarm::{Engine, NewStackFile, RegistryAuth, Removal, STACK_LABEL};
 
 use super::compare::{differences, fit};
 use super::decorate::CONTENT_LABEL;
-use super::{Deploys, Effect, Live, Prune, Refusal, Wanted, referenced};
-use crate::kinds::app::labels::{APP_LABEL, DELETE, OWN_STACK_LABEL, VOLUMES_LABEL};
+use super::{Deploys, Effect, Live, Prune, Refusal, Wanted, mounted_secrets, referenced};
+use crate::kinds::app::labels::{APP_LABEL, DELETE, GIVEN_LABEL, OWN_STACK_LABEL, VOLUMES_LABEL};
 use crate::runtime::outcome::Failure;
 
 /// Networks that every engine has.
@@ -63,16 +63,22 @@ impl Deploys for Native {
         }
         let mut used: BTreeSet<&str> = live.services.iter().flat_map(referenced).collect();
         used.extend(wanted.stack.configs.iter().map(|config| config.name.as_str()));
-        used.extend(wanted.stack.secrets.iter().map(|secret| secret.name.as_str()));
         let mut effects = Vec::new();
         for config in live.configs.iter().filter(|config| is_of(&config.labels, &wanted.owner.stack)) {
             if !used.contains(config.name.as_str()) {
                 effects.push(Effect::RemoveConfig(config.id.clone(), config.name.clone()));
             }
         }
-        // Only secrets that we made: those of people and of abra cannot be made again.
+        // Only secrets that we made: those of people and of abra cannot be made again. Of a value that is given, what only
+        // a rollback by hand would use goes as well: a key that was replaced is to be nowhere any more.
+        let wanted_secrets: BTreeSet<&str> = wanted.stack.secrets.iter().map(|secret| secret.name.as_str()).collect();
+        let mounted: BTreeSet<&str> = live.services.iter().flat_map(mounted_secrets).collect();
         for secret in live.secrets.iter().filter(|secret| secret.labels.get(APP_LABEL) == Some(&wanted.owner.app)) {
-            if !used.contains(secret.name.as_str()) && secret.labels.contains_key(CONTENT_LABEL) {
+            let name = secret.name.as_str();
+            let is_given = secret.labels.contains_key(GIVEN_LABEL);
+            let is_ours = is_given || secret.labels.contains_key(CONTENT_LABEL);
+            let is_needed = if is_given { mounted.contains(name) } else { used.contains(name) };
+            if is_ours && !is_needed && !wanted_secrets.contains(name) {
                 effects.push(Effect::RemoveSecret(secret.id.clone(), secret.name.clone()));
             }
         }
@@ -199,7 +205,7 @@ fn changed(kind: &str, object: &StackObject) -> Refusal {
     }
 }
 
-fn new_secret(wanted: &Wanted, name: &str) -> Option<NewStackFile> {
+pub(super) fn new_secret(wanted: &Wanted, name: &str) -> Option<NewStackFile> {
     let declared = wanted.stack.secrets.iter().find(|secret| secret.name == name)?;
     let mut labels: Labels = declared.labels.clone();
     wanted.owner.put_on(&mut labels);
@@ -207,6 +213,9 @@ fn new_secret(wanted: &Wanted, name: &str) -> Option<NewStackFile> {
     labels.insert(OWN_STACK_LABEL.to_owned(), wanted.owner.stack.clone());
     if wanted.goes_with_app {
         labels.insert(VOLUMES_LABEL.to_owned(), DELETE.to_owned());
+    }
+    if wanted.given.contains(name) {
+        labels.insert(GIVEN_LABEL.to_owned(), "true".to_owned());
     }
     let data = declared.data.clone().or_else(|| wanted.secrets.get(name).map(|value| value.0.clone()))?;
     Some(NewStackFile { name: name.to_owned(), labels, data, is_template: declared.is_template })

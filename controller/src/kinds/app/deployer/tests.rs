@@ -11,9 +11,9 @@ use ports::swarm::{IMAGE_LABEL, Network, NewNetwork, STACK_LABEL, Service, Stack
 
 use super::compare::{differences, fit};
 use super::decorate::{CONTENT_LABEL, Origin, decorate, hash, spec_hash, stack_hash};
-use super::swarm::Native;
+use super::swarm::{Native, new_secret};
 use super::*;
-use crate::kinds::app::labels::{APP_LABEL, SPEC_LABEL, UID_LABEL};
+use crate::kinds::app::labels::{APP_LABEL, GIVEN_LABEL, SPEC_LABEL, UID_LABEL};
 use crate::kinds::app::pull_secrets::PullSecrets;
 
 const DIGEST: &str = "sha256:1111111111111111111111111111111111111111111111111111111111111111";
@@ -93,6 +93,7 @@ fn wanted() -> Wanted {
         owner,
         stack,
         secrets: BTreeMap::from([("x_pass_v1".to_owned(), SecretValue(b"s3cret".to_vec()))]),
+        given: BTreeSet::new(),
         goes_with_app: true,
         pull_secrets: PullSecrets::default(),
         images: BTreeMap::from([("127.0.0.1:5000/app:1".to_owned(), format!("127.0.0.1:5000/app:1@{DIGEST}"))]),
@@ -129,7 +130,8 @@ fn carry_out(live: &mut Live, wanted: &Wanted, effect: &Effect) {
             live.networks.push(live_network(&network.name));
         }
         Effect::CreateSecret(name) => {
-            live.secrets.push(StackFile { id: name.clone(), name: name.clone(), ..StackFile::default() });
+            let labels = new_secret(wanted, name).unwrap().labels;
+            live.secrets.push(StackFile { id: name.clone(), name: name.clone(), labels, ..StackFile::default() });
         }
         Effect::CreateConfig(key) => {
             let config = wanted.stack.configs.iter().find(|config| config.key == *key).unwrap();
@@ -372,6 +374,34 @@ fn what_the_compose_file_no_longer_names_goes_first_services_then_what_they_used
     // Somebody else's, and one that only looks alike.
     live.configs.push(StackFile { name: "x_theirs".to_owned(), ..StackFile::default() });
     assert_eq!(surplus(&live, Prune::Services), ["RemoveConfig(x_conf_v1)"]);
+}
+
+#[test]
+fn a_given_secret_goes_as_soon_as_no_service_mounts_it() {
+    let mount = |wanted: &mut Wanted, version: &str| {
+        let name = format!("x_pass_{version}");
+        wanted.stack.secrets[0].name.clone_from(&name);
+        wanted.secrets = BTreeMap::from([(name.clone(), SecretValue(version.as_bytes().to_vec()))]);
+        wanted.given = BTreeSet::from([name.clone()]);
+        let file = FileTarget { name: "/run/secrets/pass".to_owned(), ..FileTarget::default() };
+        wanted.stack.services[0].spec.task_template.container_spec.secrets =
+            vec![ports::swarm::spec::SecretReference { id: String::new(), name, file }];
+    };
+    let (mut before, mut after) = (wanted(), wanted());
+    mount(&mut before, "v1");
+    mount(&mut after, "v2");
+    let mut live = deployed(&before);
+    assert_eq!(live.secrets[0].labels[GIVEN_LABEL], "true");
+    assert_eq!(Native.surplus(&after, &live, Prune::Services), [], "it is still mounted");
+    for effect in Native.missing(&after, &live).unwrap() {
+        carry_out(&mut live, &after, &effect);
+    }
+    assert!(live.services[0].previous.is_some(), "a rollback by hand would need it");
+    let surplus: Vec<String> =
+        Native.surplus(&after, &live, Prune::Services).iter().map(|effect| format!("{effect:?}")).collect();
+    assert_eq!(surplus, ["RemoveSecret(x_pass_v1)"]);
+    live.secrets.iter_mut().for_each(|secret| drop(secret.labels.remove(GIVEN_LABEL)));
+    assert_eq!(Native.surplus(&after, &live, Prune::Services), [], "those of people stay");
 }
 
 #[test]

@@ -25,6 +25,7 @@ use super::super::deployer::decorate::hash;
 use super::super::deployer::{Refusal, SecretValue};
 use super::super::labels::Owner;
 use super::super::pull_secrets::{self, PullSecrets};
+use crate::kinds::certificate::share;
 use crate::runtime::objects::ObjectKey;
 use crate::runtime::outcome::Failure;
 use crate::trust::{Tier, tier};
@@ -82,7 +83,7 @@ pub struct Inputs {
     pub compose_files: Vec<String>,
     /// Changes to them.
     pub overlays: Vec<Overlay>,
-    /// Values that Secrets give, by the secret's name in the compose file.
+    /// Values that Secrets and Certificates give, by the secret's name in the compose file.
     pub given_secrets: BTreeMap<String, SecretValue>,
     /// Rules that the App sets itself, likewise.
     pub generated_secrets: BTreeMap<String, Rule>,
@@ -156,12 +157,13 @@ impl Inputs {
         changes
     }
 
-    /// Judges a stack by the rules of its tier, and takes in one of an untrusted author.
-    ///
-    /// # Errors
-    /// `PolicyRefused`, with file and line of everything that is not allowed.
-    pub(super) fn judge(&self, stack: &mut Stack) -> Result<(), Refusal> {
-        let permissions = Permissions {
+    /// Returns what the rules of its tier say of a stack.
+    pub(super) fn findings(&self, stack: &Stack) -> Vec<Finding> {
+        policy::judge(stack, &self.permissions())
+    }
+
+    fn permissions(&self) -> Permissions {
+        Permissions {
             tier: match self.tier {
                 Tier::Untrusted => policy::Tier::Untrusted,
                 Tier::Trusted => policy::Tier::Trusted,
@@ -169,7 +171,15 @@ impl Inputs {
             domains: vec![self.domain.clone()],
             proxy_network: PROXY_NETWORK.to_owned(),
             allowed: self.allow.as_ref().map(allowed).unwrap_or_default(),
-        };
+        }
+    }
+
+    /// Judges a stack by the rules of its tier, and takes in one of an untrusted author.
+    ///
+    /// # Errors
+    /// `PolicyRefused`, with file and line of everything that is not allowed.
+    pub(super) fn judge(&self, stack: &mut Stack) -> Result<(), Refusal> {
+        let permissions = self.permissions();
         let findings = policy::judge(stack, &permissions);
         let (errors, warnings): (Vec<Finding>, Vec<Finding>) =
             findings.into_iter().partition(|finding| finding.severity == Severity::Error);
@@ -336,9 +346,19 @@ impl Apps {
     }
 
     fn given_secrets(&self, app: &Object<App>) -> Result<BTreeMap<String, SecretValue>, Failure> {
-        let mut values = BTreeMap::new();
+        let of_certificates = match is_of_run(app) {
+            // What is under test gets no key of anybody's.
+            true => BTreeMap::new(),
+            false => share::values(&self.cache, &app.metadata.namespace, &app.metadata.name)?,
+        };
+        let mut values: BTreeMap<String, SecretValue> =
+            of_certificates.into_iter().map(|(name, value)| (name, SecretValue(value))).collect();
         for secret in &app.spec.secrets {
             let Some(reference) = &secret.value_from else { continue };
+            // What a Certificate gives counts: it is the one that is looked after.
+            if values.contains_key(&secret.name) {
+                continue;
+            }
             let key = ObjectKey::new(SECRETS, &app.metadata.namespace, &reference.name);
             let stored = self.cache.get(&key);
             let data = stored.as_ref().and_then(|stored| stored.value["data"].as_object());
@@ -360,6 +380,11 @@ impl Apps {
         }
         Ok(values)
     }
+}
+
+/// Returns whether an App is the child of a run.
+pub(crate) fn is_of_run(app: &Object<App>) -> bool {
+    app.metadata.owner_references.iter().any(|owner| owner.kind == TestRun::KIND)
 }
 
 fn pick(data: &serde_json::Map<String, serde_json::Value>, reference: &SecretKeyReference) -> Option<Vec<u8>> {

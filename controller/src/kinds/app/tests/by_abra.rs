@@ -1,6 +1,6 @@
 //! Whole lives of Apps that abra deploys: a played one, which reads the recipe itself and knows nothing of our labels.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
 
 use api_types::condition::{ConditionStatus, find};
@@ -66,6 +66,7 @@ impl PlayedAbra {
             owner,
             stack,
             secrets: BTreeMap::new(),
+            given: BTreeSet::new(),
             goes_with_app: false,
             pull_secrets: PullSecrets::default(),
             images: BTreeMap::new(),

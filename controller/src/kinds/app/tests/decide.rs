@@ -1,6 +1,6 @@
 //! One look, one decision: from nothing to Ready, every way to fail, and the way out.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -62,6 +62,7 @@ fn prepared(hash: &str) -> Prepared {
             owner,
             stack: Stack::default(),
             secrets: BTreeMap::new(),
+            given: BTreeSet::new(),
             goes_with_app: false,
             pull_secrets: PullSecrets::default(),
             images: BTreeMap::new(),

@@ -1,6 +1,7 @@
 //! What is decided about an App, and whole lives of Apps on a swarm that is simulated.
 
 mod by_abra;
+mod certificates;
 mod decide;
 mod flow;
 mod health;

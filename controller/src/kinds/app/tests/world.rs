@@ -9,6 +9,7 @@ use api_types::condition::{Condition, ConditionStatus, find};
 use api_types::kind::{Kind as _, Object};
 use api_types::kinds::app::{App, AppStatus};
 use api_types::kinds::built_in::namespace::Namespace;
+use api_types::kinds::certificate::Certificate;
 use api_types::kinds::host::Host;
 use api_types::kinds::recipe::Recipe;
 use api_types::kinds::test_run::TestRun;
@@ -30,6 +31,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::kinds::app::reaper::{Mode, Reaper};
 use crate::kinds::app::{Apps, options};
+use crate::kinds::certificate::Certificates;
 use crate::outside::Outside;
 use crate::runtime::events::Recorder;
 use crate::runtime::guards::Guards;
@@ -121,6 +123,7 @@ impl World {
             served(Recipe::resource(), "Recipe", true),
             served(TestRun::resource(), "TestRun", true),
             served(Namespace::resource(), "Namespace", false),
+            served(Certificate::resource(), "Certificate", true),
             served("secrets".to_owned(), "Secret", true),
             served("events".to_owned(), "Event", true),
         ];
@@ -185,6 +188,8 @@ impl World {
             Manager::new(self.objects.clone(), self.clock.clone(), &mut Registry::default(), None, Guards::all());
         let apps = Apps::new(&manager, outside.clone());
         manager.register(apps, options());
+        let certificates = Certificates::new(manager.shared(), outside.clone());
+        manager.register(certificates, Certificates::options());
         operations.set_bell(manager.bell());
         self.recorder = Some(manager.shared().recorder.clone());
         self.outside = Some(outside);

@@ -11,7 +11,7 @@ mod evidence;
 mod exec;
 mod junit;
 mod results;
-mod source;
+pub(crate) mod source;
 mod tar_files;
 
 #[cfg(test)]

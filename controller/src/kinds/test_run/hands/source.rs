@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
+use api_types::kind::Object;
 use api_types::kinds::identity::Identity;
-use api_types::kinds::recipe::RecipeVersion;
-use api_types::kinds::test_run::{RungName, RungStatus, TestResult};
+use api_types::kinds::recipe::{RecipeSpec, RecipeVersion};
+use api_types::kinds::test_run::{RungName, RungStatus, TestResult, TestRun};
 use api_types::reason;
 use ports::compose::stack::{Place, Severity};
 use ports::compose::{CheckoutFiles, LoadError, RecipeFiles as _};
@@ -152,8 +153,19 @@ pub(super) async fn render(job: &Job, side: Side, identity: Identity) -> Result<
 }
 
 fn inputs(job: &Job, side: Side, identity: &Identity) -> Inputs {
-    let run = &job.order.run;
-    let recipe = &job.order.recipe.spec;
+    let order = &job.order;
+    inputs_of(&order.run, &order.recipe.spec, order.tier, &job.installation, side, identity)
+}
+
+/// Returns what the App of one side of a run is made of.
+pub(crate) fn inputs_of(
+    run: &Object<TestRun>,
+    recipe: &RecipeSpec,
+    tier: Tier,
+    installation: &str,
+    side: Side,
+    identity: &Identity,
+) -> Inputs {
     let spec = app_spec::under_test(run, recipe, side);
     let target = match (&spec.version, &spec.commit) {
         (Some(version), _) => Target::Version(Some(version.clone())),
@@ -166,7 +178,7 @@ fn inputs(job: &Job, side: Side, identity: &Identity) -> Inputs {
         owner: Owner {
             app: format!("{}/{}", run.metadata.namespace, run.metadata.name),
             uid: run.metadata.uid.clone(),
-            installation: job.installation.clone(),
+            installation: installation.to_owned(),
             stack: stack_name(&spec.domain),
         },
         checkout: CHECKOUT,
@@ -184,7 +196,7 @@ fn inputs(job: &Job, side: Side, identity: &Identity) -> Inputs {
         given_secrets: Default::default(),
         generated_secrets: Default::default(),
         pull_secrets: Default::default(),
-        tier: job.order.tier,
+        tier,
         allow: recipe.trust.allow.clone(),
         goes_with_app: true,
         health: spec.health,

@@ -8,6 +8,7 @@ use api_types::kind::{Kind, Object};
 use api_types::kinds::app::App;
 use api_types::kinds::approval::Approval;
 use api_types::kinds::built_in::namespace::Namespace;
+use api_types::kinds::certificate::Certificate;
 use api_types::kinds::host::Host;
 use api_types::kinds::recipe::Recipe;
 use api_types::kinds::test_run::{Phase, RungStatus, TestRun, TestRunStatus};
@@ -192,6 +193,7 @@ fn served() -> Vec<ServedResource> {
     vec![
         of::<TestRun>(true),
         of::<App>(true),
+        of::<Certificate>(true),
         of::<Recipe>(true),
         of::<Approval>(true),
         of::<Host>(false),
