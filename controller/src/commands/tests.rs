@@ -116,6 +116,7 @@ fn a_fresh_machine_has_warnings_and_no_failure() {
         ("certificates", "OK"),
         ("tokens", "OK"),
         ("docker engine", "WARN"),
+        ("forge", "OK"),
         ("git", "WARN"),
         ("abra", "WARN"),
         ("nix", "WARN"),

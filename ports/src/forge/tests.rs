@@ -96,6 +96,7 @@ async fn every_wrong_answer_has_its_kind_and_its_wait() {
         (FaultKind::Truncated, ErrorKind::Retryable, "BadAnswer", None),
         (FaultKind::Oversized, ErrorKind::Blocked, "AnswerTooLarge", None),
         (FaultKind::Refused, ErrorKind::Retryable, "Unreachable", None),
+        (FaultKind::Slow(Duration::from_mins(10)), ErrorKind::Retryable, "TimedOut", None),
     ];
     for (fault, kind, reason, after) in cases {
         let client = connect(&forge);
@@ -202,6 +203,36 @@ async fn long_lists_are_read_to_their_end() {
     let list = client.comments_since(&repository(), start()).await.unwrap();
     assert_eq!((list.comments.len(), list.is_complete), (60, true));
     assert_eq!(list.comments.last().map(|comment| comment.id), last);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_page_of_a_proxy_is_no_status_that_was_set() {
+    let forge = played();
+    let status = super::CommitStatus {
+        context: "cc-ci/wiki".to_owned(),
+        state: "success".to_owned(),
+        description: String::new(),
+        target_url: String::new(),
+    };
+    forge.fail("/statuses/", 1, FaultKind::Status(200, Vec::new(), "<html>Sign in</html>".to_owned()));
+    let error = connect(&forge).set_status(&repository(), SHA, &status).await.expect_err("nothing was set");
+    assert_eq!(error.reason, "BadAnswer");
+    connect(&forge).set_status(&repository(), SHA, &status).await.expect("now it is");
+}
+
+#[tokio::test(start_paused = true)]
+async fn of_a_slow_forge_a_part_of_a_long_list_is_read_in_a_bounded_time() {
+    let forge = played();
+    forge.world().page_items_max = 5;
+    for index in 0..60 {
+        forge.world().comment("coop/wiki", 7, "ada", &format!("words {index}"));
+    }
+    forge.fail("issues/comments?", usize::MAX, FaultKind::Slow(Duration::from_secs(8)));
+    let began = tokio::time::Instant::now();
+    let list = connect(&forge).comments_since(&repository(), start()).await.unwrap();
+    assert!(began.elapsed() < Duration::from_secs(40), "{:?}", began.elapsed());
+    assert!(!list.is_complete && (5..60).contains(&list.comments.len()), "{}", list.comments.len());
+    assert!(list.comments.is_sorted_by_key(|comment| comment.id), "the oldest, so that nothing is passed over");
 }
 
 #[tokio::test(start_paused = true)]

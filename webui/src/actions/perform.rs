@@ -26,6 +26,8 @@ use crate::visit::{Visit, Visitor};
 const MANAGER: &str = "ccd-web";
 /// Names the run that a run repeats.
 const RERUN_OF: &str = "ci.coopcloud.tech/rerun-of";
+/// Annotations that say where a run came from, and on which forge it is told.
+const ORIGIN: [&str; 2] = ["ci.coopcloud.tech/repository", "ci.coopcloud.tech/triggered-by"];
 /// Answers of the API are objects.
 const ANSWER_BYTES_MAX: usize = 8 << 20;
 const MERGE_PATCH: &str = "application/merge-patch+json";
@@ -215,6 +217,11 @@ fn rerun(visit: &Visit, place: &Place) -> Result<Order, Status> {
     }
     let stem = without_suffix(&place.name);
     let mut metadata = json!({"generateName": format!("{stem}-"), "annotations": {RERUN_OF: place.name}});
+    for name in ORIGIN {
+        if let Some(value) = run["metadata"]["annotations"][name].as_str() {
+            metadata["annotations"][name] = Value::from(value);
+        }
+    }
     if run["metadata"]["labels"].is_object() {
         metadata["labels"] = run["metadata"]["labels"].clone();
     }

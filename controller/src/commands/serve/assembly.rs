@@ -151,7 +151,7 @@ impl Assembly {
         });
         let bell = Arc::new(HookBell { doorbells, bell: manager.bell(), clock: clock.clone() });
         let api = Api::new(store.clone(), access.clone(), lifecycle.clone(), clock.clone(), logs)
-            .with_doorbell(bell)
+            .with_doorbell(bell, &paths.deliveries())
             .with_debug_state(Arc::new(move || manager.debug_state()));
         let key = SessionKey::open(&paths.web_key()).context("open the key of the web pages' sessions")?;
         let web = Web::new(Arc::new(api), key, surroundings);
