@@ -10,6 +10,7 @@ use apiserver::config::work::ProbeConfig;
 use apiserver::data_dir::DataPaths;
 use ports::abra::Abra;
 use ports::abra::process::ProcessAbra;
+use ports::camera::{Camera, ChromiumCamera};
 use ports::clock::SystemClock;
 use ports::files::runs::RunLimits;
 use ports::files::{Faults, FileRoot, GivenFiles, RunFiles};
@@ -80,6 +81,19 @@ fn given_files(paths: &DataPaths, config: &Config, environment: &Environment) ->
     let mut never = vec![paths.root().to_owned(), paths.store_key()];
     never.extend(environment.credentials.clone());
     GivenFiles::beneath(config.certificates.file_roots.clone(), never)
+}
+
+/// Returns what takes pictures, where there is a Chromium. It never runs without its own sandbox, so root needs a
+/// program that makes somebody else of it.
+pub(super) fn camera(environment: &Environment) -> Option<Arc<dyn Camera>> {
+    let chromium = environment.chromium.clone()?;
+    let setpriv = environment.find_program("setpriv");
+    if environment.is_root && setpriv.is_none() {
+        tracing::warn!("no pictures are taken: CC_CHROMIUM is set, but root needs the program setpriv (util-linux)");
+        return None;
+    }
+    let as_nobody = setpriv.filter(|_| environment.is_root);
+    Some(Arc::new(ChromiumCamera::new(chromium, as_nobody, std::env::temp_dir())))
 }
 
 /// Opens the jobs of this data directory; their supervisors are this very program.
