@@ -1,5 +1,6 @@
 //! What the HTTP API is made of, and what one call carries through it.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use api_types::status::{Reason, Status};
@@ -68,10 +69,10 @@ impl Api {
         Self { debug_state: Some(state), ..self }
     }
 
-    /// Returns the same API, whose webhooks ring this bell.
+    /// Returns the same API, whose webhooks ring this bell; `seen` is the file of the deliveries that have been here.
     #[must_use]
-    pub fn with_doorbell(self, bell: Arc<dyn Doorbell>) -> Self {
-        Self { hooks: Hooks::with_bell(bell), ..self }
+    pub fn with_doorbell(self, bell: Arc<dyn Doorbell>, seen: &Path) -> Self {
+        Self { hooks: Hooks::with_bell(bell, seen, self.clock.now()), ..self }
     }
 
     pub(crate) fn debug_state(&self) -> Option<serde_json::Value> {

@@ -20,6 +20,8 @@ pub(crate) struct Environment {
     pub(crate) credentials: Option<PathBuf>,
     /// Where the Docker engine listens, when the variable says so.
     pub(crate) docker_host: Option<String>,
+    /// The Chromium that takes pictures, when the variable `CC_CHROMIUM` names one.
+    pub(crate) chromium: Option<PathBuf>,
     /// This machine's name.
     pub(crate) hostname: Option<String>,
     /// Whether we run as root.
@@ -38,6 +40,7 @@ impl Environment {
             notify_socket: std::env::var_os("NOTIFY_SOCKET"),
             credentials: std::env::var_os("CREDENTIALS_DIRECTORY").map(PathBuf::from),
             docker_host: std::env::var("DOCKER_HOST").ok().filter(|host| !host.is_empty()),
+            chromium: std::env::var_os("CC_CHROMIUM").filter(|path| !path.is_empty()).map(PathBuf::from),
             hostname: hostname(Path::new("/proc/sys/kernel/hostname")),
             is_root: apiserver::data_dir::is_root(),
         }

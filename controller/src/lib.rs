@@ -4,10 +4,14 @@
 //! `ccd` does.
 
 pub mod commands;
+mod commit_files;
 pub mod environment;
+pub mod forge_accounts;
 pub mod kinds;
 pub mod logs;
 pub mod outside;
+pub mod pictures;
+pub mod reviews;
 pub mod runtime;
 pub mod schedule;
 pub mod secrets_in_use;

@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -23,13 +24,17 @@ use apiserver::serve::{Lifecycle, Listeners, Server};
 use apiserver::tls::Pki;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use controller::forge_accounts::StoredForges;
 use controller::kinds::namespace;
 use controller::runtime::controller::ControllerOptions;
 use controller::runtime::guards::Guards;
 use controller::runtime::manager::Manager;
 use controller::runtime::objects::Objects;
 use controller::runtime::objects::store_objects::StoreObjects;
+use jiff::SignedDuration;
 use ports::clock::SystemClock;
+use ports::forge::http::{ForgeTimes, HttpForges};
+use ports::redact::Redactor;
 use prometheus_client::registry::Registry;
 use serde_json::{Value, json};
 use store::collector::{Collector, CollectorOptions};
@@ -37,7 +42,9 @@ use store::state::HistoryLimits;
 use store::store::{OpenOptions, Sources, Store};
 use tempfile::TempDir;
 use tokio_util::sync::{CancellationToken, DropGuard};
-use webui::router::Web;
+use webui::pictures::Painter;
+use webui::review::Reviews;
+use webui::router::{Surroundings, Web};
 use webui::session::SessionKey;
 
 /// Name of the audit log in the server's directory.
@@ -62,10 +69,23 @@ pub struct ServerOptions {
     pub logs: Arc<dyn LogSource>,
     /// What becomes of namespaces that are deleted.
     pub namespaces: Namespaces,
-    /// Where people reach the web pages.
+    /// Where people reach the web pages; `{address}` stands for host and port of the listener without TLS.
     pub public_url: Option<String>,
+    /// Looks at commits that wait for trust.
+    pub reviews: Option<Arc<dyn Reviews>>,
+    /// Draws pictures.
+    pub painter: Option<Arc<dyn Painter>>,
+    /// Seconds by which the server's clock goes ahead of the machine's.
+    pub ahead: Arc<AtomicI64>,
     /// Whether requests are written to an audit log, for [`TestServer::end_audit`].
     pub is_audited: bool,
+}
+
+impl ServerOptions {
+    fn surroundings(&self) -> Surroundings {
+        let (public_url, reviews, painter) = (self.public_url.clone(), self.reviews.clone(), self.painter.clone());
+        Surroundings { public_url, accounts: None, reviews, painter }
+    }
 }
 
 impl Default for ServerOptions {
@@ -77,6 +97,9 @@ impl Default for ServerOptions {
             logs: Arc::new(NoLogs),
             namespaces: Namespaces::Stay,
             public_url: None,
+            reviews: None,
+            painter: None,
+            ahead: Arc::default(),
             is_audited: false,
         }
     }
@@ -114,7 +137,8 @@ impl TestServer {
         let store = Store::open(open)?;
         apiserver::bootstrap::prepare(&store, &options.definitions).await?;
         let now = Sources::system().now;
-        let clock = Clock::new(move || now());
+        let ahead = options.ahead.clone();
+        let clock = Clock::new(move || now() + SignedDuration::from_secs(ahead.load(Ordering::Relaxed)));
         let tokens = dir.path().join("tokens.json");
         let token = |name: &str, groups: &[&str]| {
             let groups = groups.iter().map(|group| (*group).to_owned()).collect();
@@ -158,9 +182,8 @@ impl TestServer {
         let pki = Arc::new(Pki::open(&dir.path().join("pki"), &[], true, clock.clone())?);
         let authority_pem = pki.authorities_pem();
         let metrics = access.metrics.clone();
-        let api = Api::new(store.clone(), access, lifecycle.clone(), clock, options.logs);
-        let key = SessionKey::open(&dir.path().join("web.key"))?;
-        let web = Web::new(Arc::new(api), key, options.public_url.as_deref());
+        let api = Api::new(store.clone(), access, lifecycle.clone(), clock, options.logs.clone());
+        let web = web(api, dir.path(), address, options.surroundings())?;
         let server = Server {
             listeners,
             router: webui::router::router(web),
@@ -208,6 +231,17 @@ impl TestServer {
     pub fn url(&self, path: &str) -> String {
         format!("http://{}{path}", self.address)
     }
+}
+
+/// The pages, whose people may come from any forge that the store knows.
+fn web(api: Api, dir: &Path, address: SocketAddr, surroundings: Surroundings) -> anyhow::Result<Arc<Web>> {
+    let key = SessionKey::open(&dir.join("web.key"))?;
+    let forges = Arc::new(HttpForges::open(&[], ForgeTimes::default())?);
+    let accounts = StoredForges::new(api.store.clone(), forges, Redactor::default());
+    // A free port is only known by now, and people come by it.
+    let public_url = surroundings.public_url.map(|url| url.replace("{address}", &address.to_string()));
+    let surroundings = Surroundings { public_url, accounts: Some(Arc::new(accounts)), ..surroundings };
+    Ok(Web::new(Arc::new(api), key, surroundings))
 }
 
 /// Everything is written, and nothing is lost.

@@ -22,4 +22,6 @@ mod idle;
 #[cfg(test)]
 mod policy;
 #[cfg(test)]
+mod private;
+#[cfg(test)]
 mod small;

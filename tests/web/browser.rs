@@ -5,15 +5,24 @@ use std::process::{Command, Stdio};
 
 use crate::showcase::{Scene, Showcase};
 
-fn root() -> PathBuf {
+pub(crate) fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_path_buf()
+}
+
+/// Installs what drives the browser.
+pub(crate) fn set_up() {
+    let setup = Command::new(root().join("tests/web/setup")).status().unwrap();
+    assert!(setup.success(), "tests/web/setup fails");
 }
 
 /// Runs `tests/web/look.mjs` on a scene; pictures of what it saw are left in `target/web/pictures/SCENE`.
 async fn look(scene: Scene, name: &str) {
-    let setup = Command::new(root().join("tests/web/setup")).status().unwrap();
-    assert!(setup.success(), "tests/web/setup fails");
-    let showcase = Showcase::open(scene).await.unwrap();
+    look_at(&Showcase::open(scene).await.unwrap(), name).await;
+}
+
+/// Looks at a server that is filled already; `name` decides at which pages.
+pub(crate) async fn look_at(showcase: &Showcase, name: &str) {
+    set_up();
     let (url, token) = (showcase.server.url(""), showcase.server.admin.clone());
     let pictures = root().join("target/web/pictures").join(name);
     let scene = name.to_owned();

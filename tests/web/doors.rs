@@ -90,6 +90,7 @@ async fn a_public_namespace_shows_recipes_and_runs_and_no_more() {
         "/repositories",
         "/events",
         "/approvals",
+        "/approvals/default/nextcloud-002",
         "/kinds",
         "/kinds/testruns.ci.coopcloud.tech/default/nextcloud-002",
         "/kinds/recipes.ci.coopcloud.tech/default/nextcloud",

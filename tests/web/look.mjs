@@ -18,11 +18,13 @@ const more = {
   empty: ["/runs/default/none"],
   busy: ["/recipes/default/nextcloud", "/runs/default/nextcloud-005", "/runs/default/nextcloud-live", "/runs/default/nextcloud-live/log",
     "/runs/default/nextcloud-005/card", "/kinds/apps.ci.coopcloud.tech/default/cloud", "/do/test/recipes.ci.coopcloud.tech/default/ghost"],
+  full: ["/recipes/default/recipe-07", "/runs?q=recipe-07", "/runs/default/run-00007"],
   failing: ["/recipes/default/nextcloud", "/runs/default/nextcloud-002", "/runs/default/nextcloud-002/log", "/runs/default/nextcloud-002/log?q=line",
-    "/runs/default/mumble-pr4", "/runs/default/hedgedoc-002", "/do/approve/testruns.ci.coopcloud.tech/default/mumble-pr4",
+    "/runs/default/mumble-pr4", "/approvals/default/mumble-pr4", "/runs/default/hedgedoc-002", "/do/approve/testruns.ci.coopcloud.tech/default/mumble-pr4",
     "/kinds/apps.ci.coopcloud.tech/default/cloud", "/kinds/testruns.ci.coopcloud.tech/default/nextcloud-002"],
 };
-const paths = [...everywhere, ...more[scene]];
+// Filling a large store takes its time already.
+const paths = scene === "full" ? ["/", "/recipes", "/runs", ...more.full] : [...everywhere, ...more[scene]];
 const missing = new Set(["/runs/default/none"]);
 
 const browser = await puppeteer.launch({
@@ -123,6 +125,35 @@ if (scene === "busy") {
   if (!await page.evaluate(() => window.marker === 1)) complain("live", "the page was loaded again");
   const moved = await page.evaluate(() => window.moved) - before;
   if (moved > 0.02) complain("live", `the page moves by ${moved}`);
+  await page.close();
+}
+
+// A tab that nobody looks at for a while lets go of its connections, and goes on where it was.
+if (scene === "busy") {
+  const page = await context.newPage();
+  await page.evaluateOnNewDocument(() => {
+    const wait = window.setTimeout;
+    window.setTimeout = (work, time, ...more) => wait(work, time >= 60000 ? 0 : time, ...more);
+    window.sources = [];
+    window.EventSource = class extends EventSource { constructor(...all) { super(...all); window.sources.push(this); } };
+    let hidden = false;
+    Object.defineProperty(document, "hidden", { get: () => hidden });
+    window.hide = (is) => { hidden = is; document.dispatchEvent(new Event("visibilitychange")); };
+  });
+  await open(page, "/runs/default/nextcloud-live");
+  const openSources = () => window.sources.filter((source) => source.readyState === EventSource.OPEN).length;
+  await page.waitForFunction(() => window.sources.filter((source) => source.readyState === EventSource.OPEN).length === 2);
+  await page.evaluate(() => window.hide(true));
+  await page.waitForFunction(() => window.sources.every((source) => source.readyState === EventSource.CLOSED));
+  const answer = await fetch(`${base}/apis/ci.coopcloud.tech/v1alpha1/namespaces/default/testruns/nextcloud-live`, {
+    method: "PATCH", headers: { authorization: `Bearer ${process.env.CCD_TOKEN}`, "content-type": "application/merge-patch+json" },
+    body: JSON.stringify({ spec: { cancel: true } }),
+  });
+  if (answer.status !== 200) complain("hidden", `the change is refused: ${answer.status}`);
+  if (await page.evaluate(() => document.getElementById("top").textContent.includes("being cancelled"))) complain("hidden", "a hidden page changes");
+  await page.evaluate(() => window.hide(false));
+  await page.waitForFunction(() => document.getElementById("top").textContent.includes("being cancelled"), { timeout: 10000 });
+  if (await page.evaluate(openSources) === 0) complain("hidden", "nothing is connected again");
   await page.close();
 }
 

@@ -5,6 +5,7 @@
 mod browser;
 mod deeds;
 mod doors;
+mod forge;
 mod logs;
 mod memory_logs;
 mod pages;

@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use crate::browser::look_at;
 use crate::showcase::{Scene, Showcase, ago, put, put_all, recipe, run};
 use futures::StreamExt as _;
 use serde_json::{Value, json};
@@ -10,6 +11,10 @@ use crate::visitor::{SOON, Visitor, crawl, open};
 
 /// Largest page, compressed.
 const BYTES_MAX: usize = 60_000;
+/// Within what time a change is on every open page.
+const CHANGE_TIME_MAX: Duration = Duration::from_secs(1);
+/// How often a change is made until it is everywhere in that time: tests share the machine with others.
+const CHANGES_MAX: u32 = 20;
 /// How often a page is asked for until it comes quickly.
 const TRIES_MAX: u32 = 40;
 
@@ -94,6 +99,55 @@ async fn failures_come_first() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn whoever_approves_sees_first_what_would_run() {
+    let showcase = open(Scene::Failing).await;
+    let admin = Visitor::signed_in(&showcase, &showcase.server.admin).await;
+    let list = admin.get("/approvals").await.text();
+    assert!(list.contains("href=\"/approvals/default/mumble-pr4\"") && list.contains("refused by policy"), "{list}");
+    let page = admin.get("/approvals/default/mumble-pr4").await;
+    let text = page.text();
+    assert_eq!(page.code, 200);
+    let at = |what: &str| text.find(what).unwrap_or_else(|| panic!("{what} is missing: {text}"));
+    assert!(
+        at("may not be mounted") < at("compose.yml</bdi>") && at("compose.yml</bdi>") < at("docs/"),
+        "policy, then what decides"
+    );
+    assert!(text.contains("class=\"add\"") && text.contains("class=\"del\"") && text.contains("3 more files are"));
+    assert!(
+        text.contains("/do/approve/testruns.ci.coopcloud.tech/default/mumble-pr4") && !text.contains("<script>alert")
+    );
+    let away = admin.get("/approvals/default/nextcloud-002").await;
+    assert!(away.code == 200 && away.text().contains("The forge cannot be reached."), "{}", away.text());
+    assert_eq!(admin.get("/approvals/default/not-there").await.code, 404);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_card_of_a_run_is_a_picture_where_a_chromium_draws_it() {
+    let showcase = open(Scene::Failing).await;
+    let admin = Visitor::signed_in(&showcase, &showcase.server.admin).await;
+    let picture = admin.get("/runs/default/nextcloud-002/card.png").await;
+    assert_eq!((picture.code, picture.header("content-type")), (200, "image/png"), "{:?}", picture.headers);
+    // Width and height stand at fixed places of a PNG.
+    assert_eq!(picture.bytes[16..24], [1200_u32.to_be_bytes(), 630_u32.to_be_bytes()].concat());
+    assert_eq!(admin.get("/runs/default/not-there/card.png").await.code, 404);
+    let run = "/apis/ci.coopcloud.tech/v1alpha1/namespaces/default/testruns/nextcloud-002";
+    let run: Value = admin
+        .http
+        .get(showcase.server.url(run))
+        .bearer_auth(&showcase.server.admin)
+        .send()
+        .await
+        .unwrap()
+        .json()
+        .await
+        .unwrap();
+    assert_eq!((&run["status"]["phase"], &run["status"]["level"]), (&json!("Failed"), &json!(3)), "it changes nothing");
+    let server = tests::server::TestServer::start(tests::server::ServerOptions::default()).await.unwrap();
+    let plain = admin.http.get(server.url("/runs/default/x/card.png")).bearer_auth(&server.admin);
+    assert_eq!(plain.send().await.unwrap().status(), 404, "without a Chromium there is none");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_change_is_on_every_open_page() {
     const PAGES: usize = 200;
     let showcase = open(Scene::Busy).await;
@@ -108,22 +162,30 @@ async fn a_change_is_on_every_open_page() {
         assert!(String::from_utf8_lossy(&hello).contains("event: hello"));
         streams.push(stream);
     }
-    let begun = Instant::now();
     let url = showcase.server.url("/apis/ci.coopcloud.tech/v1alpha1/namespaces/default/testruns/ghost-live");
-    let patch = admin.http.patch(url).bearer_auth(&showcase.server.admin);
-    let patch = patch
-        .header("content-type", "application/merge-patch+json")
-        .body(json!({"spec": {"cancel": true}}).to_string());
-    assert_eq!(patch.send().await.unwrap().status().as_u16(), 200);
-    for stream in &mut streams {
-        let mut text = String::new();
-        while !text.contains("being cancelled") {
-            let piece =
-                tokio::time::timeout(SOON, stream.next()).await.expect("the change is on every page").unwrap().unwrap();
-            text.push_str(&String::from_utf8_lossy(&piece));
+    let mut best = Duration::MAX;
+    for tries in 0..CHANGES_MAX {
+        let step = format!("step-{tries}-of-many");
+        let status = json!({"status": {"steps": [{"name": step, "startedAt": ago(5)}]}}).to_string();
+        let begun = Instant::now();
+        let patch = admin.http.patch(format!("{url}/status")).bearer_auth(&showcase.server.admin);
+        let patch = patch.header("content-type", "application/merge-patch+json").body(status);
+        assert_eq!(patch.send().await.unwrap().status().as_u16(), 200);
+        for stream in &mut streams {
+            let mut text = String::new();
+            while !text.contains(&step) {
+                let piece = tokio::time::timeout(SOON, stream.next()).await;
+                let piece = piece.expect("the change is on every page").unwrap().unwrap();
+                text.push_str(&String::from_utf8_lossy(&piece));
+            }
+        }
+        best = best.min(begun.elapsed());
+        if best < CHANGE_TIME_MAX {
+            break;
         }
     }
-    println!("{PAGES} pages show a change after {:?}", begun.elapsed());
+    println!("{PAGES} pages show a change after {best:?}");
+    assert!(best < CHANGE_TIME_MAX, "a change is on {PAGES} pages after {best:?}");
 }
 
 /// Ten thousand runs of a hundred recipes: pages stay small and quick.
@@ -162,6 +224,7 @@ async fn a_full_store_makes_no_page_slow_or_large() {
         println!("{path}: {best:?}");
         assert!(best <= Duration::from_millis(200), "{path} takes {best:?}");
     }
+    look_at(&showcase, "full").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,13 +1,16 @@
 //! A server as people have it, for the web pages: recipes and runs of every outcome, apps, a host, certificates, logs
 //! and artifacts, and texts that somebody hostile wrote. Nobody reconciles: what is shown stays as it was written.
 
+mod reviews;
 mod scenes;
 
 use std::sync::Arc;
 
 use anyhow::Context as _;
+use controller::pictures::CameraPainter;
 use futures::stream::TryStreamExt as _;
 use jiff::{SignedDuration, Timestamp};
+use ports::camera::ChromiumCamera;
 use serde_json::{Value, json};
 use store::request::{Part, Target, WriteOptions};
 use store::store::Store;
@@ -42,7 +45,13 @@ impl Showcase {
     /// Starts a server and fills its store.
     pub(crate) async fn open(scene: Scene) -> anyhow::Result<Self> {
         let logs = Arc::new(MemoryLogs::default());
-        let options = ServerOptions { logs: logs.clone(), is_audited: true, ..ServerOptions::default() };
+        let options = ServerOptions {
+            logs: logs.clone(),
+            reviews: Some(Arc::new(reviews::PlayedReviews)),
+            painter: Some(Arc::new(CameraPainter(Arc::new(camera())))),
+            is_audited: true,
+            ..ServerOptions::default()
+        };
         let showcase = Self { server: TestServer::start(options).await?, logs };
         match scene {
             Scene::Empty => {}
@@ -51,6 +60,13 @@ impl Showcase {
         }
         Ok(showcase)
     }
+}
+
+/// Debian's Chromium, in its sandbox.
+fn camera() -> ChromiumCamera {
+    use std::os::unix::fs::MetadataExt as _;
+    let is_root = std::fs::metadata("/proc/self").is_ok_and(|found| found.uid() == 0);
+    ChromiumCamera::new("/usr/bin/chromium".into(), is_root.then(|| "/usr/bin/setpriv".into()), "/tmp".into())
 }
 
 /// Creates an object, and writes its status when it has one.

@@ -65,8 +65,38 @@
   };
 
   const live = (on) => { if (state) { state.hidden = false; state.classList.toggle("off", !on); state.textContent = on ? "live" : "not live"; } };
-  if (main && main.dataset.live) {
-    const source = new EventSource(main.dataset.live);
+  // Streams are open while somebody looks: a tab that stays hidden lets go of them, and goes on later where it was.
+  const HIDDEN_MILLISECONDS = 60000, YOUNG_MILLISECONDS = 30000;
+  const streams = [];
+  const stream = (address, listen) => {
+    const held = { source: null, done: false, last: "" };
+    held.open = () => {
+      if (held.source || held.done) return;
+      const source = held.source = new EventSource(address(held.last));
+      source.addEventListener("error", () => {
+        live(false);
+        if (source.readyState !== EventSource.CLOSED) return;
+        held.close();
+        // It was refused: the session may have ended, and the page asks for another one.
+        if (performance.now() > YOUNG_MILLISECONDS) location.reload(); else setTimeout(held.open, YOUNG_MILLISECONDS);
+      });
+      listen(source, held);
+    };
+    held.close = () => { held.source?.close(); held.source = null; };
+    streams.push(held);
+    if (!document.hidden) held.open();
+  };
+  let hiding = 0;
+  document.addEventListener("visibilitychange", () => {
+    clearTimeout(hiding);
+    if (document.hidden) hiding = setTimeout(() => { live(false); streams.forEach((held) => held.close()); }, HIDDEN_MILLISECONDS);
+    else streams.forEach((held) => held.open());
+  });
+  addEventListener("pagehide", () => streams.forEach((held) => held.close()));
+  // A page that comes back out of the browser's memory.
+  addEventListener("pageshow", (event) => { if (event.persisted) streams.forEach((held) => held.open()); });
+
+  if (main && main.dataset.live) stream(() => main.dataset.live, (source) => {
     source.addEventListener("hello", (event) => {
       live(true);
       const hashes = JSON.parse(event.data);
@@ -77,30 +107,31 @@
       const { id, hash, html } = JSON.parse(event.data);
       if (!put(id, hash, html)) again().catch(() => live(false));
     });
-    source.addEventListener("error", () => live(false));
-    addEventListener("pagehide", () => source.close());
-  }
+  });
 
   // Logs that go on.
   const followed = new WeakSet();
   const follow = (list) => {
     if (followed.has(list)) return;
     followed.add(list);
-    const source = new EventSource(list.dataset.follow);
     const frame = list.closest(".log") ?? list;
-    let fresh = list.dataset.follow.includes("tail=");
-    source.addEventListener("lines", (event) => {
-      const { html, reset } = JSON.parse(event.data);
-      const atEnd = innerHeight + scrollY >= document.documentElement.scrollHeight - 60;
-      if (reset || fresh) list.replaceChildren();
-      fresh = false;
-      list.append(parsed(html));
-      if (list.dataset.follow.includes("tail=")) while (list.children.length > 40) list.firstElementChild.remove();
-      if (document.body.dataset.page === "log" && atEnd) scrollTo({ top: document.documentElement.scrollHeight });
+    const address = list.dataset.follow, isTail = address.includes("tail=");
+    const from = (last) => last ? address.replace(/([?&]after=)\d+|$/, (found, name) => name ? name + last : (address.includes("?") ? "&" : "?") + "after=" + last) : address;
+    stream(from, (source, held) => {
+      let fresh = isTail;
+      source.addEventListener("lines", (event) => {
+        const { html, reset } = JSON.parse(event.data);
+        held.last = event.lastEventId || held.last;
+        const atEnd = innerHeight + scrollY >= document.documentElement.scrollHeight - 60;
+        if (reset || fresh) list.replaceChildren();
+        fresh = false;
+        list.append(parsed(html));
+        if (isTail) while (list.children.length > 40) list.firstElementChild.remove();
+        if (document.body.dataset.page === "log" && atEnd) scrollTo({ top: document.documentElement.scrollHeight });
+      });
+      source.addEventListener("open", () => frame.classList.add("following"));
+      source.addEventListener("end", () => { held.done = true; held.close(); list.removeAttribute("data-follow"); const end = document.getElementById("end"); if (end) end.textContent = "This is the end of the log."; });
     });
-    source.addEventListener("open", () => frame.classList.add("following"));
-    source.addEventListener("end", () => { source.close(); list.removeAttribute("data-follow"); const end = document.getElementById("end"); if (end) end.textContent = "This is the end of the log."; });
-    addEventListener("pagehide", () => source.close());
   };
 
   const prepare = () => {

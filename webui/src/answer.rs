@@ -52,7 +52,7 @@ pub(crate) fn raw(code: u16, content_type: &'static str, body: Body) -> Answer {
     answer
 }
 
-/// Returns an answer that sends the browser elsewhere with a GET. `to` is a path of ours.
+/// Returns an answer that sends the browser elsewhere with a GET. `to` is a path of ours, or an administrator's address.
 pub(crate) fn redirect(to: &str) -> Answer {
     let mut answer = raw(303, "text/plain; charset=utf-8", Body::from("See other.\n"));
     answer.headers_mut().insert(LOCATION, HeaderValue::from_str(to).unwrap_or(HeaderValue::from_static("/")));

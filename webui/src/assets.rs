@@ -6,7 +6,7 @@ use http::{HeaderMap, HeaderValue};
 
 use crate::answer::{Answer, compressed, raw};
 
-const STYLE: &str = include_str!("../assets/style.css");
+pub(crate) const STYLE: &str = include_str!("../assets/style.css");
 const SCRIPT: &str = include_str!("../assets/script.js");
 const ICON: &str = include_str!("../assets/icon.svg");
 /// Browsers ask again with every release: the pages name it in the address.

@@ -52,7 +52,13 @@ pub(crate) fn page_of(query: &str) -> Option<(Route, String)> {
     let route = Route::parse(path)?;
     let is_page = !matches!(
         route,
-        Route::Live | Route::LogStream(_) | Route::LogRaw(_) | Route::Artifact(..) | Route::Badge(..) | Route::Do(..)
+        Route::Live
+            | Route::CardPicture(_)
+            | Route::LogStream(_)
+            | Route::LogRaw(_)
+            | Route::Artifact(..)
+            | Route::Badge(..)
+            | Route::Do(..)
     );
     is_page.then(|| (route, query.to_owned()))
 }

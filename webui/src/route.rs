@@ -3,11 +3,13 @@
 //! ```text
 //! /                                            home, for those who ask for HTML; the API answers everybody else
 //! /login · /logout                             signing in by token, and out
+//! /login/forge/NAME[/callback]                 signing in with an account of a Forge: away to it, and back
 //! /recipes · /recipes/NS/NAME                  scoreboard, one recipe
 //! /runs · /runs/NS/NAME                        all runs, one run
 //! /runs/NS/NAME/log[/raw|/stream]              its log: a page, plain text, as it comes
-//! /runs/NS/NAME/card                           its result in one picture
+//! /runs/NS/NAME/card[.png]                     its result in one picture: a page, a PNG where a Chromium draws it
 //! /runs/NS/NAME/artifacts/FILE                 a file that it left
+//! /approvals/NS/NAME                           what the commit of a run changes that waits for trust
 //! /queue /approvals /apps /certificates /hosts /repositories /events
 //! /kinds · /kinds/KEY · /kinds/KEY/NS/NAME     any kind, its objects, one of them; NS is `_` for cluster-scoped kinds
 //! /do/VERB/KEY/NS/NAME                         GET asks whether one is sure, POST does it
@@ -25,7 +27,7 @@ pub const NO_NAMESPACE: &str = "_";
 /// Paths that answer everybody.
 pub const OPEN: [&str; 5] = ["/login", "/logout", "/assets/style.css", "/assets/script.js", "/assets/icon.svg"];
 /// Patterns of every address, for tests that walk them all.
-pub const PATTERNS: [&str; 27] = [
+pub const PATTERNS: [&str; 29] = [
     "/",
     "/recipes",
     "/recipes/NS/NAME",
@@ -35,9 +37,11 @@ pub const PATTERNS: [&str; 27] = [
     "/runs/NS/NAME/log/raw",
     "/runs/NS/NAME/log/stream",
     "/runs/NS/NAME/card",
+    "/runs/NS/NAME/card.png",
     "/runs/NS/NAME/artifacts/results.json",
     "/queue",
     "/approvals",
+    "/approvals/NS/NAME",
     "/apps",
     "/certificates",
     "/hosts",
@@ -82,6 +86,10 @@ pub(crate) enum Route {
     Home,
     Login,
     Logout,
+    /// Away to the Forge of this name.
+    ForgeLogin(String),
+    /// Back from it.
+    ForgeReturn(String),
     Recipes,
     Recipe(Place),
     Runs,
@@ -90,9 +98,11 @@ pub(crate) enum Route {
     LogRaw(Place),
     LogStream(Place),
     Card(Place),
+    CardPicture(Place),
     Artifact(Place, String),
     Queue,
     Approvals,
+    Review(Place),
     Apps,
     Certificates,
     Hosts,
@@ -148,6 +158,8 @@ impl Route {
         let route = match segments {
             ["login"] => Self::Login,
             ["logout"] => Self::Logout,
+            ["login", "forge", forge] => Self::ForgeLogin(name(forge)?),
+            ["login", "forge", forge, "callback"] => Self::ForgeReturn(name(forge)?),
             ["recipes"] => Self::Recipes,
             ["recipes", namespace, name] => Self::Recipe(place(namespace, name)?),
             ["runs"] => Self::Runs,
@@ -156,9 +168,11 @@ impl Route {
             ["runs", namespace, name, "log", "raw"] => Self::LogRaw(place(namespace, name)?),
             ["runs", namespace, name, "log", "stream"] => Self::LogStream(place(namespace, name)?),
             ["runs", namespace, name, "card"] => Self::Card(place(namespace, name)?),
+            ["runs", namespace, name, "card.png"] => Self::CardPicture(place(namespace, name)?),
             ["runs", namespace, name, "artifacts", file] => Self::Artifact(place(namespace, name)?, (*file).to_owned()),
             ["queue"] => Self::Queue,
             ["approvals"] => Self::Approvals,
+            ["approvals", namespace, name] => Self::Review(place(namespace, name)?),
             ["apps"] => Self::Apps,
             ["certificates"] => Self::Certificates,
             ["hosts"] => Self::Hosts,

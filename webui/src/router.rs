@@ -7,7 +7,7 @@ use std::time::Instant;
 use api_types::status::{Reason, Status};
 use apiserver::access::Admitted;
 use apiserver::api::Api;
-use apiserver::authentication::{Peer, User};
+use apiserver::authentication::{Peer, Recognised, User};
 use apiserver::authorization::Decision;
 use apiserver::request::RequestInfo;
 use axum::Router;
@@ -21,16 +21,34 @@ use store::state::State;
 use tower::ServiceExt as _;
 
 use crate::answer::{Answer, add_cookie, page as page_answer, raw, redirect};
+use crate::forges::{self, ForgeAccounts};
 use crate::index::{Index, SharedIndex};
 use crate::live::Renderings;
-use crate::pages::{self, login};
+use crate::pages::{self, forge_login, login};
+use crate::pictures::{self, Gallery, Painter};
+use crate::review::Reviews;
 use crate::route::{Place, Route, wants_html};
-use crate::session::{COOKIE_NAME, Session, SessionKey, cookie, set_cookie};
+use crate::session::{COOKIE_NAME, Proof, Session, SessionKey, cookie, set_cookie};
 use crate::visit::{Sight, Visit, Visitor, ask, decide, sight};
 use crate::{actions, answer, assets, badge, live, logs, view};
 
 /// Sets browsers apart that have no session.
 const NOBODY: &str = "nobody";
+/// People who come back from forges at the same time: each costs a forge four requests.
+const ARRIVALS_MAX: usize = 8;
+
+/// What the pages are told of the world, beside the store.
+#[derive(Clone, Default)]
+pub struct Surroundings {
+    /// Where people reach the pages.
+    pub public_url: Option<String>,
+    /// Asks forges who somebody is; `None`: nobody signs in with a forge.
+    pub accounts: Option<Arc<dyn ForgeAccounts>>,
+    /// Looks at commits that wait for trust.
+    pub reviews: Option<Arc<dyn Reviews>>,
+    /// Draws pictures.
+    pub painter: Option<Arc<dyn Painter>>,
+}
 
 /// The web pages of a server.
 pub struct Web {
@@ -38,28 +56,52 @@ pub struct Web {
     pub(crate) key: SessionKey,
     pub(crate) routes: Router,
     pub(crate) renderings: Renderings,
+    pub(crate) accounts: Option<Arc<dyn ForgeAccounts>>,
+    reviews: Option<Arc<dyn Reviews>>,
+    gallery: Option<Gallery>,
+    /// Places for those who come back from forges.
+    pub(crate) arrivals: tokio::sync::Semaphore,
+    /// Where people reach the pages, without a slash at the end.
+    pub(crate) public_url: Option<String>,
     index: SharedIndex,
     /// Whether people reach the pages over TLS wherever it ends.
     is_public_encrypted: bool,
 }
 
 impl Web {
-    /// Returns the pages over `api`, with sessions under `key`. `public_url` is where people reach them.
+    /// Returns the pages over `api`, with sessions under `key`.
     #[must_use]
-    pub fn new(api: Arc<Api>, key: SessionKey, public_url: Option<&str>) -> Arc<Self> {
+    pub fn new(api: Arc<Api>, key: SessionKey, surroundings: Surroundings) -> Arc<Self> {
+        let public_url = surroundings.public_url.map(|url| url.trim_end_matches('/').to_owned());
         Arc::new(Self {
             routes: apiserver::router::router(api.clone()),
             api,
             key,
             renderings: Renderings::default(),
             index: SharedIndex::default(),
-            is_public_encrypted: public_url.is_some_and(|url| url.starts_with("https:")),
+            accounts: surroundings.accounts,
+            reviews: surroundings.reviews,
+            gallery: surroundings.painter.map(Gallery::new),
+            arrivals: tokio::sync::Semaphore::new(ARRIVALS_MAX),
+            is_public_encrypted: public_url.as_ref().is_some_and(|url| url.starts_with("https:")),
+            public_url,
         })
     }
 
     /// Reads everything that the store holds, so that the first visitor need not wait for it. Blocks.
     pub fn warm(&self) {
         drop(self.look());
+    }
+
+    /// Returns whether a session is still good for what it began with: people sign in with the very same Forge. That a
+    /// token still holds is asked with each request.
+    fn still_leads_in(&self, session: &Session) -> bool {
+        match &session.proof {
+            Proof::Token(_) => true,
+            Proof::Forge(account) => {
+                forges::door(&self.api.store.state(), &account.forge).is_some_and(|door| door.uid == account.forge_uid)
+            }
+        }
     }
 
     pub(crate) fn look(&self) -> (Arc<State>, Index) {
@@ -116,6 +158,15 @@ impl Asked {
         set_cookie(name, value, self.peer.encrypted || self.web.is_public_encrypted, seconds)
     }
 
+    /// Returns the Forge with which whoever asks had signed in, when that session has ended and another can begin.
+    fn forge_of_ended_session(&self) -> Option<String> {
+        let session = self.web.key.remembered(&self.parts.headers).filter(|_| self.session.is_none())?;
+        let Proof::Forge(account) = session.proof else { return None };
+        let is_open = self.web.accounts.is_some() && self.web.public_url.is_some();
+        let door = forges::door(&self.web.api.store.state(), &account.forge)?;
+        (is_open && door.uid == account.forge_uid).then_some(account.forge)
+    }
+
     fn has_stale_cookie(&self) -> bool {
         cookie(&self.parts.headers, COOKIE_NAME).is_some()
     }
@@ -131,12 +182,18 @@ async fn own(web: Arc<Web>, route: Route, request: Request) -> Answer {
     let session = if parts.headers.contains_key(AUTHORIZATION) {
         None
     } else {
-        web.key.read(&parts.headers, web.api.clock.now())
+        web.key.read(&parts.headers, web.api.clock.now()).filter(|session| web.still_leads_in(session))
     };
-    if let Some(session) = &session
-        && let Ok(value) = HeaderValue::from_str(&format!("Bearer {}", session.token))
-    {
-        parts.headers.insert(AUTHORIZATION, value);
+    match session.as_ref().map(|session| (&session.proof, session.expires)) {
+        Some((Proof::Token(token), _)) => {
+            if let Ok(value) = HeaderValue::from_str(&format!("Bearer {token}")) {
+                parts.headers.insert(AUTHORIZATION, value);
+            }
+        }
+        Some((Proof::Forge(account), expires)) => {
+            parts.extensions.insert(Recognised(account.user(expires)));
+        }
+        None => {}
     }
     let asked = Asked { web, route, parts, peer, session, audit_id: audit_id.clone() };
     let mut answer = match AssertUnwindSafe(dispatch(asked, body)).catch_unwind().await {
@@ -162,6 +219,8 @@ async fn dispatch(asked: Asked, body: Body) -> Answer {
         }
         (Route::Login, true) => login::form(&asked, ""),
         (Route::Login, false) if asked.parts.method == Method::POST => login::sign_in(&asked, body).await,
+        (Route::ForgeLogin(forge), true) => forge_login::depart(&asked, forge),
+        (Route::ForgeReturn(forge), true) => forge_login::come_back(&asked, forge).await,
         (Route::Logout, false) if asked.parts.method == Method::POST => login::sign_out(&asked, body).await,
         (Route::Logout, true) => redirect("/login"),
         (Route::Do(..), false) if asked.parts.method == Method::POST => actions::perform(asked, body).await,
@@ -212,7 +271,9 @@ async fn admitted_answer(
     let form_token = asked.web.key.form_token(&asked.browser());
     let visitor = Visitor { user: admitted.user.clone(), session: asked.session.clone(), form_token };
     let query = asked.parts.uri.query().unwrap_or_default().to_owned();
-    let visit = Visit::new(&asked.web.api, state, index, visitor, asked.parts.uri.path(), &query);
+    let mut visit = Visit::new(&asked.web.api, state, index, visitor, asked.parts.uri.path(), &query);
+    visit.reviews.clone_from(&asked.web.reviews);
+    visit.gallery.clone_from(&asked.web.gallery);
     let (record, permit) = (admitted.record, admitted.permit);
     match &asked.route {
         // They write their own record when they end.
@@ -223,6 +284,7 @@ async fn admitted_answer(
     let result = match &asked.route {
         Route::Badge(place, form) => Ok(badge::answer(&visit, place, *form)),
         Route::Artifact(place, file) => logs::artifact(&visit, place, file).await,
+        Route::CardPicture(place) => pictures::answer(&visit, place).await,
         route => {
             let page = pages::render(&visit, route).await;
             page.map(|page| page_answer(200, view::whole(&visit, &page), &asked.parts.headers))
@@ -247,7 +309,8 @@ fn refused(asked: &Asked, status: &Status) -> Answer {
     if let Route::Badge(place, form) = &asked.route {
         return badge::unknown(place, *form);
     }
-    let has_credential = asked.parts.headers.contains_key(AUTHORIZATION) || asked.peer.certificate.is_some();
+    let has_credential =
+        asked.parts.headers.contains_key(AUTHORIZATION) || asked.session.is_some() || asked.peer.certificate.is_some();
     let is_stranger = match status.reason {
         // The token of the session was revoked, or has ended.
         Some(Reason::Unauthorized) => asked.session.is_some(),
@@ -257,6 +320,9 @@ fn refused(asked: &Asked, status: &Status) -> Answer {
     let is_page = !matches!(asked.route, Route::Live | Route::LogStream(_) | Route::LogRaw(_) | Route::Artifact(..));
     if is_stranger && is_page {
         let next = asked.parts.uri.path_and_query().map_or("/", |path| path.as_str());
+        if let Some(forge) = asked.forge_of_ended_session() {
+            return redirect(&forge_login::path_of(&forge, next));
+        }
         let mut answer = redirect(&format!("/login?next={}", view::encode(next)));
         if asked.has_stale_cookie() {
             add_cookie(&mut answer, &asked.set_cookie(COOKIE_NAME, "", 0));
@@ -317,7 +383,9 @@ impl Question {
                 Some(Self { info, gathers: Vec::new(), is_for_members: true, is_closed: true })
             }
             Route::Recipe(place) | Route::Badge(place, _) => one(RECIPES, place, ""),
-            Route::Run(place) | Route::Card(place) => one(RUNS, place, ""),
+            Route::Run(place) | Route::Card(place) | Route::CardPicture(place) => one(RUNS, place, ""),
+            // What somebody wrote whom nobody trusts yet is not for strangers, wherever the run is shown.
+            Route::Review(place) => one(RUNS, place, "").map(|question| Self { is_closed: true, ..question }),
             Route::Log(place) | Route::LogRaw(place) | Route::LogStream(place) => one(RUNS, place, "log"),
             Route::Artifact(place, _) => one(RUNS, place, "artifacts"),
             Route::Object(key, place) | Route::Do(_, key, place) => {
@@ -331,7 +399,12 @@ impl Question {
                 "watch".clone_into(&mut question.info.verb);
                 Some(question)
             }
-            Route::Login | Route::Logout | Route::Asset(_) | Route::Nothing => None,
+            Route::Login
+            | Route::Logout
+            | Route::ForgeLogin(_)
+            | Route::ForgeReturn(_)
+            | Route::Asset(_)
+            | Route::Nothing => None,
         }
     }
 

@@ -13,6 +13,8 @@ use store::registry::{NAMESPACES, Resource};
 use store::state::State;
 
 use crate::index::{Index, RECIPES, RUNS};
+use crate::pictures::Gallery;
+use crate::review::Reviews;
 use crate::session::Session;
 
 /// The label with which a namespace is shown to everybody, when it is `true`.
@@ -33,6 +35,10 @@ pub(crate) struct Visit {
     pub state: Arc<State>,
     pub index: Index,
     pub now: Timestamp,
+    /// Looks at commits; pages that are sent while somebody looks do without.
+    pub reviews: Option<Arc<dyn Reviews>>,
+    /// Draws cards, likewise.
+    pub gallery: Option<Gallery>,
     sights: Mutex<HashMap<String, Arc<Sight>>>,
 }
 
@@ -85,6 +91,8 @@ impl Visit {
             query: query_values(query).collect(),
             state,
             index,
+            reviews: None,
+            gallery: None,
             sights: Mutex::default(),
         }
     }
@@ -104,6 +112,13 @@ impl Visit {
         let Some(resource) = self.state.registry.get(key) else { return false };
         let info = ask(verb, resource, namespace, name, "");
         self.access.authorizer.authorize(&self.user, &info).allowed
+    }
+
+    /// Returns whether the reader may have the files that a run left.
+    pub(crate) fn sees_artifacts(&self, namespace: &str, name: &str) -> bool {
+        let Some(resource) = self.state.registry.get(RUNS) else { return false };
+        let info = ask("get", resource, namespace, name, "artifacts");
+        decide(&self.access, &self.user, &self.state, &info).allowed
     }
 
     /// Returns in which namespaces the reader sees a kind.

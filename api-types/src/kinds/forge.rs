@@ -55,9 +55,27 @@ pub struct ForgeSpec {
     pub token_secret_ref: ClusterSecretKeyReference,
     /// Whether releases are published here.
     pub role: ForgeRole,
+    /// Lets people sign in to the web pages with their account on this forge. Absent: they cannot.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sign_in: Option<ForgeSignIn>,
     /// Leaves the object alone while true.
     #[serde(skip_serializing_if = "is_false")]
     pub suspend: bool,
+}
+
+/// The OAuth2 application with which people sign in. Whoever signs in is the user `forge:FORGE:LOGIN` and in the groups
+/// `forge:FORGE:ORGANISATION` and `forge:FORGE:ORGANISATION/TEAM`, all in small letters; bindings give these groups
+/// roles, and nobody without a role gets in.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+#[schemars(extend("required" = ["clientID", "clientSecretRef"]))]
+pub struct ForgeSignIn {
+    /// The application's client ID, as the forge shows it.
+    #[serde(rename = "clientID")]
+    #[schemars(length(min = 1, max = 255), regex(pattern = r"^[A-Za-z0-9._-]+$"))]
+    pub client_id: String,
+    /// The application's client secret. It is only ever sent to the host of `url`.
+    pub client_secret_ref: ClusterSecretKeyReference,
 }
 
 /// Which server a forge is.

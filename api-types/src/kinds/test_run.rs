@@ -11,6 +11,9 @@ use crate::kinds::is_false;
 use crate::meta::{GROUP, VERSION};
 use crate::units::DurationText;
 
+/// The word in `spec.baseVersion` for every published version that is older than the head.
+pub const ALL_VERSIONS: &str = "all";
+
 /// The kind.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TestRun;
@@ -72,7 +75,8 @@ pub struct TestRunSpec {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 5), extend("x-kubernetes-list-type" = "set"))]
     pub stages: Vec<RungName>,
-    /// Version to upgrade from. Absent: the last green one, else the newest that is older than the head.
+    /// Version to upgrade from, or `all` for every published version that is older than the head. Absent: the last green
+    /// one, else the newest that is older than the head.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "crate::grammar::version")]
     pub base_version: Option<String>,
@@ -220,6 +224,10 @@ pub struct TestRunStatus {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 1024))]
     pub base_reason: Option<String>,
+    /// With `baseVersion: all`: each version that is upgraded from, oldest first.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 64), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["version"]))]
+    pub upgrades: Vec<UpgradeFrom>,
     /// Name of the App.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 253))]
@@ -308,6 +316,37 @@ pub struct Rung {
     /// Why, for people.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 4096))]
+    pub message: Option<String>,
+    /// When it began.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "crate::grammar::moment")]
+    pub started_at: Option<String>,
+    /// When it ended.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "crate::grammar::moment")]
+    pub finished_at: Option<String>,
+}
+
+/// The upgrade from one version to the head.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+#[schemars(extend("required" = ["version", "commit", "status"]))]
+pub struct UpgradeFrom {
+    /// The version.
+    #[schemars(schema_with = "crate::grammar::version")]
+    pub version: String,
+    /// Its commit.
+    #[schemars(schema_with = "crate::grammar::commit")]
+    pub commit: String,
+    /// The result; Unverified without a reason means that its turn has not come.
+    pub status: RungStatus,
+    /// Why, for programs.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 128))]
+    pub reason: Option<String>,
+    /// Why, for people.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 1024))]
     pub message: Option<String>,
     /// When it began.
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -1,4 +1,5 @@
-//! Who is asking: client certificate, then bearer token, then nobody in particular.
+//! Who is asking: client certificate, then whoever this process has recognised, then bearer token, then nobody in
+//! particular.
 //!
 //! A credential that is present and wrong is refused; it never falls back to the next one or to anonymous.
 
@@ -82,9 +83,19 @@ pub enum Credential {
         /// When it ends.
         expires: Timestamp,
     },
+    /// A session of the web pages that began with an account of a forge.
+    Session {
+        /// When it ends.
+        expires: Timestamp,
+    },
     /// The process itself.
     Internal,
 }
+
+/// Somebody whom a part of this process has recognised already, such as the web pages by their cookie. It travels in the
+/// extensions of a request, where nothing that comes over a network can put it.
+#[derive(Clone, Debug)]
+pub struct Recognised(pub Arc<User>);
 
 impl User {
     /// Returns the user of requests without a credential.
@@ -182,6 +193,9 @@ impl Authenticator {
         if let Some(certificate) = &peer.certificate {
             return if certificate.expires > now { Ok(Arc::clone(&certificate.user)) } else { Err(unauthorized()) };
         }
+        if let Some(Recognised(user)) = parts.extensions.get::<Recognised>() {
+            return if holds(&user.credential, now) { Ok(Arc::clone(user)) } else { Err(unauthorized()) };
+        }
         match bearer_token(parts)? {
             Some(token) => self.find(token, now).ok_or_else(unauthorized),
             None => Ok(Arc::clone(&self.anonymous)),
@@ -194,8 +208,10 @@ impl Authenticator {
         let now = self.clock.now();
         let real = user.impersonator.as_deref().unwrap_or(user);
         match &real.credential {
-            Credential::None | Credential::Internal => true,
-            Credential::Certificate { expires } => *expires > now,
+            credential @ (Credential::None
+            | Credential::Internal
+            | Credential::Certificate { .. }
+            | Credential::Session { .. }) => holds(credential, now),
             Credential::Token { id, .. } => self
                 .find_by_id(id, now)
                 .is_some_and(|current| current.name == real.name && current.groups == real.groups),
@@ -206,6 +222,15 @@ impl Authenticator {
     #[must_use]
     pub fn review(&self, token: &str) -> Option<Arc<User>> {
         self.find(token, self.clock.now())
+    }
+}
+
+/// Returns whether a credential that nobody can revoke has not ended.
+fn holds(credential: &Credential, now: Timestamp) -> bool {
+    match credential {
+        Credential::None | Credential::Internal => true,
+        Credential::Certificate { expires } | Credential::Session { expires } => *expires > now,
+        Credential::Token { .. } => false,
     }
 }
 

@@ -63,6 +63,16 @@ impl Index {
         self.grants(user).filter(|grant| grant.applies_in(&request.namespace)).find_map(|grant| grant.problem.clone())
     }
 
+    /// Returns whether any binding names this user.
+    pub(super) fn knows_user(&self, name: &str) -> bool {
+        self.users.contains_key(name)
+    }
+
+    /// Returns whether any binding names this group.
+    pub(super) fn knows_group(&self, name: &str) -> bool {
+        self.groups.contains_key(name)
+    }
+
     /// Returns every grant of the user: by name, then group by group.
     pub(super) fn grants<'a>(&'a self, user: &'a User) -> impl Iterator<Item = &'a Arc<Grant>> {
         let by_name = self.users.get(&user.name).into_iter().flatten();

@@ -103,6 +103,18 @@ impl Authorizer {
         if decision.allowed { Ok(()) } else { Err(forbidden(user, request, &decision.reason)) }
     }
 
+    /// Returns whether any binding names this user.
+    #[must_use]
+    pub fn knows_user(&self, name: &str) -> bool {
+        self.index.load().knows_user(name)
+    }
+
+    /// Returns whether any binding names this group.
+    #[must_use]
+    pub fn knows_group(&self, name: &str) -> bool {
+        self.index.load().knows_group(name)
+    }
+
     fn is_open(&self, request: &RequestInfo) -> bool {
         !request.is_resource
             && matches!(request.verb.as_str(), "get" | "head")

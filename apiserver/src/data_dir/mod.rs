@@ -5,6 +5,7 @@
 //!   lock               held while a daemon or an offline command uses the directory; holds its pid
 //!   store/             the store's own
 //!   config.toml        read when --config is not given
+//!   webhook-deliveries which have been seen within a day, hashed
 //!   store.key          under which secrets lie in the store, unless the key comes from elsewhere
 //!   tokens.json        bearer tokens, hashed
 //!   kubeconfig         for kubectl and ccctl on this machine, with the admin token
@@ -165,6 +166,12 @@ impl DataPaths {
     #[must_use]
     pub fn web_key(&self) -> PathBuf {
         self.root.join("web.key")
+    }
+
+    /// Returns the file of the webhook deliveries that have been seen.
+    #[must_use]
+    pub fn deliveries(&self) -> PathBuf {
+        self.root.join("webhook-deliveries")
     }
 
     /// Returns the key under which secrets lie in the store, unless it comes from elsewhere: see [`store_key`].

@@ -4,15 +4,17 @@
 //! Gitea and Forgejo send it. The body is not even parsed: a ring makes the Repository ask its forge at once, and
 //! nothing else. Without a secret there is no doorbell: the answer is the one of a path that leads nowhere.
 //!
-//! A delivery that was seen before (the same id, or the same signature whatever its id) does not ring again within a day.
+//! A delivery that was seen before (the same id, or the same signature whatever its id) does not ring again within a day,
+//! restarts or not.
 
 mod seen;
 
 #[cfg(test)]
 mod tests;
 
+use std::path::Path;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use api_types::kind::{Kind as _, Object};
 use api_types::kinds::repository::{Repository, WebhookMode};
@@ -24,6 +26,7 @@ use base64::engine::general_purpose::STANDARD;
 use http::{HeaderMap, Method, StatusCode};
 use http_body::Body as _;
 use http_body_util::Limited;
+use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 
 use crate::answer::{self, Answer};
@@ -37,7 +40,7 @@ use seen::Seen;
 /// Most bytes of a delivery.
 const BODY_BYTES_MAX: usize = 1 << 20;
 /// How long a delivery is known.
-const REPLAY_WINDOW: Duration = Duration::from_hours(24);
+const REPLAY_WINDOW: SignedDuration = SignedDuration::from_hours(24);
 /// Most deliveries that are known at once.
 const SEEN_MAX: usize = 8192;
 /// Most bytes of a delivery's id.
@@ -69,8 +72,9 @@ impl Default for Hooks {
 }
 
 impl Hooks {
-    pub(crate) fn with_bell(bell: Arc<dyn Doorbell>) -> Self {
-        Self { bell: Some(bell), ..Self::default() }
+    /// Returns doorbells that ring `bell`, and keep in `file` which deliveries they have seen.
+    pub(crate) fn with_bell(bell: Arc<dyn Doorbell>, file: &Path, now: Timestamp) -> Self {
+        Self { bell: Some(bell), seen: Seen::kept_in(file, SEEN_MAX, REPLAY_WINDOW, now) }
     }
 }
 
@@ -157,7 +161,7 @@ async fn deliver(
     let id = IDS.iter().find_map(|header| headers.get(*header)?.to_str().ok()).filter(|id| id.len() <= ID_BYTES_MAX);
     let mut marks = vec![format!("{place}\n{}", hex(&signature))];
     marks.extend(id.map(|id| format!("{place}\nid {id}")));
-    if api.hooks.seen.is_known(marks, Instant::now()) {
+    if api.hooks.seen.is_known(&marks, api.clock.now()) {
         return Ok(StatusCode::OK);
     }
     bell.ring(namespace, name);

@@ -1,9 +1,8 @@
 //! Signatures, replays, and what a delivery that a real Gitea signed looks like.
 
-use std::time::{Duration, Instant};
-
 use aws_lc_rs::hmac;
 use http::{HeaderMap, HeaderValue, Method};
+use jiff::{SignedDuration, Timestamp};
 
 use super::seen::Seen;
 use super::{hex, signature, target};
@@ -62,18 +61,70 @@ fn only_posts_to_plain_names_are_deliveries() {
     assert_eq!(target(&Method::GET, "/hooks/default/wiki"), None);
 }
 
+const WINDOW: SignedDuration = SignedDuration::from_secs(60);
+
+fn now() -> Timestamp {
+    "2026-11-25T12:00:00Z".parse().unwrap()
+}
+
+fn after(seconds: i64) -> Timestamp {
+    now() + SignedDuration::from_secs(seconds)
+}
+
+fn marks(id: &str, signature: &str) -> Vec<String> {
+    vec![id.to_owned(), signature.to_owned()]
+}
+
 #[test]
 fn a_delivery_rings_once_within_the_window() {
-    let seen = Seen::new(4, Duration::from_secs(60));
-    let now = Instant::now();
-    let marks = |id: &str, signature: &str| vec![id.to_owned(), signature.to_owned()];
-    assert!(!seen.is_known(marks("id 1", "aa"), now));
-    assert!(seen.is_known(marks("id 1", "aa"), now), "the same");
-    assert!(seen.is_known(marks("id 2", "aa"), now), "replayed under another id");
-    assert!(!seen.is_known(marks("id 3", "bb"), now), "another one");
-    assert!(!seen.is_known(marks("id 1", "aa"), now + Duration::from_secs(61)), "the window is over");
+    let seen = Seen::new(4, WINDOW);
+    assert!(!seen.is_known(&marks("id 1", "aa"), now()));
+    assert!(seen.is_known(&marks("id 1", "aa"), now()), "the same");
+    assert!(seen.is_known(&marks("id 2", "aa"), now()), "replayed under another id");
+    assert!(!seen.is_known(&marks("id 3", "bb"), now()), "another one");
+    assert!(!seen.is_known(&marks("id 1", "aa"), after(61)), "the window is over");
     for number in 0..100 {
-        assert!(!seen.is_known(vec![format!("many {number}")], now + Duration::from_secs(62)));
+        assert!(!seen.is_known(&[format!("many {number}")], after(62)));
     }
-    assert!(!seen.is_known(vec!["many 0".to_owned()], now + Duration::from_secs(62)), "memory is bounded");
+    assert!(!seen.is_known(&["many 0".to_owned()], after(62)), "memory is bounded");
+}
+
+#[test]
+fn a_restart_forgets_no_delivery_and_the_file_stays_small() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("deliveries");
+    let start = |at: Timestamp| Seen::kept_in(&path, 4, WINDOW, at);
+    let length = || std::fs::metadata(&path).unwrap().len();
+    let seen = start(now());
+    assert!(!seen.is_known(&marks("id 1", "aa"), now()));
+    // Killed: nothing is said to the file.
+    let seen = start(after(10));
+    assert!(seen.is_known(&marks("id 2", "aa"), after(10)), "replayed after a restart");
+    assert!(!seen.is_known(&marks("id 3", "bb"), after(30)));
+    let seen = start(after(65));
+    assert!(!seen.is_known(&marks("id 1", "aa"), after(65)), "the window is over");
+    assert!(seen.is_known(&marks("id 3", "cc"), after(65)), "that of another is not");
+    for number in 0..1000 {
+        assert!(!seen.is_known(&[format!("many {number}")], after(66)));
+        assert!(length() <= 4 * 4 * 24, "{number}: {}", length());
+    }
+    assert!(start(after(67)).is_known(&["many 999".to_owned()], after(67)));
+    // A clock that was put back for good keeps nothing known for ever.
+    assert!(!start(after(-100)).is_known(&["many 999".to_owned()], after(-100)));
+}
+
+#[test]
+fn a_damaged_file_of_deliveries_hinders_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("deliveries");
+    drop(Seen::kept_in(&path, 4, WINDOW, now()));
+    // Half a record, as after a power cut, and times that are none.
+    std::fs::write(&path, [0xff_u8; 24 * 3 + 7]).unwrap();
+    let seen = Seen::kept_in(&path, 4, WINDOW, now());
+    assert!(!seen.is_known(&marks("id 1", "aa"), now()));
+    assert!(Seen::kept_in(&path, 4, WINDOW, now()).is_known(&marks("id 1", "aa"), now()));
+    // A place that cannot be written to: it is known until the end.
+    let nowhere = Seen::kept_in(&folder.path().join("no/such/folder"), 4, WINDOW, now());
+    assert!(!nowhere.is_known(&marks("id 1", "aa"), now()));
+    assert!(nowhere.is_known(&marks("id 1", "aa"), now()));
 }

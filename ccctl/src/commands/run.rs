@@ -19,6 +19,8 @@ use crate::session::Session;
 pub const ENDED: [&str; 4] = ["Succeeded", "Failed", "Error", "Cancelled"];
 /// Names the run that a run repeats.
 const RERUN_OF: &str = "ci.coopcloud.tech/rerun-of";
+/// Annotations that say where a run came from, and on which forge it is told.
+const ORIGIN: [&str; 2] = ["ci.coopcloud.tech/repository", "ci.coopcloud.tech/triggered-by"];
 
 /// Test a recipe now
 #[derive(Clone, Debug, Args)]
@@ -50,7 +52,7 @@ pub struct RunArguments {
     /// Only these stages
     #[arg(long, value_name = "STAGE", value_delimiter = ',')]
     pub stages: Vec<String>,
-    /// Version to upgrade from
+    /// Version to upgrade from, or `all` for every published one that is older
     #[arg(long, value_name = "VERSION")]
     pub base_version: Option<String>,
     /// Leave everything in place for so long when it fails, to look at it
@@ -167,6 +169,11 @@ pub async fn rerun(session: &Session, arguments: RerunArguments) -> Result<Outco
         "generateName": format!("{}-", without_suffix(&old.name)),
         "annotations": {RERUN_OF: old.name},
     });
+    for name in ORIGIN {
+        if let Some(value) = object["metadata"]["annotations"][name].as_str() {
+            metadata["annotations"][name] = Value::from(value);
+        }
+    }
     if let Some(labels) = object["metadata"]["labels"].as_object().filter(|labels| !labels.is_empty()) {
         metadata["labels"] = json!(labels);
     }

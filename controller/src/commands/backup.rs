@@ -20,7 +20,7 @@ use super::{DataDirArgument, small_runtime};
 use crate::commands::Outcome;
 use crate::environment::Environment;
 
-/// Longest line of a backup that `export` reads, well above the largest object.
+/// Longest line of a backup that is read, well above the largest object.
 const LINE_BYTES_MAX: usize = 16 << 20;
 
 const SECRETS: &str = "secrets";
@@ -73,9 +73,9 @@ pub(crate) fn run_export(
     make_private_directory(directory)?;
     let paths = arguments.data_dir.paths(environment);
     let keyring = keyring(&paths, environment)?;
-    let mut exporter =
-        Exporter { directory: directory.clone(), keyring, line: Vec::new(), objects: 0, complete: false };
-    write_all(&paths, environment, &mut exporter).with_context(|| format!("export into {}", directory.display()))?;
+    let mut exporter = Exporter { directory: directory.clone(), keyring, objects: 0, complete: false };
+    let mut lines = Lines::new(|line| exporter.take(line));
+    write_all(&paths, environment, &mut lines).with_context(|| format!("export into {}", directory.display()))?;
     if !exporter.complete {
         bail!("export into {}: the data broke off after {} objects", directory.display(), exporter.objects);
     }
@@ -104,7 +104,8 @@ fn write_all(paths: &DataPaths, environment: &Environment, output: &mut dyn Writ
     Ok(())
 }
 
-fn keyring(paths: &DataPaths, environment: &Environment) -> anyhow::Result<Keyring> {
+/// Opens the store's keys, which must be there.
+pub(super) fn keyring(paths: &DataPaths, environment: &Environment) -> anyhow::Result<Keyring> {
     Ok(store_key::open(paths, environment.credentials.as_deref(), WhenMissing::LeaveIt)?)
 }
 
@@ -130,17 +131,19 @@ fn write_atomically(path: &Path, fill: impl FnOnce(&mut dyn Write) -> anyhow::Re
     written
 }
 
-/// Takes a backup's lines and writes one YAML file for each object: `RESOURCE/NAMESPACE/NAME.yaml`.
-struct Exporter {
-    directory: PathBuf,
-    keyring: Keyring,
+/// Takes a backup apart into its lines.
+pub(super) struct Lines<F> {
+    take: F,
     line: Vec<u8>,
-    objects: u64,
-    /// Whether the last line, which counts the objects, has come.
-    complete: bool,
 }
 
-impl Write for Exporter {
+impl<F: FnMut(&[u8]) -> io::Result<()>> Lines<F> {
+    pub(super) fn new(take: F) -> Self {
+        Self { take, line: Vec::new() }
+    }
+}
+
+impl<F: FnMut(&[u8]) -> io::Result<()>> Write for Lines<F> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         for piece in bytes.split_inclusive(|byte| *byte == b'\n') {
             self.line.extend_from_slice(piece);
@@ -149,7 +152,7 @@ impl Write for Exporter {
             }
             if piece.ends_with(b"\n") {
                 let line = std::mem::take(&mut self.line);
-                self.take(&line)?;
+                (self.take)(&line)?;
             }
         }
         Ok(bytes.len())
@@ -158,6 +161,15 @@ impl Write for Exporter {
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
     }
+}
+
+/// Takes a backup's lines and writes one YAML file for each object: `RESOURCE/NAMESPACE/NAME.yaml`.
+struct Exporter {
+    directory: PathBuf,
+    keyring: Keyring,
+    objects: u64,
+    /// Whether the last line, which counts the objects, has come.
+    complete: bool,
 }
 
 impl Exporter {

@@ -14,6 +14,7 @@
 pub mod conformance;
 pub mod fake;
 pub mod http;
+pub mod sign_in;
 mod wire;
 
 #[cfg(test)]
@@ -29,6 +30,7 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 
 use crate::error::Error;
+use sign_in::{Application, Person, Proof};
 
 /// Scopes that a token must have for everything that is done with it.
 pub const SCOPES_NEEDED: [&str; 4] = ["read:user", "read:organization", "write:issue", "write:repository"];
@@ -302,12 +304,20 @@ pub struct TagList {
 }
 
 /// Connects to forges. Connecting asks nothing over the network.
+#[async_trait]
 pub trait Forges: Send + Sync {
     /// Returns a forge; two calls with one address share its pace.
     ///
     /// # Errors
     /// The URL is none that could be asked.
     fn connect(&self, address: &ForgeAddress) -> Result<Arc<dyn Forge>, Error>;
+
+    /// Turns what a browser came back with into who its owner is on the forge. What is asked for this has a pace of its
+    /// own: strangers cannot slow down anything else. The forge's token is forgotten with the answer.
+    ///
+    /// # Errors
+    /// `Rejected` when the forge takes the code, the verifier or the application for wrong; those of [`http`]'s table.
+    async fn sign_in(&self, application: &Application, proof: &Proof) -> Result<Person, Error>;
 
     /// Returns how many requests were made so far, to all forges.
     fn calls(&self) -> u64;

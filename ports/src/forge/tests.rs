@@ -9,6 +9,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use super::conformance::{self, Situation};
 use super::fake::{FakeForge, FaultKind};
 use super::http::{ForgeTimes, HttpForges};
+use super::sign_in::{Application, Proof};
 use super::{Forge, ForgeAddress, ForgeToken, Forges as _, Membership, Permission, RepositoryName, Server};
 use crate::clock::{FakeClock, PausedClock};
 use crate::error::ErrorKind;
@@ -95,6 +96,7 @@ async fn every_wrong_answer_has_its_kind_and_its_wait() {
         (FaultKind::Truncated, ErrorKind::Retryable, "BadAnswer", None),
         (FaultKind::Oversized, ErrorKind::Blocked, "AnswerTooLarge", None),
         (FaultKind::Refused, ErrorKind::Retryable, "Unreachable", None),
+        (FaultKind::Slow(Duration::from_mins(10)), ErrorKind::Retryable, "TimedOut", None),
     ];
     for (fault, kind, reason, after) in cases {
         let client = connect(&forge);
@@ -204,6 +206,36 @@ async fn long_lists_are_read_to_their_end() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_page_of_a_proxy_is_no_status_that_was_set() {
+    let forge = played();
+    let status = super::CommitStatus {
+        context: "cc-ci/wiki".to_owned(),
+        state: "success".to_owned(),
+        description: String::new(),
+        target_url: String::new(),
+    };
+    forge.fail("/statuses/", 1, FaultKind::Status(200, Vec::new(), "<html>Sign in</html>".to_owned()));
+    let error = connect(&forge).set_status(&repository(), SHA, &status).await.expect_err("nothing was set");
+    assert_eq!(error.reason, "BadAnswer");
+    connect(&forge).set_status(&repository(), SHA, &status).await.expect("now it is");
+}
+
+#[tokio::test(start_paused = true)]
+async fn of_a_slow_forge_a_part_of_a_long_list_is_read_in_a_bounded_time() {
+    let forge = played();
+    forge.world().page_items_max = 5;
+    for index in 0..60 {
+        forge.world().comment("coop/wiki", 7, "ada", &format!("words {index}"));
+    }
+    forge.fail("issues/comments?", usize::MAX, FaultKind::Slow(Duration::from_secs(8)));
+    let began = tokio::time::Instant::now();
+    let list = connect(&forge).comments_since(&repository(), start()).await.unwrap();
+    assert!(began.elapsed() < Duration::from_secs(40), "{:?}", began.elapsed());
+    assert!(!list.is_complete && (5..60).contains(&list.comments.len()), "{}", list.comments.len());
+    assert!(list.comments.is_sorted_by_key(|comment| comment.id), "the oldest, so that nothing is passed over");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_forge_gets_ten_requests_in_a_second_and_no_more() {
     let forge = FakeForge::new(Arc::new(PausedClock::starting_at(start())));
     forge.world().token("bot", "t", None);
@@ -291,4 +323,42 @@ fn versions_are_told_apart() {
             "{version}"
         );
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_code_is_good_once_for_its_verifier_its_application_and_its_address() {
+    const TO: &str = "https://ci.test/login/forge/home/callback";
+    let forge = played();
+    forge.world().application("id", "s3cret-of-the-app", TO).browser_of(Some("ada")).grant("id", "ada");
+    let application = Application {
+        url: "http://forge.test".to_owned(),
+        client_id: "id".to_owned(),
+        client_secret: "s3cret-of-the-app".to_owned(),
+    };
+    let code = forge.world().code("id", TO);
+    let proof = Proof { code, verifier: String::new(), redirect_uri: TO.to_owned() };
+    let elsewhere = Proof { redirect_uri: "https://evil.test/".to_owned(), ..proof.clone() };
+    let impostor = Application { client_secret: "guessed".to_owned(), ..application.clone() };
+    for (application, proof, words) in [
+        (&application, &elsewhere, "unexpected redirect URI"),
+        (&impostor, &proof, "invalid client secret"),
+        (&Application { client_id: "other".to_owned(), ..application.clone() }, &proof, "cannot load client"),
+    ] {
+        let error = forge.forges().sign_in(application, proof).await.expect_err(words);
+        assert_eq!((error.kind, error.reason), (ErrorKind::Terminal, "Rejected"));
+        let text = crate::error::chain(&error);
+        assert!(text.contains(words) && !text.contains("s3cret") && !text.contains("guessed"), "{text}");
+    }
+    let person = forge.forges().sign_in(&application, &proof).await.unwrap();
+    assert_eq!((person.account.login.as_str(), person.organizations), ("ada", vec!["coop".to_owned()]));
+    let error = forge.forges().sign_in(&application, &proof).await.expect_err("it was used");
+    assert!(error.message.contains("client is not authorized"), "{error}");
+    // What signing in costs slows nobody else down.
+    let forges = forge.forges();
+    for _ in 0..20 {
+        forges.sign_in(&application, &proof).await.expect_err("it was used");
+    }
+    let begun = tokio::time::Instant::now();
+    forges.connect(&address("http://forge.test", "t0ken-of-the-bot")).unwrap().account().await.unwrap();
+    assert!(begun.elapsed() < Duration::from_millis(50), "{:?}", begun.elapsed());
 }

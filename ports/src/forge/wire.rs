@@ -161,6 +161,40 @@ pub(super) struct WireTeam {
     pub(super) id: i64,
     #[serde(deserialize_with = "null_is_default")]
     pub(super) name: String,
+    /// Whose team it is; only told where teams of several are listed.
+    #[serde(deserialize_with = "null_is_default")]
+    pub(super) organization: WireOrganization,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct WireOrganization {
+    #[serde(deserialize_with = "null_is_default")]
+    name: String,
+    /// What Gitea before 1.19 called the name.
+    #[serde(deserialize_with = "null_is_default")]
+    username: String,
+}
+
+impl WireOrganization {
+    pub(super) fn name(self) -> String {
+        if self.name.is_empty() { self.username } else { self.name }
+    }
+}
+
+#[derive(Debug, Deserialize)]
+pub(super) struct WireAccessToken {
+    pub(super) access_token: String,
+}
+
+/// Why an application does not get a token, as RFC 6749 says it.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct WireRefusal {
+    #[serde(deserialize_with = "null_is_default")]
+    pub(super) error: String,
+    #[serde(deserialize_with = "null_is_default")]
+    pub(super) error_description: String,
 }
 
 #[derive(Debug, Default, Deserialize)]

@@ -139,6 +139,10 @@ async fn histories_are_compared(harness: &impl Harness, first: &CommitId, second
     for (ancestor, commit, expected) in [(first, second, true), (second, first, false), (first, first, true)] {
         assert_eq!(git.is_ancestor(&url, ancestor, commit).await.expect("comparable"), expected);
     }
+    for (one, other) in [(first, second), (second, first), (first, first)] {
+        let base = git.merge_base(&url, one, other).await.expect("comparable");
+        assert_eq!(base.as_ref(), Some(first));
+    }
     let nearest = git.nearest_tag(&url, second).await.expect("readable").expect("there is one");
     assert_eq!((nearest.name.as_str(), nearest.distance), ("1.0.0+2", 1), "a light tag does not count");
     let diff = git.diff(&url, first, second, 1 << 20).await.expect("comparable");

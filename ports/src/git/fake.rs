@@ -296,6 +296,13 @@ impl Git for FakeGit {
         Ok(Diff { patch, is_cut_off })
     }
 
+    async fn merge_base(&self, url: &RemoteUrl, one: &CommitId, other: &CommitId) -> Result<Option<CommitId>, Error> {
+        let (mirror, _) = self.with_commit(url, one)?;
+        self.with_commit(url, other)?;
+        let history = mirror.history(one);
+        Ok(mirror.history(other).into_iter().find(|commit| history.contains(commit)))
+    }
+
     async fn is_ancestor(&self, url: &RemoteUrl, ancestor: &CommitId, commit: &CommitId) -> Result<bool, Error> {
         let (mirror, _) = self.with_commit(url, ancestor)?;
         self.with_commit(url, commit)?;

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!   https://… ──fetch──► mirror (bare, all branches, all tags) ──checkout──► work tree of its own
-//!                             └── resolve, tags, show, files, diff, is_ancestor, nearest_tag: no network
+//!                             └── resolve, tags, show, files, diff, merge_base, is_ancestor, nearest_tag: no network
 //! ```
 //!
 //! - [`Git::fetch`] is the only call that uses the network, and the only one that may take minutes: it is meant to be
@@ -220,6 +220,12 @@ pub trait Git: Send + Sync {
     /// # Errors
     /// As [`resolve`](Self::resolve); `Terminal` with `CommitNotFound`.
     async fn diff(&self, url: &RemoteUrl, from: &CommitId, to: &CommitId, bytes_max: usize) -> Result<Diff, Error>;
+
+    /// Returns the newest commit that two commits are both built upon; `None` when there is none.
+    ///
+    /// # Errors
+    /// As [`diff`](Self::diff).
+    async fn merge_base(&self, url: &RemoteUrl, one: &CommitId, other: &CommitId) -> Result<Option<CommitId>, Error>;
 
     /// Returns whether `ancestor` is `commit` or one of those it is built upon.
     ///

@@ -509,6 +509,16 @@ impl Git for ProcessGit {
         Err(failure::local("diff", &finished))
     }
 
+    async fn merge_base(&self, url: &RemoteUrl, one: &CommitId, other: &CommitId) -> Result<Option<CommitId>, Error> {
+        let repository = self.must_have(url, &[one, other]).await?;
+        let finished = self.local(&repository, &["merge-base", one.as_str(), other.as_str()]).await?;
+        match finished.code {
+            Some(0) => CommitId::new(String::from_utf8_lossy(&finished.stdout).trim().to_owned()).map(Some),
+            Some(1) => Ok(None),
+            _ => Err(failure::local("merge-base", &finished)),
+        }
+    }
+
     async fn is_ancestor(&self, url: &RemoteUrl, ancestor: &CommitId, commit: &CommitId) -> Result<bool, Error> {
         let repository = self.must_have(url, &[ancestor, commit]).await?;
         let arguments = ["merge-base", "--is-ancestor", ancestor.as_str(), commit.as_str()];

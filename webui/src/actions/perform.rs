@@ -1,14 +1,12 @@
 //! Doing it: the form is checked, the requests are sent, the browser is led on.
 
-use std::sync::Arc;
-
 use api_types::kind::Object as Typed;
 use api_types::kinds::test_run::TestRun;
 use api_types::status::{Reason, Status};
-use apiserver::authentication::Peer;
+use apiserver::authentication::Recognised;
 use axum::body::Body;
 use http::header::{AUTHORIZATION, CONTENT_TYPE, USER_AGENT};
-use http::{HeaderMap, Method, Request};
+use http::{Method, Request};
 use http_body_util::{BodyExt as _, Limited};
 use serde_json::{Value, json};
 use store::registry::Resource;
@@ -20,7 +18,7 @@ use crate::index::{APPROVALS, RUNS};
 use crate::pages::login::{field, forged, read_form};
 use crate::pages::{sure_page, typed};
 use crate::route::{Place, Route, object_path};
-use crate::router::{Asked, Web, failed, not_found};
+use crate::router::{Asked, failed, not_found};
 use crate::view;
 use crate::visit::{Visit, Visitor};
 
@@ -28,6 +26,8 @@ use crate::visit::{Visit, Visitor};
 const MANAGER: &str = "ccd-web";
 /// Names the run that a run repeats.
 const RERUN_OF: &str = "ci.coopcloud.tech/rerun-of";
+/// Annotations that say where a run came from, and on which forge it is told.
+const ORIGIN: [&str; 2] = ["ci.coopcloud.tech/repository", "ci.coopcloud.tech/triggered-by"];
 /// Answers of the API are objects.
 const ANSWER_BYTES_MAX: usize = 8 << 20;
 const MERGE_PATCH: &str = "application/merge-patch+json";
@@ -99,7 +99,7 @@ async fn send_all(asked: &Asked, orders: Vec<Order>) -> Result<Value, Status> {
     let mut last = Value::Null;
     for order in orders {
         let may_be_missing = order.may_be_missing;
-        last = match send(&asked.web, &asked.parts.headers, &asked.peer, order).await {
+        last = match send(asked, order).await {
             Ok(object) => object,
             Err(status) if may_be_missing && status.reason == Some(Reason::NotFound) => Value::Null,
             Err(status) => return Err(status),
@@ -108,12 +108,12 @@ async fn send_all(asked: &Asked, orders: Vec<Order>) -> Result<Value, Status> {
     Ok(last)
 }
 
-async fn send(web: &Web, headers: &HeaderMap, peer: &Arc<Peer>, order: Order) -> Result<Value, Status> {
+async fn send(asked: &Asked, order: Order) -> Result<Value, Status> {
     let separator = if order.path.contains('?') { '&' } else { '?' };
     let uri = format!("{}{separator}fieldManager={MANAGER}&fieldValidation=Strict", order.path);
     let mut request = Request::builder().method(order.method).uri(uri).header(CONTENT_TYPE, order.content_type);
     for name in [AUTHORIZATION, USER_AGENT] {
-        if let Some(value) = headers.get(&name) {
+        if let Some(value) = asked.parts.headers.get(&name) {
             request = request.header(name, value);
         }
     }
@@ -121,8 +121,11 @@ async fn send(web: &Web, headers: &HeaderMap, peer: &Arc<Peer>, order: Order) ->
         Status::failure(Reason::InternalError, format!("the request to the API cannot be made: {error}"))
     };
     let mut request = request.body(Body::from(order.body.to_string())).map_err(|error| broken(&error))?;
-    request.extensions_mut().insert(peer.clone());
-    let answer = match web.routes.clone().oneshot(request).await {
+    request.extensions_mut().insert(asked.peer.clone());
+    if let Some(recognised) = asked.parts.extensions.get::<Recognised>() {
+        request.extensions_mut().insert(recognised.clone());
+    }
+    let answer = match asked.web.routes.clone().oneshot(request).await {
         Ok(answer) => answer,
         Err(never) => match never {},
     };
@@ -214,6 +217,11 @@ fn rerun(visit: &Visit, place: &Place) -> Result<Order, Status> {
     }
     let stem = without_suffix(&place.name);
     let mut metadata = json!({"generateName": format!("{stem}-"), "annotations": {RERUN_OF: place.name}});
+    for name in ORIGIN {
+        if let Some(value) = run["metadata"]["annotations"][name].as_str() {
+            metadata["annotations"][name] = Value::from(value);
+        }
+    }
     if run["metadata"]["labels"].is_object() {
         metadata["labels"] = run["metadata"]["labels"].clone();
     }

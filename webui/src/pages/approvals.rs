@@ -4,6 +4,7 @@ use api_types::kind::Object as Typed;
 use api_types::kinds::approval::Approval;
 use maud::{Markup, html};
 
+use super::review;
 use crate::actions::Deed;
 use crate::index::{APPROVALS, FORGES, RECIPES, REPOSITORIES, RUNS, RunSummary, short};
 use crate::view::parts::{ago, conditions, deed, empty, live_page, object_link, run_source};
@@ -35,6 +36,10 @@ pub(crate) fn page(visit: &Visit) -> Page {
         .collect();
     given.sort_by(|left, right| right.metadata.creation_timestamp.cmp(&left.metadata.creation_timestamp));
     page.part("given", given_part(visit, &given));
+    page.by_command(&[
+        ("waiting", "ccctl get testruns -A --field-selector=status.phase=Pending".to_owned()),
+        ("given", "ccctl get approvals -A -o wide".to_owned()),
+    ]);
     page.commands = vec!["ccctl approve TESTRUN".to_owned(), "ccctl deny TESTRUN".to_owned()];
     page
 }
@@ -58,6 +63,7 @@ fn waiting_part(visit: &Visit, waiting: &[&RunSummary]) -> Markup {
                     @if let Some(why) = &run.unapproved { p { bdi { (why) } } }
                     p.muted { (object_link(RUNS, &run.namespace, &run.name)) " · asked " (ago(&run.created, visit.now))
                         " · an approval is for this commit alone: a push takes it away" }
+                    (review::summary(visit.reviews.as_ref().and_then(|reviews| reviews.known(&run.namespace, &run.name)).as_ref(), &run.namespace, &run.name))
                     @if let Some(commit) = &run.commit {
                         p { "Read the commit before you trust it: " code { (commit) }
                             @if let Some(url) = difference(visit, run) {
@@ -71,7 +77,7 @@ fn waiting_part(visit: &Visit, waiting: &[&RunSummary]) -> Markup {
 }
 
 /// Returns where the forge shows what a run's pull request changes, for readers who may see where it comes from.
-fn difference(visit: &Visit, run: &RunSummary) -> Option<String> {
+pub(crate) fn difference(visit: &Visit, run: &RunSummary) -> Option<String> {
     let number = run.pull_request?;
     let recipe = visit.index.recipes.get(&*run.recipe_key())?;
     let name = recipe.spec.repository_ref.as_ref()?;

@@ -15,6 +15,9 @@ use crate::view::words::{self, Tone};
 use crate::view::{Page, Section};
 use crate::visit::Visit;
 
+/// The artifact that shows the app's first page.
+pub(crate) const SCREENSHOT: &str = "screenshot.png";
+
 /// Returns the page.
 ///
 /// # Errors
@@ -25,13 +28,24 @@ pub(crate) fn page(visit: &Visit, place: &Place) -> Result<Page, Status> {
     let mut page = Page::new(format!("{}: summary", place.name), Section::Runs).watching(&[RUNS]);
     page.kind = "card";
     page.head = html! {};
-    page.part("card", card(visit, &run, &short_form));
+    let shown = run.status.artifacts.iter().any(|artifact| artifact.name == SCREENSHOT);
+    let source = format!("/runs/{}/{}/artifacts/{SCREENSHOT}", place.namespace, place.name);
+    page.part("card", card(visit, &run, &short_form, shown.then_some(source.as_str())));
+    page.commands = vec![format!("ccctl get testrun/{} -n {} -o wide", place.name, place.namespace)];
     Ok(page)
 }
 
-fn card(visit: &Visit, run: &Typed<TestRun>, short_form: &RunSummary) -> Markup {
+/// Returns the card of a run for a picture of it; `screenshot` is where the app's own is taken from.
+///
+/// # Errors
+/// `NotFound`.
+pub(crate) fn card_with(visit: &Visit, place: &Place, screenshot: Option<&str>) -> Result<Markup, Status> {
+    let run: Typed<TestRun> = typed::<TestRun>(visit, place)?;
+    Ok(card(visit, &run, &RunSummary::of(&run), screenshot))
+}
+
+fn card(visit: &Visit, run: &Typed<TestRun>, short_form: &RunSummary, screenshot: Option<&str>) -> Markup {
     let version = run.status.head.as_ref().and_then(|head| head.version.clone());
-    let picture = run.status.artifacts.iter().find(|artifact| artifact.name == "screenshot.png");
     let (namespace, name) = (&run.metadata.namespace, &run.metadata.name);
     html! {
         article.summary-card {
@@ -47,8 +61,8 @@ fn card(visit: &Visit, run: &Typed<TestRun>, short_form: &RunSummary) -> Markup 
                     li class=(tone.class()) { span.step { (at + 1) } span.name { (rung) } (pill(tone, word)) }
                 }
             }
-            @match picture {
-                Some(picture) => img.screenshot src=(format!("/runs/{namespace}/{name}/artifacts/{}", picture.name))
+            @match screenshot {
+                Some(source) => img.screenshot src=(source)
                     alt="The app's first page as the run saw it" width="640" height="400";,
                 None => p.placeholder { "No screenshot" },
             }

@@ -31,6 +31,12 @@ pub(crate) fn page(visit: &Visit) -> Page {
         page.part("hosts", hosts(visit));
     }
     page.part("recent", recent(visit));
+    page.by_command(&[
+        ("needs", "ccctl doctor".to_owned()),
+        ("running", "ccctl get testruns -A --field-selector=status.phase=Running".to_owned()),
+        ("hosts", "ccctl top".to_owned()),
+        ("recent", "ccctl get testruns -A".to_owned()),
+    ]);
     page.commands = vec!["ccctl get testruns -A --watch".to_owned(), "ccctl doctor".to_owned()];
     page
 }

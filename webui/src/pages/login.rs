@@ -1,4 +1,4 @@
-//! Signing in by token, and out.
+//! Signing in by token, the doors of forges, and out.
 
 use api_types::status::{Reason, Status};
 use apiserver::request::query_values;
@@ -7,6 +7,8 @@ use http_body_util::{BodyExt as _, Limited};
 use maud::html;
 
 use crate::answer::{Answer, add_cookie, page as page_answer, redirect};
+use crate::forges::doors;
+use crate::pages::forge_login;
 use crate::router::{Asked, failed};
 use crate::session::{COOKIE_NAME, SESSION_HOURS, SIGN_IN_COOKIE_NAME, Session, cookie};
 use crate::view::{self, Page, Section};
@@ -19,19 +21,35 @@ const SIGN_IN_SECONDS: i64 = 3600;
 /// Answers with the form.
 pub(crate) fn form(asked: &Asked, problem: &str) -> Answer {
     let next = query_values(asked.parts.uri.query().unwrap_or_default()).find(|(key, _)| key == "next");
-    form_to(asked, problem, &next.map(|(_, next)| next).unwrap_or_default())
+    let code = if problem.is_empty() { 200 } else { 401 };
+    form_to(asked, code, problem, &next.map(|(_, next)| next).unwrap_or_default())
 }
 
-fn form_to(asked: &Asked, problem: &str, next: &str) -> Answer {
+/// As [`form`], for somebody who was going to `next`.
+pub(crate) fn form_to(asked: &Asked, code: u16, problem: &str, next: &str) -> Answer {
+    let doors = if asked.web.accounts.is_some() { doors(&asked.web.api.store.state()) } else { Vec::new() };
     let browser = uuid::Uuid::new_v4().to_string();
     let mut page = Page::new("Sign in", Section::None);
     page.part(
         "form",
         html! {
             @if !problem.is_empty() { p.note.bad role="alert" { (problem) } }
+            @if !doors.is_empty() {
+                section.card.stack aria-label="With the account of a forge" {
+                    @for door in &doors {
+                        @if asked.web.public_url.is_some() {
+                            a.button.primary href=(forge_login::path(door, next)) { "Sign in with " (door.host) }
+                        } @else {
+                            p.muted { "Signing in with " (door.host) " needs " code { "[server] public_url" } " in the configuration." }
+                        }
+                    }
+                }
+            }
             form.card.stack method="post" action="/login" {
                 input type="hidden" name="token" value=(asked.web.key.form_token(&browser));
                 input type="hidden" name="next" value=(local(next));
+                // Programs that keep passwords want to know whose it is.
+                input type="text" name="username" autocomplete="username" value="token" hidden;
                 label { span { "Token" }
                     input type="password" name="credential" required autocomplete="current-password"
                         aria-describedby="token-help" spellcheck="false";
@@ -44,7 +62,6 @@ fn form_to(asked: &Asked, problem: &str, next: &str) -> Answer {
             }
         },
     );
-    let code = if problem.is_empty() { 200 } else { 401 };
     let mut answer = page_answer(code, view::bare(&page), &asked.parts.headers);
     add_cookie(&mut answer, &asked.set_cookie(SIGN_IN_COOKIE_NAME, &browser, SIGN_IN_SECONDS));
     answer
@@ -59,7 +76,7 @@ pub(crate) async fn sign_in(asked: &Asked, body: Body) -> Answer {
     let browser = cookie(&asked.parts.headers, SIGN_IN_COOKIE_NAME).unwrap_or_default();
     let next = field(&fields, "next");
     if browser.is_empty() || !asked.web.key.is_form_token(browser, field(&fields, "token")) {
-        return form_to(asked, "The form was too old. Please try again; cookies must be allowed.", next);
+        return form_to(asked, 401, "The form was too old. Please try again; cookies must be allowed.", next);
     }
     let credential = field(&fields, "credential").trim();
     let api = &asked.web.api;
@@ -80,7 +97,7 @@ pub(crate) async fn sign_in(asked: &Asked, body: Body) -> Answer {
     drop(permit);
     if user.is_none() {
         record.fail(&apiserver::authentication::unauthorized());
-        return form_to(asked, "This is no valid token: mistyped, expired or revoked.", next);
+        return form_to(asked, 401, "This is no valid token: mistyped, expired or revoked.", next);
     }
     record.finish(303, None);
     let session = Session::begin(credential, api.clock.now());
@@ -129,7 +146,7 @@ pub(crate) fn field<'a>(fields: &'a [(String, String)], name: &str) -> &'a str {
 }
 
 /// Returns where to go after signing in: one of our own pages, never another site.
-fn local(next: &str) -> &str {
+pub(crate) fn local(next: &str) -> &str {
     let is_path = next.starts_with('/') && !next.starts_with("//") && !next.starts_with("/\\");
     let is_plain = next.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'\\');
     if is_path && is_plain && !next.starts_with("/login") { next } else { "/" }

@@ -2,10 +2,11 @@
 
 mod approvals;
 mod apps;
-mod card;
+pub(crate) mod card;
 mod certificates;
 pub(crate) mod error;
 mod events;
+pub(crate) mod forge_login;
 mod home;
 mod hosts;
 mod kinds;
@@ -15,6 +16,7 @@ mod queue;
 mod recipe;
 mod recipes;
 mod repositories;
+mod review;
 mod run;
 mod run_parts;
 mod runs;
@@ -46,6 +48,7 @@ pub(crate) async fn render(visit: &Visit, route: &Route) -> Result<Page, Status>
         Route::Log(place) => crate::logs::page(visit, place).await,
         Route::Queue => Ok(queue::page(visit)),
         Route::Approvals => Ok(approvals::page(visit)),
+        Route::Review(place) => review::page(visit, place).await,
         Route::Apps => Ok(apps::page(visit)),
         Route::Certificates => Ok(certificates::page(visit)),
         Route::Hosts => Ok(hosts::page(visit)),
@@ -57,6 +60,9 @@ pub(crate) async fn render(visit: &Visit, route: &Route) -> Result<Page, Status>
         Route::Do(deed, key, place) => sure::page(visit, *deed, key, place, None),
         Route::Login
         | Route::Logout
+        | Route::ForgeLogin(_)
+        | Route::ForgeReturn(_)
+        | Route::CardPicture(_)
         | Route::LogRaw(_)
         | Route::LogStream(_)
         | Route::Artifact(..)

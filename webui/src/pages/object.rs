@@ -58,6 +58,11 @@ pub(crate) fn page(visit: &Visit, key: &str, place: &Place) -> Result<Page, Stat
     page.part("yaml", yaml(key, object));
     let within = if place.namespace.is_empty() { String::new() } else { format!(" -n {}", place.namespace) };
     let word = format!("{}/{}", resource.singular, place.name);
+    page.by_command(&[
+        ("state", format!("ccctl describe {word}{within}")),
+        ("events", format!("ccctl events{within} --for {word}")),
+        ("yaml", format!("ccctl get {word}{within} -o yaml")),
+    ]);
     page.commands = vec![
         format!("ccctl get {word}{within} -o yaml"),
         format!("ccctl why {word}{within}"),

@@ -25,6 +25,11 @@ pub(crate) fn page(visit: &Visit) -> Page {
     page.part("capacity", capacity(visit, running.len()));
     page.part("running", running_part(visit, &running));
     page.part("waiting", waiting_part(visit, &waiting));
+    page.by_command(&[
+        ("capacity", "ccctl top".to_owned()),
+        ("running", "ccctl get testruns -A --field-selector=status.phase=Running".to_owned()),
+        ("waiting", "ccctl get testruns -A --field-selector=status.phase=Queued".to_owned()),
+    ]);
     page.commands = vec!["ccctl get testruns -A --field-selector=status.phase=Queued".to_owned()];
     page
 }

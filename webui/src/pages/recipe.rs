@@ -60,6 +60,16 @@ pub(crate) fn page(visit: &Visit, place: &Place) -> Result<Page, Status> {
             section aria-label="Conditions" { h2 { "Conditions" } (conditions(&recipe.status.conditions, visit.now)) }
         },
     );
+    let (word, within) = (format!("recipe/{}", place.name), format!("-n {}", place.namespace));
+    let runs_by = format!("ccctl get testruns {within} --field-selector=spec.recipeRef={}", place.name);
+    page.by_command(&[
+        ("ladder", format!("ccctl why {word} {within}")),
+        ("history", runs_by.clone()),
+        ("pulls", format!("{runs_by} -o wide")),
+        ("runs", runs_by),
+        ("versions", format!("ccctl get {word} {within} -o jsonpath='{{.status.versions}}'")),
+        ("state", format!("ccctl describe {word} {within}")),
+    ]);
     page.commands = vec![
         format!("ccctl run {} -n {} --wait", place.name, place.namespace),
         format!("ccctl why recipe/{} -n {}", place.name, place.namespace),

@@ -43,6 +43,7 @@ pub(crate) fn page(visit: &Visit) -> Page {
     let ignored = inbox(&found, |repository| &repository.status.ignored);
     let none = "Every event so far started something, or was no command.";
     page.part("inbox", inbox_part(visit, "Nothing was done about", none, Tone::Quiet, &ignored));
+    page.by_command(&[("inbox", "ccctl inbox".to_owned()), ("handled", "ccctl inbox".to_owned())]);
     page.commands = vec!["ccctl get repositories -A -o wide".to_owned()];
     page
 }

@@ -60,6 +60,21 @@ pub(crate) async fn page(visit: &Visit, place: &Place) -> Result<Page, Status> {
         },
     );
     page.part("events", events(visit, "TestRun", &place.namespace, &place.name));
+    let (word, within) = (format!("testrun/{}", place.name), format!("-n {}", place.namespace));
+    let of = |field: &str| format!("ccctl get {word} {within} -o jsonpath='{{.status.{field}}}'");
+    page.by_command(&[
+        ("failure", format!("ccctl why {word} {within}")),
+        ("ladder", of("rungs")),
+        ("timeline", of("steps")),
+        ("tests", of("tests")),
+        ("stack", format!("ccctl describe app/{} {within}", run.status.app_ref.as_deref().unwrap_or(&place.name))),
+        ("log", format!("ccctl logs {word} {within} --tail={LOG_LINES}")),
+        ("artifacts", of("artifacts")),
+        ("inputs", of("head")),
+        ("cleanup", of("cleanup")),
+        ("state", of("conditions")),
+        ("events", format!("ccctl events {within} --for {word}")),
+    ]);
     page.commands = vec![
         format!("ccctl logs testrun/{} -n {} --follow", place.name, place.namespace),
         format!("ccctl why testrun/{} -n {}", place.name, place.namespace),

@@ -25,27 +25,31 @@ const EVENTS_MAX: usize = 30;
 pub(crate) fn timeline(visit: &Visit, run: &Typed<TestRun>, short_form: &RunSummary) -> Markup {
     let Some(begin) = short_form.started else { return html! {} };
     let whole = short_form.seconds(visit.now).unwrap_or(0).max(1);
-    let usual = usual_seconds(visit, short_form);
+    let usual = Usual::of(visit, short_form);
     let per_mille = |at: Timestamp| at.duration_since(begin).as_secs().clamp(0, whole) * 1000 / whole;
     html! {
         section.card aria-label="Times" {
             h2 { "Times" }
-            @if let Some(usual) = usual {
-                p.muted { "Usually " (words::duration(usual)) " (median of the last successful runs)." }
+            @if let Some(seconds) = usual.whole {
+                p.muted { "Usually " (words::duration(seconds)) " (median of " (words::count(usual.runs, "successful run", "successful runs")) "); the marks show what is usual for each step." }
             }
             ol.timeline {
                 @for step in run.status.steps.iter() {
                     @if let Some(started) = moment(step.started_at.as_deref()) {
                         @let ended = moment(step.finished_at.as_deref());
                         @let tone = step_tone(step.outcome.as_deref(), ended.is_some());
+                        @let median = usual.steps.get(step.name.as_str()).copied();
                         li {
                             span.name { (step.name)
                                 @if step.attempts.unwrap_or(1) > 1 { " " span.tag { "try " (step.attempts.unwrap_or(1)) } } }
-                            (picture::span(tone.class(), per_mille(started), per_mille(ended.unwrap_or(visit.now)), None))
+                            (picture::span(tone.class(), per_mille(started), per_mille(ended.unwrap_or(visit.now)), median.map(|seconds| seconds.min(whole) * 1000 / whole)))
                             span.took { @match ended {
                                 Some(ended) => (words::duration(ended.duration_since(started).as_secs())),
                                 None => (going_on(started, visit.now)),
                             } }
+                            @if let Some(median) = median {
+                                span.usually.muted { "usually " (words::duration(median)) }
+                            }
                             @if let Some(message) = step.message.as_ref().filter(|_| tone != Tone::Good) {
                                 span.why { bdi { (message) } }
                             }
@@ -79,13 +83,32 @@ fn rung_times(run: &RunSummary) -> Markup {
     }
 }
 
-/// Returns the median of the last successful runs of the same recipe and lane.
-fn usual_seconds(visit: &Visit, run: &RunSummary) -> Option<i64> {
-    let same = visit
-        .index
-        .runs_of_recipe(&run.namespace, &run.recipe)
-        .filter(|other| other.phase == Phase::Succeeded && other.lane == run.lane && other.name != run.name);
-    let mut times: Vec<i64> = same.take(USUAL_OF).filter_map(|other| other.seconds(visit.now)).collect();
+/// How long the last successful runs of the same recipe and lane took: medians, in seconds.
+struct Usual<'a> {
+    runs: usize,
+    whole: Option<i64>,
+    steps: BTreeMap<&'a str, i64>,
+}
+
+impl<'a> Usual<'a> {
+    fn of(visit: &'a Visit, run: &RunSummary) -> Self {
+        let same = visit
+            .index
+            .runs_of_recipe(&run.namespace, &run.recipe)
+            .filter(|other| other.phase == Phase::Succeeded && other.lane == run.lane && other.name != run.name);
+        let same: Vec<_> = same.take(USUAL_OF).collect();
+        let mut of_steps: BTreeMap<&str, Vec<i64>> = BTreeMap::new();
+        for (name, seconds) in same.iter().flat_map(|other| &other.times) {
+            of_steps.entry(name).or_default().push(i64::from(*seconds));
+        }
+        let steps = of_steps.into_iter().filter_map(|(name, times)| Some((name, median(times)?))).collect();
+        let whole = median(same.iter().filter_map(|other| other.seconds(visit.now)).collect());
+        Self { runs: same.len(), whole, steps }
+    }
+}
+
+/// Returns the middle of some times; of an even number of them the later of the two in the middle.
+fn median(mut times: Vec<i64>) -> Option<i64> {
     times.sort_unstable();
     times.get(times.len() / 2).copied()
 }

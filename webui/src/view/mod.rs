@@ -68,6 +68,19 @@ impl Page {
         self.parts.push(Part { id: id.to_owned(), html });
     }
 
+    /// Tells for some of the parts how the command line shows the same; parts that show nothing are left alone.
+    pub(crate) fn by_command(&mut self, commands: &[(&str, String)]) {
+        for (id, command) in commands {
+            let shown = self.parts.iter_mut().filter(|part| part.id == *id && !part.html.0.is_empty());
+            for part in shown {
+                part.html = html! {
+                    (part.html)
+                    details.by-command { summary { "ccctl" } (parts::command(command)) }
+                };
+            }
+        }
+    }
+
     /// Names what the page is made of.
     pub(crate) fn watching(mut self, keys: &[&str]) -> Self {
         self.watches = keys.iter().map(|key| (*key).to_owned()).collect();

@@ -1,6 +1,10 @@
 //! `ccd check`: everything that the daemon needs, one line each, with what to do about it.
 
+mod forges;
 mod probes;
+
+#[cfg(test)]
+mod tests;
 
 use std::io::Write;
 use std::path::PathBuf;

@@ -17,7 +17,7 @@ use ports::error::chain;
 use ports::swarm::docker::DockerEngine;
 use ports::swarm::{Engine as _, SwarmState};
 
-use super::{Arguments, Finding};
+use super::{Arguments, Finding, forges};
 use crate::commands::read_config;
 use crate::environment::Environment;
 
@@ -48,6 +48,7 @@ pub(super) fn all(arguments: &Arguments, environment: &Environment) -> Vec<Findi
     findings.push(certificates(&paths, now));
     findings.push(tokens(&paths, now));
     findings.push(engine(environment));
+    findings.extend(forges::look(&config, &paths, environment, now));
     for (program, need) in [
         ("git", "recipes cannot be fetched"),
         ("abra", "the Swarm deployer is used"),

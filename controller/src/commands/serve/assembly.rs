@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use crate::commands::Additions;
 use crate::environment::Environment;
+use crate::forge_accounts::StoredForges;
 use crate::kinds::app::reaper::{Mode, Reaper};
 use crate::kinds::host::ears;
 use crate::kinds::recipe::mirrors::MirrorKeeper;
@@ -11,6 +12,8 @@ use crate::kinds::repository::doorbell::Doorbells;
 use crate::logs::RunLogs;
 use crate::logs::apps::AppLogs;
 use crate::outside::Outside;
+use crate::pictures::CameraPainter;
+use crate::reviews::StoredReviews;
 use crate::runtime::guards::Guards;
 use crate::runtime::job_keeper::JobKeeper;
 use crate::runtime::manager::{Bell, Manager};
@@ -45,7 +48,8 @@ use store::collector::{Collector, CollectorOptions};
 use store::store::{OpenOptions, Store};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use webui::router::Web;
+use webui::pictures::Painter;
+use webui::router::{Surroundings, Web};
 use webui::session::SessionKey;
 
 use super::outside;
@@ -117,6 +121,7 @@ impl Assembly {
         tasks.spawn(follow::follow(authorizer, store.clone(), background.clone()));
         let collector = Collector::new(store.clone(), CollectorOptions::default());
         tasks.spawn(collector.run(background.clone()));
+        let surroundings = surroundings(&store, &outside, environment);
         let doorbells = Doorbells::default();
         let manager = manager(&store, &access.metrics, &outside, &doorbells, additions);
         let apps = AppLogs::new(manager.shared().objects.clone(), outside.engines.clone(), outside.redactor.clone());
@@ -146,10 +151,10 @@ impl Assembly {
         });
         let bell = Arc::new(HookBell { doorbells, bell: manager.bell(), clock: clock.clone() });
         let api = Api::new(store.clone(), access.clone(), lifecycle.clone(), clock.clone(), logs)
-            .with_doorbell(bell)
+            .with_doorbell(bell, &paths.deliveries())
             .with_debug_state(Arc::new(move || manager.debug_state()));
         let key = SessionKey::open(&paths.web_key()).context("open the key of the web pages' sessions")?;
-        let web = Web::new(Arc::new(api), key, config.server.public_url());
+        let web = Web::new(Arc::new(api), key, surroundings);
         let warm = Arc::clone(&web);
         // Nobody waits for it: the first page would take as long.
         tasks.spawn_blocking(move || warm.warm());
@@ -236,6 +241,17 @@ impl Doorbell for HookBell {
         let key = ObjectKey::new(&Repository::resource(), namespace, repository);
         self.doorbells.ring(&key, self.clock.now());
         self.bell.ring(&key);
+    }
+}
+
+/// What the pages are told of the world.
+fn surroundings(store: &Store, outside: &Outside, environment: &Environment) -> Surroundings {
+    let (git, redactor) = (outside.git.clone(), outside.redactor.clone());
+    Surroundings {
+        public_url: outside.public_url.clone(),
+        accounts: Some(Arc::new(StoredForges::new(store.clone(), outside.forges.clone(), redactor.clone()))),
+        reviews: Some(Arc::new(StoredReviews::new(store.clone(), git, redactor, outside.zone.clone()))),
+        painter: outside::camera(environment).map(|camera| -> Arc<dyn Painter> { Arc::new(CameraPainter(camera)) }),
     }
 }
 

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use api_types::condition::{self, Condition, ConditionStatus, ConditionType, READY};
 use api_types::kind::{Kind as _, Object};
-use api_types::kinds::approval::{Approval, ApprovalStatus};
+use api_types::kinds::approval::{Approval, ApprovalScope, ApprovalStatus};
 use api_types::kinds::forge::Forge;
 use api_types::kinds::repository::{Repository, TriggerEvent};
 use api_types::kinds::test_run::{Phase, TestRun};
@@ -35,13 +35,27 @@ const VOID_PERIOD: Duration = Duration::from_mins(10);
 /// How often one is looked at while a run waits to begin because of it; shorter than what the gate takes for confirmed.
 const AWAITED_PERIOD: Duration = Duration::from_secs(20);
 
+/// Whether whoever gave an approval may give it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Right {
+    /// It was made over the API: the forge has no say in it.
+    #[default]
+    OfRoles,
+    /// The forge was not asked: the approval is void, whoever gave it.
+    Unasked,
+    /// The forge says why they may.
+    Held(String),
+    /// The forge says why they may not.
+    Lost(String),
+}
+
 /// What is seen of an approval.
 #[derive(Clone, Debug, Default)]
 pub struct Observed {
     /// The pull request as it is now; `None` when it is gone.
     pub pull: Option<PullRequest>,
-    /// Why whoever gave it may give it, or why not; `None` when the forge has no say in it.
-    pub authorized: Option<Result<String, String>>,
+    /// Whether whoever gave it may give it.
+    pub right: Right,
     /// Whether a run waits to begin because of it.
     pub is_awaited: bool,
     /// Names of the runs that began because of it, newest first.
@@ -124,18 +138,23 @@ impl Reconciler for Approvals {
             Object::<Repository>::from_value(&stored.value).map_err(|error| Failure::bug(error.to_string()))?;
         let to = connection::connect_repository(&self.cache, &self.outside, &repository)?;
         let pull = to.connection.forge.pull_request(&to.repository, object.spec.pull_request).await?;
-        let authorized = if trust::is_of_comment(object) {
+        let right = if !trust::is_of_comment(object) {
+            Right::OfRoles
+        } else if is_void(object, pull.as_ref()) {
+            Right::Unasked
+        } else {
             let triggers = repository.spec.triggers.iter().filter(|trigger| trigger.on == TriggerEvent::Comment);
             let rules = triggers.filter_map(|trigger| trigger.authorize.as_ref());
             let login = &object.spec.approved_by;
-            Some(authorize::authorize_any(&*to.connection.forge, rules, &to.repository, login).await?)
-        } else {
-            None
+            match authorize::authorize_any(&*to.connection.forge, rules, &to.repository, login).await? {
+                Ok(why) => Right::Held(why),
+                Err(why) => Right::Lost(why),
+            }
         };
         let runs = self.runs(object);
         Ok(Observed {
             pull,
-            authorized,
+            right,
             is_awaited: is_awaited(&runs),
             used_by: used_by(&runs),
             period: repository.spec.poll_interval.span(),
@@ -173,7 +192,7 @@ impl Reconciler for Approvals {
         }
         status.last_checked = Some(seconds(now));
         let current = Condition::new(ConditionType::Current.word(), word, reason, message);
-        let authorized = authorized(object, seen);
+        let authorized = authorized(object, seen, &current);
         let ready = [&current, &authorized].into_iter().find(|condition| condition.status != ConditionStatus::True);
         let ready = Condition { type_: READY.to_owned(), ..ready.unwrap_or(&current).clone() };
         let period = match (word, seen.is_awaited) {
@@ -196,17 +215,28 @@ impl Reconciler for Approvals {
     }
 }
 
+/// Returns whether an approval opens nothing any more, whoever gave it. One for its author's later pull requests outlives
+/// the head that it was given for.
+fn is_void(object: &Object<Approval>, pull: Option<&PullRequest>) -> bool {
+    let is_current = pull.is_some_and(|pull| pull.is_open && pull.head_sha.eq_ignore_ascii_case(&object.spec.head_sha));
+    !is_current && object.spec.scope == ApprovalScope::Once
+}
+
 /// Says whether whoever gave the approval may still give it.
-fn authorized(object: &Object<Approval>, seen: &Observed) -> Condition {
+fn authorized(object: &Object<Approval>, seen: &Observed, current: &Condition) -> Condition {
     let type_ = ConditionType::Authorized.word();
     let login = &object.spec.approved_by;
-    match &seen.authorized {
-        None => {
+    match &seen.right {
+        Right::OfRoles => {
             let message = "It was made over the API, whose roles say who may.";
             Condition::new(type_, ConditionStatus::True, reason::SUCCEEDED, message)
         }
-        Some(Ok(why)) => Condition::new(type_, ConditionStatus::True, reason::APPROVED, why.clone()),
-        Some(Err(why)) => {
+        Right::Unasked => {
+            let message = format!("The forge is not asked about {login} any more: the approval is void.");
+            Condition::new(type_, ConditionStatus::Unknown, &current.reason, message)
+        }
+        Right::Held(why) => Condition::new(type_, ConditionStatus::True, reason::APPROVED, why.clone()),
+        Right::Lost(why) => {
             let message = format!("{login} may not approve any more: {why} Somebody else may comment `!ok` anew.");
             Condition::new(type_, ConditionStatus::False, reason::NOT_AUTHORIZED, message)
         }

@@ -43,9 +43,9 @@ fn an_approval_counts_for_the_head_it_was_given_for_and_no_other() {
 fn the_word_of_somebody_who_lost_the_right_does_not_count() {
     let spec = ApprovalSpec { pull_request: 7, head_sha: HEAD.to_owned(), ..ApprovalSpec::default() };
     let object = Object::<Approval>::new("default", "wiki-pr7", spec);
-    let decided = |authorized: Option<Result<String, String>>, is_awaited: bool| {
+    let decided = |right: Right, is_awaited: bool| {
         let period = Duration::from_mins(5);
-        let seen = Observed { pull: Some(pull(HEAD, true)), authorized, is_awaited, period, ..Observed::default() };
+        let seen = Observed { pull: Some(pull(HEAD, true)), right, is_awaited, period, ..Observed::default() };
         let decision = Approvals::decide(&object, &seen, "2026-11-25T12:00:00Z".parse().unwrap());
         assert_eq!(decision.status.last_checked.as_deref(), Some("2026-11-25T12:00:00Z"));
         let word = |type_: &str| condition::find(&decision.status.conditions, type_).unwrap().clone();
@@ -54,11 +54,34 @@ fn the_word_of_somebody_who_lost_the_right_does_not_count() {
         assert_eq!((authorized.status, &authorized.reason), (ready.status, &authorized.reason));
         (ready.status, ready.reason, decision.next)
     };
-    let yes = || Some(Ok("ada is a member of coop.".to_owned()));
-    let no = || Some(Err("ada is no member of coop.".to_owned()));
+    let yes = || Right::Held("ada is a member of coop.".to_owned());
+    let no = || Right::Lost("ada is no member of coop.".to_owned());
     let of = |word, reason: &str, seconds| (word, reason.to_owned(), Next::After(Duration::from_secs(seconds)));
-    assert_eq!(decided(None, false), of(ConditionStatus::True, reason::CURRENT, 300));
+    assert_eq!(decided(Right::OfRoles, false), of(ConditionStatus::True, reason::CURRENT, 300));
     assert_eq!(decided(yes(), false), of(ConditionStatus::True, reason::CURRENT, 300));
     assert_eq!(decided(yes(), true), of(ConditionStatus::True, reason::CURRENT, 20), "a run waits for it");
     assert_eq!(decided(no(), false), of(ConditionStatus::False, reason::NOT_AUTHORIZED, 300));
+}
+
+#[test]
+fn nobody_is_asked_about_an_approval_that_is_void_anyway() {
+    let of = |scope: ApprovalScope| {
+        let head_sha = HEAD.to_owned();
+        Object::<Approval>::new("default", "a", ApprovalSpec { pull_request: 7, head_sha, scope, ..Default::default() })
+    };
+    let once = of(ApprovalScope::Once);
+    assert!(!is_void(&once, Some(&pull(HEAD, true))));
+    let pushed = pull("3fa21c9000000000000000000000000000000002", true);
+    for gone in [None, Some(&pushed), Some(&pull(HEAD, false))] {
+        assert!(is_void(&once, gone), "{gone:?}");
+        assert!(!is_void(&of(ApprovalScope::Author), gone), "it counts for what its author proposes later");
+    }
+    let seen = Observed { pull: Some(pushed), right: Right::Unasked, ..Observed::default() };
+    let status = Approvals::decide(&once, &seen, Timestamp::UNIX_EPOCH).status;
+    let word = |type_: &str| condition::find(&status.conditions, type_).unwrap().clone();
+    assert_eq!(
+        (word("Authorized").status, word("Authorized").reason.as_str()),
+        (ConditionStatus::Unknown, "HeadMoved")
+    );
+    assert_eq!((word(READY).status, word(READY).reason.as_str()), (ConditionStatus::False, "HeadMoved"));
 }

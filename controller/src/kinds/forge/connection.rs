@@ -10,6 +10,7 @@ use api_types::reason;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use ports::forge::{Account, ForgeAddress, ForgeToken, RepositoryName};
+use serde_json::Value;
 
 use crate::outside::Outside;
 use crate::runtime::cache::Cache;
@@ -55,7 +56,20 @@ pub fn address(cache: &Cache, outside: &Outside, forge: &Object<Forge>) -> Resul
     let reference = &forge.spec.token_secret_ref;
     let secret = secret_key(reference);
     let stored = cache.get(&secret);
-    let data = stored.as_ref().and_then(|stored| stored.value["data"].as_object());
+    let token = match token(reference, stored.as_ref().map(|stored| &stored.value)) {
+        Ok(token) => token,
+        Err(message) => return Err(Failure::blocked(reason::SECRET_MISSING, message, vec![secret])),
+    };
+    outside.redactor.insert(&format!("forge/{}", forge.metadata.name), token.reveal().as_bytes());
+    Ok(ForgeAddress { url: forge.spec.url.clone(), token })
+}
+
+/// Takes a token out of a Secret.
+///
+/// # Errors
+/// It is not there; says what is to be created.
+pub fn token(reference: &ClusterSecretKeyReference, secret: Option<&Value>) -> Result<ForgeToken, String> {
+    let data = secret.and_then(|secret| secret["data"].as_object());
     let value = data.and_then(|data| match &reference.key {
         Some(key) => data.get(key),
         None if data.len() == 1 => data.values().next(),
@@ -63,16 +77,13 @@ pub fn address(cache: &Cache, outside: &Outside, forge: &Object<Forge>) -> Resul
     });
     let token =
         value.and_then(|value| STANDARD.decode(value.as_str()?).ok()).and_then(|bytes| String::from_utf8(bytes).ok());
-    let Some(token) = token.map(|token| ForgeToken::new(&token)).filter(|token| !token.reveal().is_empty()) else {
+    token.map(|token| ForgeToken::new(&token)).filter(|token| !token.reveal().is_empty()).ok_or_else(|| {
         let wanted = match &reference.key {
             Some(key) => format!("the key {key} of the Secret {}/{}", reference.namespace, reference.name),
             None => format!("the Secret {}/{} with a single key", reference.namespace, reference.name),
         };
-        let message = format!("the token is taken from {wanted}, which is not there or is empty: create it");
-        return Err(Failure::blocked(reason::SECRET_MISSING, message, vec![secret]));
-    };
-    outside.redactor.insert(&format!("forge/{}", forge.metadata.name), token.reveal().as_bytes());
-    Ok(ForgeAddress { url: forge.spec.url.clone(), token })
+        format!("the token is taken from {wanted}, which is not there or is empty: create it")
+    })
 }
 
 /// Connects to the Forge of this name.

@@ -42,6 +42,20 @@ pub struct Observed {
     pub scopes: Option<Result<Scopes, Error>>,
 }
 
+impl Observed {
+    /// Asks a forge everything, as far as it answers.
+    pub async fn of(forge: &dyn ports::forge::Forge) -> Self {
+        let mut seen = Self { server: Some(forge.server().await), ..Self::default() };
+        if matches!(seen.server, Some(Ok(_))) {
+            seen.account = Some(forge.account().await);
+        }
+        if matches!(seen.account, Some(Ok(_))) {
+            seen.scopes = Some(forge.scopes().await);
+        }
+        seen
+    }
+}
+
 /// There is nothing to do but to look.
 #[derive(Debug)]
 pub enum Action {}
@@ -77,14 +91,7 @@ impl Reconciler for Forges {
         }
         let address = connection::address(&self.cache, &self.outside, object)?;
         let forge = self.outside.forges.connect(&address)?;
-        let mut seen = Observed { server: Some(forge.server().await), ..Observed::default() };
-        if matches!(seen.server, Some(Ok(_))) {
-            seen.account = Some(forge.account().await);
-        }
-        if matches!(seen.account, Some(Ok(_))) {
-            seen.scopes = Some(forge.scopes().await);
-        }
-        Ok(seen)
+        Ok(Observed::of(&*forge).await)
     }
 
     fn decide(object: &Object<Forge>, seen: &Observed, now: Timestamp) -> Decision<ForgeStatus, Action> {

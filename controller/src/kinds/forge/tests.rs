@@ -16,13 +16,7 @@ fn now() -> Timestamp {
 async fn status_of(forge: &FakeForge, token: &str, flavor: ForgeFlavor) -> (ForgeStatus, Next) {
     let address = ForgeAddress { url: "http://forge.test".to_owned(), token: ForgeToken::new(token) };
     let client = forge.forges().connect(&address).unwrap();
-    let mut seen = Observed { server: Some(client.server().await), ..Observed::default() };
-    if matches!(seen.server, Some(Ok(_))) {
-        seen.account = Some(client.account().await);
-    }
-    if matches!(seen.account, Some(Ok(_))) {
-        seen.scopes = Some(client.scopes().await);
-    }
+    let seen = Observed::of(&*client).await;
     let object = Object::<Forge>::new("", "home", ForgeSpec { flavor, ..ForgeSpec::default() });
     let decision = Forges::decide(&object, &seen, now());
     (decision.status, decision.next)

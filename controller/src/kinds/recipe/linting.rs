@@ -1,52 +1,23 @@
 //! What our linter says of the tip of a recipe's branch.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use api_types::condition::{Condition, ConditionStatus};
 use api_types::reason;
-use ports::compose::{LoadError, LoadInput, ReadError, RecipeFiles, load};
+use ports::compose::{LoadError, LoadInput, load};
 use ports::error::Error;
-use ports::git::{FileKind, Git, RefName, RemoteUrl, Revision};
+use ports::git::{Git, RefName, RemoteUrl, Revision};
 use ports::recipe::app::{AppEnvironment, compose_files};
 use ports::recipe::env::EnvFile;
 use ports::recipe::lint::{LintInput, Report, Tag, lint};
 use serde_json::{Value, json};
 
+use crate::commit_files::CommitFiles;
+
 /// Whether the linter finds no errors.
 pub(super) const LINTED: &str = "Linted";
-/// Files larger than this are not looked at.
-const FILE_BYTES_MAX: u64 = 1 << 20;
-/// Files that are looked at.
-const FILES_MAX: usize = 500;
 /// Findings that a message names.
 const FINDINGS_MAX: usize = 5;
-
-/// The files of a commit, in memory.
-#[derive(Default)]
-struct Files {
-    content: BTreeMap<String, Vec<u8>>,
-    /// What is there, but was not read: links, what is too large, what is beyond the limit.
-    others: BTreeSet<String>,
-}
-
-impl RecipeFiles for Files {
-    fn read(&self, path: &str, bytes_max: usize) -> Result<Vec<u8>, ReadError> {
-        match self.content.get(path) {
-            Some(content) if content.len() > bytes_max => Err(ReadError::TooLarge { bytes_max }),
-            Some(content) => Ok(content.clone()),
-            None if self.others.contains(path) => Err(ReadError::NotAFile),
-            None => Err(ReadError::Missing),
-        }
-    }
-
-    fn list(&self, folder: &str) -> Result<Vec<String>, ReadError> {
-        let prefix = if folder.is_empty() || folder == "." { String::new() } else { format!("{folder}/") };
-        let all = self.content.keys().chain(&self.others);
-        let names = all.filter_map(|path| path.strip_prefix(&prefix)?.split('/').next());
-        let names: BTreeSet<String> = names.map(str::to_owned).collect();
-        Ok(names.into_iter().collect())
-    }
-}
 
 /// Lints the tip of a branch; `None` when there is no such branch.
 pub(super) async fn look(
@@ -56,28 +27,14 @@ pub(super) async fn look(
     recipe: &str,
 ) -> Result<Option<Value>, Error> {
     let Some(head) = git.resolve(url, &Revision::Branch(branch.clone())).await? else { return Ok(None) };
-    let mut files = Files::default();
-    for file in git.files(url, &head).await? {
-        let path = file.path.to_string();
-        let is_read = matches!(file.kind, FileKind::Regular | FileKind::Executable)
-            && file.bytes <= FILE_BYTES_MAX
-            && files.content.len() < FILES_MAX;
-        match if is_read { git.show(url, &head, &file.path).await? } else { None } {
-            Some(content) => {
-                files.content.insert(path, content);
-            }
-            None => {
-                files.others.insert(path);
-            }
-        }
-    }
+    let files = CommitFiles::read(git, url, &head).await?;
     let tags = git.tags(url).await?;
     let tags: Vec<Tag> =
         tags.iter().map(|tag| Tag { name: tag.name.to_string(), is_annotated: tag.is_annotated }).collect();
     Ok(Some(summary(&report(&files, recipe, &tags))))
 }
 
-fn report(files: &Files, recipe: &str, tags: &[Tag]) -> Report {
+fn report(files: &CommitFiles, recipe: &str, tags: &[Tag]) -> Report {
     let text = |name: &str| files.content.get(name).map(|bytes| String::from_utf8_lossy(bytes).into_owned());
     let sample = EnvFile::parse(".env.sample", &text(".env.sample").unwrap_or_default());
     let loaded = sample.map_err(|findings| LoadError { findings }).and_then(|sample| {

@@ -11,6 +11,7 @@ use ports::forge::CommitStatus;
 use ports::redact::Redactor;
 
 use super::render;
+use super::subject::Subject;
 use crate::runtime::backoff::hash;
 use crate::runtime::reconciler::{Decision, Next};
 
@@ -44,7 +45,7 @@ pub struct Told {
 /// What is seen.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Observed {
-    /// What should stand there; `None` when there is nobody to tell.
+    /// What should stand there; `None` when there is nobody to tell, or nothing yet that it could be told of.
     pub wanted: Option<Wanted>,
     /// What this process told.
     pub told: Option<Told>,
@@ -69,23 +70,24 @@ impl Wanted {
         redactor: &Redactor,
         public_url: Option<&str>,
     ) -> Self {
+        let Some(own) = Subject::of(run) else { return Self { comment: None, status: None } };
         let is_own = |other: &&Object<TestRun>| other.metadata.uid == run.metadata.uid;
-        let number =
-            |run: &Object<TestRun>| run.spec.source.pull_request.as_ref().map(|pull_request| pull_request.number);
-        let of_pull_request = || siblings.iter().filter(|other| number(other) == number(run));
-        let newest = of_pull_request().next().is_none_or(|first| is_own(&first));
-        let head = |run: &Object<TestRun>| {
-            run.spec.source.pull_request.as_ref().map(|pull_request| pull_request.head_sha.clone())
-        };
-        let (sha, context) = (head(run), render::context(run));
+        let told: Vec<(&Object<TestRun>, Subject)> =
+            siblings.iter().filter_map(|other| Some((other, Subject::of(other)?))).collect();
+        let of_thread =
+            || told.iter().filter(|(_, of)| own.thread.is_some() && of.thread == own.thread).map(|(other, _)| *other);
+        let newest = own.thread.is_some() && of_thread().next().is_none_or(|first| is_own(&first));
+        let context = render::context(run);
         // A run of the same commit and name that is newer speaks instead.
-        let speaks = siblings.iter().find(|other| head(other) == sha && render::context(other) == context);
-        // Forges keep statuses by commit: pull requests with one head share theirs, and it says whose run it tells.
-        let is_shared = siblings.iter().any(|other| head(other) == sha && number(other) != number(run));
-        let elsewhere = speaks.filter(|speaker| number(speaker) != number(run));
-        let speaks = speaks.is_none_or(|speaker| is_own(&speaker));
-        let of = number(run).filter(|_| is_shared);
-        let earlier: Vec<Object<TestRun>> = of_pull_request().filter(|other| !is_own(other)).cloned().collect();
+        let speaks = told.iter().find(|(other, of)| of.commit == own.commit && render::context(other) == context);
+        // Forges keep statuses by commit: pull requests with one head, and the tag that leads to it, share theirs, and it
+        // says whose run it tells.
+        let is_shared = told.iter().any(|(_, of)| of.commit == own.commit && of.words != own.words);
+        let elsewhere = speaks.filter(|(_, of)| of.words != own.words);
+        let elsewhere = elsewhere.map(|(other, of)| (*other, of));
+        let speaks = speaks.is_none_or(|(speaker, _)| is_own(speaker));
+        let of = is_shared.then_some(own.words.as_str());
+        let earlier: Vec<Object<TestRun>> = of_thread().filter(|other| !is_own(other)).cloned().collect();
         let page = public_url.map(|url| render::page(run, url));
         Self {
             comment: newest.then(|| render::comment(run, &earlier, elsewhere, redactor, page.as_deref())),
@@ -124,7 +126,7 @@ pub fn decide(run: &Object<TestRun>, seen: &Observed, now: Timestamp) -> Decisio
         }
         // While the run goes on, the next edit is never far; what is told last is told once it is told.
         if is_over || condition::find(&status.conditions, ConditionType::Reported.word()).is_none() {
-            say(&mut status, ConditionStatus::Unknown, reason::PROGRESSING, "The pull request is being told.");
+            say(&mut status, ConditionStatus::Unknown, reason::PROGRESSING, "The forge is being told.");
         }
         return Decision::act(status, Action::Tell);
     }
@@ -133,7 +135,10 @@ pub fn decide(run: &Object<TestRun>, seen: &Observed, now: Timestamp) -> Decisio
     let Some(left) = since.and_then(|since| period.checked_sub(since)).filter(|left| !left.is_zero()) else {
         return Decision::act(status, Action::Check);
     };
+    let has_thread = run.spec.source.pull_request.is_some();
     let message = match (&wanted.comment, &wanted.status) {
+        (None, Some(_)) if !has_thread => "The commit status says how it is.",
+        (None, None) if !has_thread => "The commit status is that of a newer run.",
         (Some(_), Some(_)) => "Comment and commit status say how it is.",
         (None, Some(_)) => "The commit status says how it is; the comment is about a newer run.",
         (Some(_), None) => "The comment says how it is; the commit status is that of a newer run.",

@@ -1,11 +1,12 @@
-//! Report: tells the pull request how its run is: one comment, edited in place, and one commit status. See `README.md`
-//! beside this file.
+//! Report: tells the forge how a run is: one comment under its pull request, edited in place, and one status on its commit.
+//! See `README.md` beside this file.
 //!
 //! A second reconciler of TestRuns, which writes only `status.report` and the condition `Reported`: nothing that goes
 //! wrong here can touch a verdict.
 
 pub mod decide;
 pub mod render;
+pub mod subject;
 mod tell;
 
 #[cfg(test)]
@@ -32,6 +33,7 @@ use crate::runtime::objects::ObjectKey;
 use crate::runtime::outcome::Failure;
 use crate::runtime::reconciler::{Decision, Reconciler, StatusPart, Writes};
 use decide::{Action, Observed, Told, Wanted};
+use subject::Subject;
 
 /// What is written here of a TestRun's status, and nowhere else.
 pub const PART: StatusPart = StatusPart { members: &["report"], conditions: &["Reported"] };
@@ -43,7 +45,7 @@ pub struct Reports {
     clock: Arc<dyn Clock>,
     /// What was told, by uid of the run. Also in the status; here until that is written.
     told: Mutex<HashMap<String, Told>>,
-    /// One at a time for each comment: two runs of a pull request share it.
+    /// One at a time for each comment: two runs of a pull request share it. For each commit, where there is no comment.
     turns: Mutex<HashMap<String, Arc<tokio::sync::Mutex<()>>>>,
 }
 
@@ -67,7 +69,7 @@ impl Reports {
         ControllerOptions { concurrency: 4, watches: watches.to_vec(), ..ControllerOptions::default() }
     }
 
-    /// Returns the Repository whose pull request a run is about.
+    /// Returns the Repository whose pull request or commit a run is about.
     fn repository(&self, run: &Object<TestRun>) -> Result<Object<Repository>, Failure> {
         let namespace = &run.metadata.namespace;
         let name = names::repository_of(run).or_else(|| {
@@ -90,20 +92,26 @@ impl Reports {
         Object::from_value(&stored.value).map_err(|error| Failure::bug(error.to_string()))
     }
 
-    /// Returns the runs of the same recipe and the same pull request or commit, newest first; the run itself is among
-    /// them.
+    /// Returns the runs of the same recipe and the same pull request or commit that the forge is told of, newest first; the
+    /// run itself is among them.
     fn siblings(&self, run: &Object<TestRun>) -> Vec<Object<TestRun>> {
-        let Some(own) = &run.spec.source.pull_request else { return Vec::new() };
+        let Some(own) = Subject::of(run) else { return Vec::new() };
         let stored = self.cache.list(&TestRun::resource());
         let same = stored.iter().filter(|found| {
-            let spec = &found.value["spec"];
-            let of = &spec["source"]["pullRequest"];
+            let (spec, source) = (&found.value["spec"], &found.value["spec"]["source"]);
+            let of = &source["pullRequest"];
+            let commits = [&of["headSHA"], &source["commit"], &found.value["status"]["head"]["commit"]];
             found.metadata.namespace == run.metadata.namespace
                 && spec["recipeRef"] == run.spec.recipe_ref.as_str()
-                && (of["number"].as_i64() == Some(own.number) || of["headSHA"] == own.head_sha.as_str())
+                && (own.thread.is_some_and(|number| of["number"].as_i64() == Some(number))
+                    || commits.into_iter().any(|commit| *commit == own.commit.as_str()))
         });
+        let is_told = |other: &Object<TestRun>| {
+            Subject::of(other)
+                .is_some_and(|of| of.commit == own.commit || (own.thread.is_some() && of.thread == own.thread))
+        };
         let mut siblings: Vec<Object<TestRun>> =
-            same.filter_map(|found| Object::from_value(&found.value).ok()).collect();
+            same.filter_map(|found| Object::from_value(&found.value).ok()).filter(is_told).collect();
         siblings.sort_by_cached_key(|run| std::cmp::Reverse(names::age(run)));
         siblings
     }
@@ -138,7 +146,7 @@ impl Reconciler for Reports {
     const NAME: Option<&'static str> = Some("report");
 
     async fn observe(&self, run: &Object<TestRun>) -> Result<Observed, Failure> {
-        if run.spec.source.pull_request.is_none() || run.is_being_deleted() {
+        if Subject::of(run).is_none() || run.is_being_deleted() {
             self.told.lock().unwrap_or_else(PoisonError::into_inner).remove(&run.metadata.uid);
             return Ok(Observed { wanted: None, told: None });
         }

@@ -1,16 +1,17 @@
-//! What is told on a pull request: one comment and one commit status. Pure.
+//! What is told on a forge: one comment under a pull request, and one status on a commit. Pure.
 //!
 //! Whatever did not come from here stands in code spans: there it can neither format, nor link, nor mention anybody.
 //! Nothing here decides anything: the verdict is the run's.
 
 use api_types::condition::{self, ConditionStatus, ConditionType};
 use api_types::kind::Object;
-use api_types::kinds::test_run::{Lane, Phase, Rung, RungName, RungStatus, TestRun};
+use api_types::kinds::test_run::{Lane, Phase, Rung, RungName, RungStatus, TestRun, TestRunStatus};
 use api_types::reason;
 use jiff::Timestamp;
 use ports::forge::{COMMENT_BYTES_MAX, CommitStatus, DESCRIPTION_CHARACTERS_MAX, StatusState};
 use ports::redact::Redactor;
 
+use super::subject::Subject;
 use crate::kinds::test_run::ladder;
 
 /// Characters of a message that are shown.
@@ -46,16 +47,20 @@ pub fn page(run: &Object<TestRun>, public_url: &str) -> String {
     format!("{public_url}/runs/{}/{}", run.metadata.namespace, run.metadata.name)
 }
 
-/// Returns the commit status of a run. `of` is the number of its pull request when others have the same head commit, and
-/// therefore the same status.
+/// Returns the commit status of a run. `of` is what started it, when other things with the same commit share the status.
 #[must_use]
-pub fn status(run: &Object<TestRun>, of: Option<i64>, redactor: &Redactor, page: Option<&str>) -> CommitStatus {
+pub fn status(run: &Object<TestRun>, of: Option<&str>, redactor: &Redactor, page: Option<&str>) -> CommitStatus {
     let level = run.status.level.unwrap_or_default();
+    // Where there is no pull request, nobody can comment.
+    let hint = |word: &str| match &run.spec.source.pull_request {
+        Some(_) => format!(". Comment {word}"),
+        None => String::new(),
+    };
     let (state, description) = match run.status.phase.unwrap_or_default() {
         Phase::Succeeded => (StatusState::Success, format!("Level {level} of 5.{}", cap(run))),
-        Phase::Failed => (StatusState::Failure, format!("Level {level} of 5: {}. Comment !why", first_problem(run))),
-        Phase::Error => (StatusState::Error, format!("Not judged: {}. Comment !rerun", summary(run))),
-        Phase::Cancelled => (StatusState::Error, "Cancelled. Comment !rerun".to_owned()),
+        Phase::Failed => (StatusState::Failure, format!("Level {level} of 5: {}{}", first_problem(run), hint("!why"))),
+        Phase::Error => (StatusState::Error, format!("Not judged: {}{}", summary(run), hint("!rerun"))),
+        Phase::Cancelled => (StatusState::Error, format!("Cancelled{}", hint("!rerun"))),
         Phase::Running => (StatusState::Pending, format!("Running{}", at_work(run))),
         Phase::Queued => (StatusState::Pending, "Waiting for its turn".to_owned()),
         Phase::Pending if awaits_approval(run) => {
@@ -63,8 +68,8 @@ pub fn status(run: &Object<TestRun>, of: Option<i64>, redactor: &Redactor, page:
         }
         Phase::Pending => (StatusState::Pending, "Being looked at".to_owned()),
     };
-    let of = of.map(|number| format!("Pull request {number}: ")).unwrap_or_default();
-    let description = format!("{of}{}", one_line(&redactor.text(&description)));
+    let of = of.map(|words| format!("{words}: ")).unwrap_or_default();
+    let description = one_line(&redactor.text(&format!("{of}{description}")));
     CommitStatus {
         context: context(run),
         state: state.word().to_owned(),
@@ -73,23 +78,25 @@ pub fn status(run: &Object<TestRun>, of: Option<i64>, redactor: &Redactor, page:
     }
 }
 
-/// Returns the comment about a run and those before it, newest first. `elsewhere` is a newer run of the same commit in
-/// another pull request, which the commit status tells instead.
+/// Returns the comment about a run and those before it, newest first. `elsewhere` is a newer run of the same commit and
+/// what it is about, another pull request or a tag: the commit status tells that one instead.
 #[must_use]
 pub fn comment(
     run: &Object<TestRun>,
     earlier: &[Object<TestRun>],
-    elsewhere: Option<&Object<TestRun>>,
+    elsewhere: Option<(&Object<TestRun>, &Subject)>,
     redactor: &Redactor,
     page: Option<&str>,
 ) -> String {
     let mut text = format!("{}\n", marker(&run.metadata.namespace, &run.spec.recipe_ref));
     text.push_str(&headline(run, page));
     text.push_str("\n\n");
-    text.push_str(&rungs(&run.status.rungs));
+    text.push_str(&rungs(&run.status));
     text.push_str("\n\n");
     for paragraph in
-        [state(run), problems(run), teardown(run), elsewhere.map(told_instead), next(run)].into_iter().flatten()
+        [state(run), problems(run), teardown(run), elsewhere.map(|(other, of)| told_instead(other, of)), next(run)]
+            .into_iter()
+            .flatten()
     {
         text.push_str(&paragraph);
         text.push_str("\n\n");
@@ -127,14 +134,14 @@ fn headline(run: &Object<TestRun>, page: Option<&str>) -> String {
     line
 }
 
-/// Says that the commit status is about a run of another pull request.
-fn told_instead(other: &Object<TestRun>) -> String {
-    let number = other.spec.source.pull_request.as_ref().map(|of| of.number).unwrap_or_default();
-    format!(
-        "Pull request {number} has the same head commit, and forges keep one status for a commit: it tells the newer run \
-         {}.",
-        code(&other.metadata.name, 253)
-    )
+/// Says that the commit status is about a run of something else.
+fn told_instead(other: &Object<TestRun>, of: &Subject) -> String {
+    let what = match of.thread {
+        Some(number) => format!("Pull request {number} has the same head commit"),
+        None => format!("The same commit was tested because of {}", code(&of.words, 128)),
+    };
+    let name = code(&other.metadata.name, 253);
+    format!("{what}, and forges keep one status for a commit: it tells the newer run {name}.")
 }
 
 fn word(phase: Phase, run: &Object<TestRun>) -> &'static str {
@@ -151,9 +158,9 @@ fn word(phase: Phase, run: &Object<TestRun>) -> &'static str {
     }
 }
 
-fn rungs(rungs: &[Rung]) -> String {
+fn rungs(status: &TestRunStatus) -> String {
     let words = ladder::ORDER.into_iter().map(|name| {
-        let rung = rungs.iter().find(|rung| rung.name == name);
+        let rung = status.rungs.iter().find(|rung| rung.name == name);
         let sign = match rung.map(|rung| (rung.status, rung.reason.as_deref())) {
             Some((RungStatus::Pass, _)) => "✔",
             Some((RungStatus::Fail, _)) => "✘",
@@ -163,7 +170,11 @@ fn rungs(rungs: &[Rung]) -> String {
         };
         let time = rung.and_then(|rung| span(rung.started_at.as_deref(), rung.finished_at.as_deref()));
         let time = time.map(|time| format!(" {time}")).unwrap_or_default();
-        format!("{} {sign}{time}", ladder::word(name))
+        let from = match (name, status.upgrades.len()) {
+            (RungName::Upgrade, 2..) => format!(" (from {} versions)", status.upgrades.len()),
+            _ => String::new(),
+        };
+        format!("{} {sign}{from}{time}", ladder::word(name))
     });
     words.collect::<Vec<_>>().join(" · ")
 }

@@ -4,42 +4,48 @@ use std::time::Duration;
 
 use api_types::kind::Object;
 use api_types::kinds::test_run::{Report, TestRun};
+use api_types::reason;
 use jiff::Timestamp;
+use ports::error::ErrorKind;
 use ports::forge::CommitStatus;
 
 use super::decide::{Action, Told, Wanted};
+use super::subject::Subject;
 use super::{Reports, render};
 use crate::kinds::forge::connection::{self, RepositoryConnection};
 use crate::runtime::outcome::Failure;
 
 /// A wait that a failed half asks for is no longer than this.
 const RETRY_MAX: Duration = Duration::from_hours(1);
+/// The wait before something is told again that the forge refused.
+const REFUSED_RETRY: Duration = Duration::from_mins(5);
 
 impl Reports {
     pub(super) async fn tell(&self, run: &Object<TestRun>, action: Action) -> Result<(), Failure> {
-        let Some(pull_request) = &run.spec.source.pull_request else { return Ok(()) };
+        let Some(subject) = Subject::of(run) else { return Ok(()) };
         let repository = self.repository(run)?;
         let to = connection::connect_repository(&self.cache, &self.outside, &repository)?;
         let marker = render::marker(&run.metadata.namespace, &run.spec.recipe_ref);
-        let turn = self.turn(&format!("{}#{} {marker}", to.repository, pull_request.number));
+        let place = subject.thread.map_or_else(|| subject.commit.clone(), |number| number.to_string());
+        let turn = self.turn(&format!("{}#{place} {marker}", to.repository));
         let _turn = turn.lock().await;
         // What is wanted may have changed while others had their turn.
         let wanted = self.wanted(run);
         let mut report = self.told(&run.metadata.uid).map(|told| told.report).or_else(|| run.status.report.clone());
         let before = report.clone().unwrap_or_default();
         let report = report.get_or_insert_default();
-        let commented = match &wanted.comment {
-            None => Ok(()),
-            Some(text) => {
+        let commented = match (&wanted.comment, subject.thread) {
+            (None, _) | (_, None) => Ok(()),
+            (Some(text), Some(number)) => {
                 let known = report.comment_id.or_else(|| self.comment_of_siblings(run));
-                let put = put_comment(&to, pull_request.number, known, &marker, text, &action).await;
+                let put = put_comment(&to, number, known, &marker, text, &action).await;
                 put.map(|id| report.comment_id = Some(id))
             }
         };
         let stated = match &wanted.status {
             None => Ok(()),
             Some(status) => {
-                let put = put_status(&to, &pull_request.head_sha, status, &action, &before).await;
+                let put = put_status(&to, &subject.commit, status, &action, &before).await;
                 put.map(|()| report.status_context = Some(status.context.clone()))
             }
         };
@@ -57,6 +63,12 @@ impl Reports {
         let failure = commented.err().or(stated.err()).map(Failure::from);
         failure.map_or(Ok(()), |failure| {
             let retry_after = failure.retry_after.map(|time| time.min(RETRY_MAX));
+            // What a forge refuses today it may take tomorrow, and nothing of an ended run would ever change again.
+            let may_heal = failure.kind == ErrorKind::Terminal && failure.reason != reason::COMMIT_NOT_FOUND;
+            if may_heal {
+                let retry_after = Some(retry_after.unwrap_or_default().max(REFUSED_RETRY));
+                return Err(Failure { retry_after, kind: ErrorKind::Blocked, ..failure });
+            }
             Err(Failure { retry_after, ..failure })
         })
     }

@@ -10,6 +10,8 @@ use serde_json::{Value, json};
 
 use super::decide::{self, Action, Observed, Told, Wanted};
 use super::render;
+use super::subject::Subject;
+use crate::kinds::repository::names;
 
 const SHA: &str = "3fa21c9000000000000000000000000000000001";
 
@@ -68,6 +70,17 @@ Next: `!rerun failed` · `!why` · `!help`
     let status = render::status(&failed(), None, &Redactor::default(), None);
     assert_eq!((status.context.as_str(), status.state.as_str()), ("cc-ci/nextcloud", "failure"));
     assert_eq!(status.description, "Level 4 of 5: lint failed (LintFailed). Comment !why");
+}
+
+#[test]
+fn upgrades_from_several_versions_are_counted() {
+    let upgrade =
+        |version: &str| json!({"version": version, "commit": SHA, "status": "Pass", "reason": "ChecksPassed"});
+    let upgrades = json!([upgrade("1.0.0+1"), upgrade("1.1.0+1"), upgrade("1.2.0+1")]);
+    let rungs = json!([rung("upgrade", "Pass", "ChecksPassed", "ok")]);
+    let run = run("a", json!({"phase": "Succeeded", "level": 5, "rungs": rungs, "upgrades": upgrades}));
+    let text = render::comment(&run, &[], None, &Redactor::default(), None);
+    assert!(text.contains("upgrade ✔ (from 3 versions) 2m10 ·"), "{text}");
 }
 
 #[test]
@@ -232,4 +245,53 @@ fn pull_requests_with_one_head_share_its_status_and_say_whose_run_it_tells() {
     quick.spec.lane = Lane::Quick;
     let apart = of(&own, &[quick, own.clone()]);
     assert!(apart.status.is_some() && !apart.comment.unwrap().contains(told));
+}
+
+/// Returns a run that something other than a comment started.
+fn triggered(name: &str, label: &str, by: &str, status: Value) -> Object<TestRun> {
+    let mut run = run(name, status);
+    run.spec.source.pull_request = None;
+    run.metadata.labels.insert(names::TRIGGER_LABEL.to_owned(), label.to_owned());
+    run.metadata.annotations.insert(names::TRIGGERED_BY_ANNOTATION.to_owned(), by.to_owned());
+    run
+}
+
+#[test]
+fn what_a_run_is_about() {
+    let of = |run: &Object<TestRun>| Subject::of(run).map(|of| (of.thread, of.commit == SHA, of.words));
+    assert_eq!(of(&failed()), Some((Some(7), true, "Pull request 7".to_owned())));
+    for (label, by, words) in [
+        ("tag", "1.2.0+6.4.3", "Tag 1.2.0+6.4.3"),
+        ("push", "main", "Push to main"),
+        ("schedule", "0 3 * * 0", "Schedule 0 3 * * 0"),
+    ] {
+        assert_eq!(of(&triggered("a", label, by, json!({}))), Some((None, true, words.to_owned())));
+    }
+    let mut by_hand = failed();
+    by_hand.spec.source.pull_request = None;
+    assert_eq!(of(&by_hand), None);
+    assert_eq!(of(&triggered("a", "anything", "x", json!({}))), None);
+    let mut of_branch = triggered("a", "schedule", "@daily", json!({}));
+    of_branch.spec.source.commit = None;
+    assert_eq!(of(&of_branch), None, "the tip of the branch has not been read");
+    of_branch.status = serde_json::from_value(json!({"head": {"commit": SHA, "images": []}})).unwrap();
+    assert!(of(&of_branch).is_some());
+}
+
+#[test]
+fn a_hostile_tag_stays_in_its_place_and_secrets_are_taken_out() {
+    let redactor = Redactor::default();
+    redactor.insert("a", b"hunter2-secret");
+    let tag = "v1\u{202e}-hunter2-secret\n@everyone `x";
+    let newer = triggered("tagged", "tag", tag, json!({"phase": "Succeeded", "level": 5}));
+    let own = failed();
+    let siblings = [newer.clone(), own.clone()];
+    let status = Wanted::of(&newer, &siblings, &redactor, None).status.unwrap();
+    assert!(status.description.starts_with("Tag v1 -") && status.description.ends_with("Level 5 of 5."), "{status:?}");
+    let comment = Wanted::of(&own, &siblings, &redactor, None).comment.unwrap();
+    for text in [&status.description, &comment] {
+        assert!(!text.contains("hunter2") && !text.contains('\u{202e}'), "{text}");
+    }
+    assert!(comment.lines().all(|line| !line.starts_with("@everyone")), "{comment}");
+    assert!(comment.contains("because of `Tag v1 -"), "{comment}");
 }

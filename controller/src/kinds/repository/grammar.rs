@@ -1,14 +1,14 @@
 //! From what a comment says to the command in it. Pure.
 //!
 //! ```text
-//! !testme [--quick] [--only RUNG,…] [--from last|VERSION] [--hold-on-fail 30m]
+//! !testme [--quick] [--only RUNG,…] [--from last|all|VERSION] [--hold-on-fail 30m]
 //! !rerun [failed|RUNG]     !cancel     !ok [COMMIT]     !deny     !status     !why     !help
 //! ```
 //!
 //! A command stands on a line of its own, outside of quotes, code and HTML. The first one of a comment counts. `!testme`
 //! stands for whatever phrase the trigger has.
 
-use api_types::kinds::test_run::{Lane, RungName};
+use api_types::kinds::test_run::{ALL_VERSIONS, Lane, RungName};
 use api_types::units::DurationText;
 use ports::recipe::version::RecipeVersion;
 
@@ -49,7 +49,7 @@ pub struct TestOptions {
     pub lane: Lane,
     /// Only these rungs; all when empty.
     pub stages: Vec<RungName>,
-    /// The version to upgrade from; the usual one when absent.
+    /// The version to upgrade from, or `all`; the usual one when absent.
     pub from: Option<String>,
     /// How long a failed app is kept.
     pub hold: Option<DurationText>,
@@ -257,8 +257,8 @@ fn test_options(arguments: &[String]) -> Result<TestOptions, String> {
             "--from" => options.from = from(&value("1.2.0+3.4.5")?)?,
             "--hold-on-fail" => options.hold = Some(hold(&value("30m")?)?),
             _ => {
-                return Err("The options are `--quick`, `--only RUNG,…`, `--from last|VERSION` and `--hold-on-fail \
-                            30m`."
+                return Err("The options are `--quick`, `--only RUNG,…`, `--from last|all|VERSION` and \
+                            `--hold-on-fail 30m`."
                     .to_owned());
             }
         }
@@ -269,11 +269,9 @@ fn test_options(arguments: &[String]) -> Result<TestOptions, String> {
 fn from(value: &str) -> Result<Option<String>, String> {
     match value {
         "last" => Ok(None),
-        "all" => Err("A run upgrades from one version: write `--from last` or `--from VERSION`, one comment for each \
-                      version."
-            .to_owned()),
+        ALL_VERSIONS => Ok(Some(value.to_owned())),
         version if RecipeVersion::parse(version).is_some() => Ok(Some(version.to_owned())),
-        _ => Err("`--from` takes `last` or a published version such as `1.2.0+3.4.5`.".to_owned()),
+        _ => Err("`--from` takes `last`, `all` or a published version such as `1.2.0+3.4.5`.".to_owned()),
     }
 }
 

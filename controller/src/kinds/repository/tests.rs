@@ -6,4 +6,5 @@ mod flow;
 mod happenings;
 mod interleavings;
 mod outages;
+mod told;
 pub(crate) mod world;

@@ -335,7 +335,7 @@ pub const HELP: &str = "\
 Commands stand on a line of their own, in a new comment:
 
 - `!testme` tests the head: `--quick` for a hint, `--only install,upgrade` for some rungs, `--from 1.2.0+3.4.5` to \
-upgrade from another version, `--hold-on-fail 30m` to keep what failed for a look
+upgrade from another version, `--from all` to upgrade from every older one, `--hold-on-fail 30m` to keep what failed for a look
 - `!rerun`, `!rerun failed`, `!rerun lint` test again
 - `!cancel` ends what runs
 - `!ok`, `!ok COMMIT` let the commit of a fork run; `!deny` takes it back

@@ -47,7 +47,7 @@ impl Life<'_> {
             Step::HeadPull | Step::UpgradePull => self.pull(step, Side::Head),
             Step::BaseDeploy => self.deploy(step, Side::Base),
             Step::HeadDeploy | Step::UpgradeDeploy => self.deploy(step, Side::Head),
-            Step::BaseClear => self.clear_base(),
+            Step::BaseClear | Step::UpgradeNext => self.clear_app(),
             Step::InstallCheck => self.checks(step, RungName::Install),
             Step::UpgradeCheck => self.checks(step, RungName::Upgrade),
             Step::BackupCheck => self.checks(step, RungName::BackupRestore),
@@ -106,6 +106,10 @@ impl Life<'_> {
             Choice::Base { version, commit, why } => {
                 self.status.base_reason = Some(shorten(&why));
                 self.status.base = Some(Identity { version, commit: Some(commit), images: Vec::new() });
+            }
+            Choice::All { versions, why } => {
+                self.status.base_reason = Some(shorten(&why));
+                self.begin_upgrades(versions);
             }
             Choice::Nothing { reason, message } => {
                 self.status.base_reason = Some(shorten(&message));
@@ -288,7 +292,7 @@ impl Life<'_> {
         Flow::done()
     }
 
-    fn clear_base(&mut self) -> Flow {
+    fn clear_app(&mut self) -> Flow {
         match &self.seen.app {
             None => Flow::done(),
             Some(app) if app.is_being_deleted() => Flow::Wait(Next::After(POLL)),

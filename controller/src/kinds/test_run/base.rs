@@ -1,6 +1,7 @@
 //! Which version a run upgrades from, and why. Pure.
 //!
-//! 1. What the run names (`spec.baseVersion`).
+//! 1. What the run names (`spec.baseVersion`); with `all`, every published version that is older than the head, one after
+//!    the other. If there is none, the next rules apply.
 //! 2. The last green version, if it is older than the head.
 //! 3. Else the newest published version that is older than the head: an upgrade from a version to itself proves
 //!    nothing.
@@ -13,7 +14,11 @@ mod tests;
 use std::cmp::Ordering;
 
 use api_types::kinds::recipe::RecipeVersion;
+use api_types::kinds::test_run::ALL_VERSIONS;
 use api_types::reason;
+
+/// Most versions that one run upgrades from.
+pub const VERSIONS_MAX: usize = 24;
 
 /// What the choice depends on.
 #[derive(Clone, Debug)]
@@ -48,6 +53,13 @@ pub enum Choice {
         /// Why this one, for people.
         why: String,
     },
+    /// All of these, oldest first.
+    All {
+        /// The versions.
+        versions: Vec<RecipeVersion>,
+        /// Why these, for people.
+        why: String,
+    },
     /// There is none, and nobody is to blame.
     Nothing {
         /// `NoOlderVersion`.
@@ -67,8 +79,14 @@ pub enum Choice {
 /// Chooses the base.
 #[must_use]
 pub fn choose(facts: &Facts<'_>) -> Choice {
-    if let Some(named) = facts.named {
-        return chosen_by_name(facts, named);
+    match facts.named {
+        Some(ALL_VERSIONS) => {
+            if let Some(all) = every_older(facts) {
+                return all;
+            }
+        }
+        Some(named) => return chosen_by_name(facts, named),
+        None => {}
     }
     let green = facts.last_green.filter(|green| !green.commit.is_empty());
     let mut passed_over = String::new();
@@ -136,16 +154,41 @@ fn why_not(facts: &Facts<'_>, green: &RecipeVersion) -> Option<String> {
     }
 }
 
+/// Returns every version that can be upgraded from; `None` when there is none.
+fn every_older(facts: &Facts<'_>) -> Option<Choice> {
+    let mut versions: Vec<RecipeVersion> = older(facts).cloned().collect();
+    versions.sort_by(|left, right| {
+        (facts.compare)(&left.version, &right.version).unwrap_or_else(|| left.version.cmp(&right.version))
+    });
+    let left_out = versions.len().saturating_sub(VERSIONS_MAX);
+    versions.drain(..left_out);
+    let (first, last) = (versions.first()?, versions.last()?);
+    let why = match versions.len() {
+        1 => format!("Of all published versions {} alone is older than the head.", first.version),
+        count => format!(
+            "The head is upgraded to from each of the {count} published versions from {} to {}, which are older than it.",
+            first.version, last.version
+        ),
+    };
+    let bound = format!(" {left_out} older ones are left out: a run upgrades from at most {VERSIONS_MAX}.");
+    let why = if left_out == 0 { why } else { why + &bound };
+    Some(Choice::All { versions, why })
+}
+
 fn newest_older<'a>(facts: &Facts<'a>) -> Option<&'a RecipeVersion> {
-    let older = facts.published.iter().filter(|published| {
+    older(facts).max_by(|left, right| (facts.compare)(&left.version, &right.version).unwrap_or(Ordering::Equal))
+}
+
+/// Returns the published versions that are older than the head.
+fn older<'a>(facts: &Facts<'a>) -> impl Iterator<Item = &'a RecipeVersion> {
+    facts.published.iter().filter(move |published| {
         let is_older = match facts.head_version {
             Some(head) => (facts.compare)(&published.version, head) == Some(Ordering::Less),
             // A head without a version is newer than everything that has one.
             None => true,
         };
         is_older && published.commit != facts.head_commit
-    });
-    older.max_by(|left, right| (facts.compare)(&left.version, &right.version).unwrap_or(Ordering::Equal))
+    })
 }
 
 fn base(version: &RecipeVersion, why: String) -> Choice {

@@ -31,9 +31,13 @@ impl Life<'_> {
             Step::BaseDeploy | Step::HeadDeploy => self.deployed(true, reason::DEPLOYED, "The stack is on the swarm."),
             Step::InstallCheck => self.conclude_checks(RungName::Install),
             Step::UpgradePull | Step::UpgradeSeed | Step::UpgradeDeploy if !good => {
-                self.fail(RungName::Upgrade, outcome, message);
+                self.judge_upgrade(blame_of(outcome).rung_status(), outcome, message);
             }
             Step::UpgradeCheck => self.conclude_checks(RungName::Upgrade),
+            Step::UpgradeNext => {
+                self.deployed(false, reason::PROGRESSING, "The next version to upgrade from is being installed.");
+                self.begin_next_upgrade();
+            }
             Step::BackupSettle
             | Step::BackupSeed
             | Step::BackupTake
@@ -74,21 +78,25 @@ impl Life<'_> {
         let (reason, text) = if blame_of(outcome) == Blame::Ours {
             (outcome, format!("The version to upgrade from, {version}, could not be deployed: {message}"))
         } else {
+            let instead = if self.has_next_upgrade() { "" } else { " The head was installed from nothing instead." };
             (
                 reason::BASE_UNAVAILABLE,
                 format!(
                     "The version to upgrade from, {version}, cannot be deployed any more ({outcome}): {message} Repair it \
-                     with an overlay of type BaseRepair, or name another with spec.baseVersion of the run. The head was \
-                     installed from nothing instead."
+                     with an overlay of type BaseRepair, or name another with spec.baseVersion of the run.{instead}"
                 ),
             )
         };
-        self.judge(RungName::Upgrade, RungStatus::Unverified, reason, &text);
+        self.judge_upgrade(RungStatus::Unverified, reason, &text);
     }
 
     /// Gives a rung the result that its checks add up to. Without any check there is none.
     fn conclude_checks(&mut self, stage: RungName) {
-        let results: Vec<TestResult> = self.status.tests.iter().filter(|test| test.stage == stage).cloned().collect();
+        // What stands there of upgrades from earlier versions has other names.
+        let own: Vec<String> = self.checks_of(stage).iter().map(Check::name).collect();
+        let counts =
+            |test: &&TestResult| test.stage == stage && (stage != RungName::Upgrade || own.contains(&test.name));
+        let results: Vec<TestResult> = self.status.tests.iter().filter(counts).cloned().collect();
         let data: Vec<String> = match stage {
             // Which of them fail says whether it is the data that is missing.
             RungName::Upgrade | RungName::BackupRestore => {
@@ -98,7 +106,11 @@ impl Life<'_> {
             RungName::Install | RungName::Functional | RungName::Lint => Vec::new(),
         };
         let (status, reason, message) = add_up(stage, &results, &data);
-        self.judge(stage, status, reason, &message);
+        if stage == RungName::Upgrade {
+            self.judge_upgrade(status, reason, &message);
+        } else {
+            self.judge(stage, status, reason, &message);
+        }
     }
 }
 

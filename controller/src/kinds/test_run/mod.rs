@@ -16,6 +16,7 @@ mod orders;
 pub mod queue;
 mod running;
 pub mod steps;
+mod upgrades;
 pub mod verdict;
 pub mod versions;
 pub mod work;

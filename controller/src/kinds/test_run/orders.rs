@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use api_types::kind::Object;
-use api_types::kinds::test_run::TestRun;
+use api_types::kinds::test_run::{TestRun, TestRunStatus};
 use api_types::reason;
 use ports::error::ErrorKind;
 use serde::de::DeserializeOwned;
@@ -14,6 +14,7 @@ use super::decide::Action;
 use super::observe::{Observed, Progress};
 use super::running::{Flow, Life};
 use super::steps::{self, Step};
+use super::upgrades;
 use super::work::{Order, Outcome, Work};
 use crate::runtime::outcome::{Failure, TIMED_OUT};
 use crate::runtime::reconciler::Next;
@@ -46,7 +47,7 @@ pub(super) fn current_id(run: &Object<TestRun>, seen: &Observed) -> Option<Strin
     let life = Life::new(run, seen, jiff::Timestamp::UNIX_EPOCH);
     let Some((step, recorded)) = steps::current(&run.status) else {
         let attempts = steps::find(&run.status, Step::Results).and_then(|recorded| recorded.attempts).unwrap_or(1);
-        return run.is_being_deleted().then(|| id(run, Step::Results, "files", attempts));
+        return run.is_being_deleted().then(|| id(run, &run.status, Step::Results, "files", attempts));
     };
     let suffix = match step {
         Step::InstallCheck | Step::UpgradeCheck | Step::BackupCheck | Step::FunctionalCheck => {
@@ -59,11 +60,14 @@ pub(super) fn current_id(run: &Object<TestRun>, seen: &Observed) -> Option<Strin
         Step::Teardown => "leftovers".to_owned(),
         _ => String::new(),
     };
-    Some(id(run, step, &suffix, recorded.attempts.unwrap_or(1)))
+    Some(id(run, &run.status, step, &suffix, recorded.attempts.unwrap_or(1)))
 }
 
-fn id(run: &Object<TestRun>, step: Step, suffix: &str, attempt: u32) -> String {
-    format!("testrun/{}/{}/{suffix}/{attempt}", run.metadata.uid, step.name())
+/// Returns the id of an order. Steps that are taken anew for each version to upgrade from have the version's place in it.
+fn id(run: &Object<TestRun>, status: &TestRunStatus, step: Step, suffix: &str, attempt: u32) -> String {
+    let round = upgrades::place(status).filter(|_| steps::UPGRADE_ROUND.contains(&step));
+    let round = round.map(|place| format!("@{place}")).unwrap_or_default();
+    format!("testrun/{}/{}{round}/{suffix}/{attempt}", run.metadata.uid, step.name())
 }
 
 impl Life<'_> {
@@ -75,7 +79,7 @@ impl Life<'_> {
         work: Work,
         time_max: Duration,
     ) -> Answer<T> {
-        let id = id(self.run, step, suffix, self.attempt(step));
+        let id = id(self.run, &self.status, step, suffix, self.attempt(step));
         // What was seen is about the order that was current when it was looked at.
         let progress = match current_id(self.run, self.seen) {
             Some(seen) if seen == id => self.seen.progress.clone(),
@@ -133,7 +137,7 @@ impl Life<'_> {
             _ => Duration::ZERO,
         };
         Action::Order(Box::new(Order {
-            id: id(self.run, step, suffix, attempt),
+            id: id(self.run, &self.status, step, suffix, attempt),
             step,
             time_max,
             delay,

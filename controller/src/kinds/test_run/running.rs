@@ -148,11 +148,14 @@ impl<'a> Life<'a> {
 
     fn over_time(&self) -> Option<String> {
         let limit = &self.recipe.spec.timeouts.run;
+        // Each version that is upgraded from is a run's work.
+        let times = u32::try_from(self.status.upgrades.len().max(1)).unwrap_or(1);
         let begun = self.status.started_at.as_deref().and_then(|text| text.parse::<Timestamp>().ok())?;
-        (self.now.duration_since(begun).unsigned_abs() > limit.span()).then(|| {
+        (self.now.duration_since(begun).unsigned_abs() > limit.span().saturating_mul(times)).then(|| {
             let doing = steps::current(&self.status).map_or("nothing", |(step, _)| step.name());
+            let each = if times > 1 { " for each version that it upgrades from" } else { "" };
             format!(
-                "The run took longer than {} (timeouts.run) and was at the step {doing}. Raise timeouts.run of the \
+                "The run took longer than {} (timeouts.run){each} and was at the step {doing}. Raise timeouts.run of the \
                  Recipe, or find out what takes so long.",
                 limit.as_str()
             )
@@ -199,15 +202,19 @@ impl<'a> Life<'a> {
             Step::BasePull => done(Step::BaseRender),
             Step::BaseDeploy => done(Step::BasePull),
             Step::BaseClear => steps::outcome(status, Step::BaseDeploy).is_some_and(|outcome| outcome != DONE),
-            Step::HeadPull => done(Step::HeadRender) && !done(Step::BaseDeploy),
+            Step::HeadPull => done(Step::HeadRender) && !done(Step::BaseDeploy) && !self.has_next_upgrade(),
             Step::HeadDeploy => done(Step::HeadPull),
             Step::InstallCheck => {
-                (done(Step::BaseDeploy) || done(Step::HeadDeploy)) && verdict::is_open(status, RungName::Install)
+                let is_up = done(Step::BaseDeploy) || done(Step::HeadDeploy);
+                // Of several versions the last one is checked, and never an app that has been touched since.
+                let is_fresh = !self.has_next_upgrade() && steps::find(status, Step::UpgradePull).is_none();
+                is_up && is_fresh && verdict::is_open(status, RungName::Install)
             }
             Step::UpgradePull => done(Step::BaseDeploy),
             Step::UpgradeSeed => done(Step::UpgradePull) && !self.tests_with_seed(RungName::Upgrade).is_empty(),
             Step::UpgradeDeploy => done(Step::UpgradePull),
             Step::UpgradeCheck => done(Step::UpgradeDeploy) && verdict::is_open(status, RungName::Upgrade),
+            Step::UpgradeNext => done(Step::HeadRender) && self.has_next_upgrade(),
             Step::BackupSettle => self.head_is_up() && verdict::is_open(status, RungName::BackupRestore),
             Step::BackupSeed => done(Step::BackupSettle),
             Step::BackupTake => done(Step::BackupSeed),

@@ -36,6 +36,8 @@ pub enum Step {
     UpgradeDeploy,
     /// The checks of the upgrade rung.
     UpgradeCheck,
+    /// With several versions to upgrade from: what was upgraded goes, so that the next one is installed on clean ground.
+    UpgradeNext,
     /// The stack comes to rest.
     BackupSettle,
     /// Data that must survive backup, destruction and restore.
@@ -69,7 +71,7 @@ pub enum Step {
 }
 
 /// The steps in their order.
-pub const ORDER: [Step; 29] = {
+pub const ORDER: [Step; 30] = {
     use Step::*;
     [
         Fetch,
@@ -86,6 +88,7 @@ pub const ORDER: [Step; 29] = {
         UpgradeSeed,
         UpgradeDeploy,
         UpgradeCheck,
+        UpgradeNext,
         BackupSettle,
         BackupSeed,
         BackupTake,
@@ -102,6 +105,12 @@ pub const ORDER: [Step; 29] = {
         Teardown,
         Results,
     ]
+};
+
+/// The steps that are taken anew for each version that is upgraded from, when there are several.
+pub const UPGRADE_ROUND: [Step; 9] = {
+    use Step::*;
+    [BaseRender, BasePull, BaseDeploy, BaseClear, UpgradePull, UpgradeSeed, UpgradeDeploy, UpgradeCheck, UpgradeNext]
 };
 
 /// The outcome of a step that did what it should.
@@ -126,6 +135,7 @@ impl Step {
             Self::UpgradeSeed => "upgrade-seed",
             Self::UpgradeDeploy => "upgrade-deploy",
             Self::UpgradeCheck => "upgrade-check",
+            Self::UpgradeNext => "upgrade-next",
             Self::BackupSettle => "backup-settle",
             Self::BackupSeed => "backup-seed",
             Self::BackupTake => "backup-take",
@@ -160,7 +170,9 @@ impl Step {
             | Self::HeadPull
             | Self::HeadDeploy
             | Self::InstallCheck => Some(RungName::Install),
-            Self::UpgradePull | Self::UpgradeSeed | Self::UpgradeDeploy | Self::UpgradeCheck => Some(RungName::Upgrade),
+            Self::UpgradePull | Self::UpgradeSeed | Self::UpgradeDeploy | Self::UpgradeCheck | Self::UpgradeNext => {
+                Some(RungName::Upgrade)
+            }
             Self::BackupSettle
             | Self::BackupSeed
             | Self::BackupTake

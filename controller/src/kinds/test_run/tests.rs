@@ -1,6 +1,7 @@
 //! Whole runs in simulated time: what they come to, and that no kill changes it.
 
 mod stage;
+mod upgrades;
 
 use api_types::condition::{self, ConditionStatus};
 use api_types::kind::Kind as _;
@@ -369,6 +370,28 @@ async fn a_fork_waits_for_its_approval_and_stops_when_it_is_taken_back() {
     let (status, _) = stage.finish(None).await;
     assert_eq!(status.phase, Some(Phase::Cancelled), "{status:#?}");
     assert_eq!(stage.ordered_step(Step::UpgradePull), 0, "the head was never deployed");
+}
+
+/// Labels, annotations and names are anybody's: whatever they say, the run waits.
+#[tokio::test(start_paused = true)]
+async fn a_label_lets_no_fork_begin() {
+    let stage = Stage::new(2).await;
+    let mut labelled = fork("run");
+    labelled["metadata"]["labels"] = json!({"approved": "true", "ci.coopcloud.tech/approved": "true", "safe-to-test": "true",
+        "ci.coopcloud.tech/comment-id": "17", "ci.coopcloud.tech/trigger": "tag"});
+    labelled["metadata"]["annotations"] =
+        json!({"ci.coopcloud.tech/approved-by": "alice", "ci.coopcloud.tech/requested-by": "alice"});
+    stage.put(&TestRun::resource(), labelled).await;
+    // Nor does an Approval of something else that is labelled as if it were of this.
+    let mut other = approval();
+    other["metadata"]["labels"] = json!({"ci.coopcloud.tech/pull-request": "7"});
+    other["spec"]["pullRequest"] = json!(6);
+    stage.put(&Approval::resource(), other).await;
+    let began = tokio::time::Instant::now();
+    stage.play(None, |_| began.elapsed().as_secs() > 120).await;
+    let status = stage.status("run").unwrap();
+    assert_eq!(status.phase, Some(Phase::Pending), "{status:#?}");
+    assert!(stage.outside.orders.lock().unwrap().is_empty(), "nothing was fetched");
 }
 
 #[tokio::test(start_paused = true)]

@@ -3,10 +3,25 @@
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use super::world::{Pull, Repository, Status, StoredComment, User, World};
+use super::world::{Pull, Repository, Status, StoredComment, Team, User, World};
 
 fn moment(moment: Timestamp) -> String {
     moment.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
+}
+
+pub(super) fn organization_json(name: &str) -> Value {
+    json!({
+        "id": 1, "name": name, "username": name, "full_name": "", "email": "", "avatar_url": "", "description": "",
+        "website": "", "location": "", "visibility": "public", "repo_admin_change_team_access": false,
+    })
+}
+
+pub(super) fn team_json(team: &Team, organization: Value) -> Value {
+    json!({
+        "id": team.id, "name": team.name, "description": "", "organization": organization,
+        "includes_all_repositories": true, "permission": "write", "units": [], "units_map": {},
+        "can_create_org_repo": false,
+    })
 }
 
 impl World {

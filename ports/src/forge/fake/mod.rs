@@ -6,6 +6,7 @@
 
 mod hooks;
 mod json;
+mod oauth;
 mod routes;
 mod server;
 mod world;
@@ -17,7 +18,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use tokio::time::Instant;
 
-use super::http::{Answer, HttpForges, Transport, TransportRequest};
+use super::http::{Answer, ForgeTimes, HttpForges, Transport, TransportRequest};
+use super::sign_in::{Application, Person, Proof};
 use super::{Forge, ForgeAddress, Forges};
 use crate::clock::Clock;
 use crate::error::Error;
@@ -151,6 +153,7 @@ impl FakeForge {
             Some(FaultKind::Refused) => None,
             _ => Some(self.world().handle(request)),
         };
+        let slow = fault.clone();
         let reply = match fault {
             Some(FaultKind::ReplyLost) => None,
             Some(FaultKind::Truncated) => reply.map(|mut reply| {
@@ -162,10 +165,6 @@ impl FakeForge {
                 reply.body.resize(9 << 20, b' ');
                 reply
             }),
-            Some(FaultKind::Slow(time)) => {
-                tokio::time::sleep(time).await;
-                reply
-            }
             _ => reply,
         };
         lock(&self.shared.seen).push(Seen {
@@ -175,6 +174,9 @@ impl FakeForge {
             answer: reply.as_ref().map(|reply| reply.body.clone()).unwrap_or_default(),
             at: Instant::now(),
         });
+        if let Some(FaultKind::Slow(time)) = slow {
+            tokio::time::sleep(time).await;
+        }
         reply
     }
 
@@ -187,9 +189,14 @@ impl FakeForge {
 
 struct Direct(HttpForges);
 
+#[async_trait]
 impl Forges for Direct {
     fn connect(&self, address: &ForgeAddress) -> Result<Arc<dyn Forge>, Error> {
         self.0.connect(address)
+    }
+
+    async fn sign_in(&self, application: &Application, proof: &Proof) -> Result<Person, Error> {
+        self.0.sign_in(application, proof).await
     }
 
     fn calls(&self) -> u64 {
@@ -201,7 +208,11 @@ impl Forges for Direct {
 impl Transport for FakeForge {
     async fn exchange(&self, request: TransportRequest) -> Result<Answer, Error> {
         let refused = || Error::retryable("Unreachable", "the forge cannot be reached");
-        let reply = self.answer(&FakeRequest::of(&request)).await.ok_or_else(refused)?;
+        // As over a network, nobody waits for ever.
+        let request = FakeRequest::of(&request);
+        let answer = tokio::time::timeout(ForgeTimes::default().whole, self.answer(&request)).await;
+        let late = |_| Error::retryable("TimedOut", "the forge did not answer in time");
+        let reply = answer.map_err(late)?.ok_or_else(refused)?;
         if let Some((_, length)) = reply.headers.iter().find(|(name, _)| name == "content-length")
             && length.parse() != Ok(reply.body.len())
         {

@@ -7,7 +7,8 @@ use percent_encoding::percent_decode_str;
 use serde_json::{Value, json};
 
 use super::super::Permission;
-use super::super::http::TransportRequest;
+use super::super::http::{OutgoingBody, TransportRequest};
+use super::json::{organization_json, team_json};
 use super::world::{Repository, Status, StoredComment, World};
 
 /// A request.
@@ -32,7 +33,13 @@ impl FakeRequest {
             path: request.url.path().to_owned(),
             query: request.url.query_pairs().into_owned().collect(),
             authorization: request.token.to_str().unwrap_or_default().to_owned(),
-            body: request.body.clone().unwrap_or_default(),
+            body: match &request.body {
+                Some(OutgoingBody::Json(body)) => body.clone(),
+                Some(OutgoingBody::Form(fields)) => {
+                    fields.iter().map(|(name, value)| ((*name).to_owned(), Value::from(value.as_str()))).collect()
+                }
+                None => Value::Null,
+            },
         }
     }
 
@@ -44,7 +51,7 @@ impl FakeRequest {
         format!("{} {}{mark}{}", self.method, self.path, query.join("&"))
     }
 
-    fn text(&self, member: &str) -> String {
+    pub(super) fn text(&self, member: &str) -> String {
         self.body[member].as_str().unwrap_or_default().to_owned()
     }
 }
@@ -61,16 +68,16 @@ pub struct FakeReply {
 }
 
 impl FakeReply {
-    fn json(status: u16, value: &Value) -> Self {
+    pub(super) fn json(status: u16, value: &Value) -> Self {
         let headers = vec![("content-type".to_owned(), "application/json;charset=utf-8".to_owned())];
         Self { status, headers, body: value.to_string().into_bytes() }
     }
 
-    fn empty(status: u16) -> Self {
+    pub(super) fn empty(status: u16) -> Self {
         Self { status, ..Self::default() }
     }
 
-    fn with(mut self, name: &str, value: impl ToString) -> Self {
+    pub(super) fn with(mut self, name: &str, value: impl ToString) -> Self {
         self.headers.push((name.to_owned(), value.to_string()));
         self
     }
@@ -98,6 +105,7 @@ impl World {
         let date = self.now().strftime("%a, %d %b %Y %H:%M:%S GMT").to_string();
         let reply = match segments.as_slice() {
             ["api", "v1", rest @ ..] => self.route(request, rest),
+            ["login", "oauth", rest @ ..] => Ok(self.oauth_route(request, rest)),
             _ => refuse(404, "Not Found"),
         };
         let reply = reply.unwrap_or_else(|(status, words)| {
@@ -114,6 +122,16 @@ impl World {
         let login = self.reader(request, path)?;
         match path {
             ["user"] => Ok(FakeReply::json(200, &self.account_json(&login))),
+            ["user", "orgs"] => {
+                let own = self.organizations.iter().filter(|(_, found)| found.members.contains_key(&login));
+                Ok(self.page(request, own.map(|(name, _)| organization_json(name)).collect()))
+            }
+            ["user", "teams"] => {
+                let teams =
+                    self.organizations.iter().flat_map(|(of, found)| found.teams.iter().map(move |team| (of, team)));
+                let own = teams.filter(|(_, team)| team.members.contains(&login));
+                Ok(self.page(request, own.map(|(of, team)| team_json(team, organization_json(of))).collect()))
+            }
             ["orgs"] => Ok(FakeReply::json(200, &json!([]))),
             ["orgs", organization, rest @ ..] => self.organization_route(request, &login, organization, rest),
             ["teams", id, "members", member] => {
@@ -146,6 +164,8 @@ impl World {
             return refuse(401, "user does not exist [uid: 0, name: ]");
         };
         let category = match path {
+            // These alone of a person's own things need both scopes, on some servers; this is the stricter of them.
+            ["user", "orgs" | "teams"] => "organization",
             ["user", ..] => "user",
             ["orgs" | "teams", ..] => "organization",
             ["repos", _, _, "issues", ..] => "issue",
@@ -188,15 +208,7 @@ impl World {
             ["teams", "search"] if is_member => {
                 let wanted = request.query.get("q").map(|text| text.to_lowercase()).unwrap_or_default();
                 let found = organization.teams.iter().filter(|team| team.name.to_lowercase().contains(&wanted));
-                let teams: Vec<Value> = found
-                    .map(|team| {
-                        json!({
-                            "id": team.id, "name": team.name, "description": "", "organization": null,
-                            "includes_all_repositories": true, "permission": "write", "units": [],
-                            "units_map": {}, "can_create_org_repo": false,
-                        })
-                    })
-                    .collect();
+                let teams: Vec<Value> = found.map(|team| team_json(team, Value::Null)).collect();
                 Ok(FakeReply::json(200, &json!({"ok": true, "data": teams})))
             }
             ["teams", "search"] => refuse(403, "Must be an organization member"),

@@ -51,12 +51,23 @@ async fn respond(forge: FakeForge, request: Request<Incoming>) -> Result<Respons
         path: parts.uri.path().to_owned(),
         query: query.query_pairs().into_owned().collect(),
         authorization: authorization.to_owned(),
-        body: serde_json::from_slice(&body).unwrap_or_default(),
+        body: parsed(&parts.headers, &body),
     };
     let reply = forge.answer(&fake).await.ok_or(Broken)?;
     let response = response(&reply).map_err(|_| Broken)?;
     deliver(&forge, &fake, &reply);
     Ok(response)
+}
+
+/// Reads JSON, or a form as an object of its fields.
+fn parsed(headers: &hyper::HeaderMap, body: &[u8]) -> serde_json::Value {
+    let content_type = headers.get("content-type").and_then(|value| value.to_str().ok()).unwrap_or_default();
+    if content_type.starts_with("application/x-www-form-urlencoded") {
+        let url = reqwest::Url::parse(&format!("http://forge/?{}", String::from_utf8_lossy(body)));
+        let fields = url.into_iter().flat_map(|url| url.query_pairs().into_owned().collect::<Vec<_>>());
+        return fields.map(|(name, value)| (name, serde_json::Value::from(value))).collect();
+    }
+    serde_json::from_slice(body).unwrap_or_default()
 }
 
 fn response(reply: &FakeReply) -> Result<Response<Body>, hyper::http::Error> {

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 
 use super::super::Permission;
+use super::oauth::Applications;
 use crate::clock::Clock;
 
 #[derive(Clone, Debug)]
@@ -104,6 +105,7 @@ pub struct World {
     pub(super) organizations: BTreeMap<String, Organization>,
     pub(super) repositories: Vec<Repository>,
     pub(super) comments: Vec<StoredComment>,
+    pub(super) oauth: Applications,
     next_id: i64,
 }
 
@@ -119,6 +121,7 @@ impl World {
             organizations: BTreeMap::new(),
             repositories: Vec::new(),
             comments: Vec::new(),
+            oauth: Applications::default(),
             next_id: 1,
         }
     }
@@ -179,6 +182,13 @@ impl World {
             found.members.insert(login.to_owned());
         }
         self
+    }
+
+    /// Takes somebody out of a team.
+    pub fn leave_team(&mut self, organization: &str, team: &str, login: &str) {
+        for found in self.organization(organization).teams.iter_mut().filter(|found| found.name == team) {
+            found.members.remove(login);
+        }
     }
 
     fn organization(&mut self, name: &str) -> &mut Organization {

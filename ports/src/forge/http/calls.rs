@@ -1,14 +1,17 @@
 //! The calls, one after the other.
 
+use std::time::Duration;
+
 use async_trait::async_trait;
 use jiff::Timestamp;
 use reqwest::{Method, StatusCode};
 use serde::de::DeserializeOwned;
 use serde_json::json;
+use tokio::time::Instant;
 
 use super::super::wire::{
-    WireBranch, WireCombined, WireComment, WirePermission, WirePullRequest, WireRepository, WireTag, WireTeams,
-    WireUser, WireVersion,
+    WireBranch, WireCombined, WireComment, WirePermission, WirePullRequest, WireRepository, WireStatus, WireTag,
+    WireTeams, WireUser, WireVersion,
 };
 use super::super::{
     Account, Comment, CommentList, CommitStatus, DESCRIPTION_CHARACTERS_MAX, Forge, ForgeTag, Membership, Permission,
@@ -21,32 +24,38 @@ use crate::error::Error;
 const PAGE_ITEMS: usize = 50;
 /// Most pages of one list.
 const PAGES_MAX: usize = 40;
+/// Longest that a list is read before what is there of it is returned: of a slow forge a part is better than nothing, and
+/// whoever asks has not for ever.
+const LIST_TIME_MAX: Duration = Duration::from_secs(25);
 /// How often a list is begun again because items went while it was read.
 const LIST_TRIES: usize = 3;
 /// A repository that no forge can have: the name is reserved.
 const NO_REPOSITORY: &str = "-";
 
 /// A list, page by page.
-struct Pages<T> {
-    items: Vec<T>,
+pub(super) struct Pages<T> {
+    pub(super) items: Vec<T>,
     is_complete: bool,
     server_time: Option<Timestamp>,
 }
 
 impl HttpForge {
     /// Reads a list page by page. The pages are counted by us: addresses that an answer names are not asked.
-    async fn pages<T: DeserializeOwned>(
+    pub(super) async fn pages<T: DeserializeOwned>(
         &self,
         path: &[&str],
         query: Option<(&'static str, &str)>,
         what: &str,
     ) -> Result<Pages<T>, Error> {
-        let mut tries = 0;
+        let (mut tries, began) = (0, Instant::now());
         'again: loop {
             tries += 1;
             let mut pages = Pages { items: Vec::new(), is_complete: false, server_time: None };
             let mut total_before = None;
             for page in 1..=PAGES_MAX {
+                if page > 1 && began.elapsed() >= LIST_TIME_MAX {
+                    return Ok(pages);
+                }
                 let mut ask = Ask::get(path).query("page", page).query("limit", PAGE_ITEMS);
                 ask.query.extend(query.map(|(name, value)| (name, value.to_owned())));
                 let answer = self.ask(ask).await?;
@@ -57,7 +66,7 @@ impl HttpForge {
                 pages.server_time = pages.server_time.or(answer.server_time());
                 let total = answer.total();
                 // What went while it was read moved others to a page that was read already.
-                if total_before > total && tries < LIST_TRIES {
+                if total_before > total && tries < LIST_TRIES && began.elapsed() < LIST_TIME_MAX {
                     continue 'again;
                 }
                 let shrank = total_before > total;
@@ -277,7 +286,8 @@ impl Forge for HttpForge {
         }));
         let answer = self.ask(ask).await?;
         match answer.status.as_u16() {
-            200..=299 => Ok(()),
+            // A page of a proxy is no status that was set.
+            200..=299 => answer.json::<WireStatus>().map(|_| ()),
             // An unknown commit is answered with 500, as a bug of the forge is: the commit tells which it was.
             404 | 500 if !self.commit_is_there(repository, sha).await? => {
                 let message = format!("{repository} has no commit {sha}: it was overwritten or never pushed");

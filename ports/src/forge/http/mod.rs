@@ -22,6 +22,7 @@
 
 mod calls;
 mod pace;
+mod sign_in;
 
 use std::collections::HashMap;
 use std::path::PathBuf;
@@ -32,11 +33,14 @@ use std::time::Duration;
 use async_trait::async_trait;
 use jiff::Timestamp;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
-use reqwest::header::{ACCEPT, AUTHORIZATION, DATE, HeaderMap, HeaderName, HeaderValue, LOCATION, RETRY_AFTER};
+use reqwest::header::{
+    ACCEPT, AUTHORIZATION, CONTENT_TYPE, DATE, HeaderMap, HeaderName, HeaderValue, LOCATION, RETRY_AFTER,
+};
 use reqwest::{Method, StatusCode, Url};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
+use super::sign_in::{Application, Person, Proof};
 use super::wire::Problem;
 use super::{Forge, ForgeAddress, Forges};
 use crate::error::Error;
@@ -50,7 +54,9 @@ const ANSWER_BYTES_MAX: usize = 8 << 20;
 const WORDS_CHARACTERS_MAX: usize = 300;
 /// The pause after a 429 that does not say how long.
 const PAUSE_DEFAULT: Duration = Duration::from_mins(1);
-/// What may stand in a path segment as it is.
+/// The type of a form.
+const FORM: &str = "application/x-www-form-urlencoded";
+/// What may stand in a path segment, or in a form, as it is.
 const PLAIN: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.');
 
 /// How long the parts of a request may take.
@@ -74,7 +80,14 @@ pub(super) struct TransportRequest {
     pub(super) method: Method,
     pub(super) url: Url,
     pub(super) token: HeaderValue,
-    pub(super) body: Option<Value>,
+    pub(super) body: Option<OutgoingBody>,
+}
+
+/// What a request carries.
+#[derive(Clone, Debug)]
+pub(super) enum OutgoingBody {
+    Json(Value),
+    Form(Vec<(&'static str, String)>),
 }
 
 /// Carries a request to a forge and the whole answer back.
@@ -117,18 +130,29 @@ impl HttpForges {
     pub(super) fn over(transport: Arc<dyn Transport>) -> Self {
         Self { transport, paces: Mutex::default(), calls: Arc::default() }
     }
-}
 
-impl Forges for HttpForges {
-    fn connect(&self, address: &ForgeAddress) -> Result<Arc<dyn Forge>, Error> {
-        let base = base_url(&address.url)?;
-        let mut token = HeaderValue::from_str(&format!("token {}", address.token.reveal())).map_err(|_| {
+    /// Returns a forge that is asked with this credential, at the pace of this name.
+    fn forge(&self, base: Url, credential: &str, pace: String) -> Result<HttpForge, Error> {
+        let mut token = HeaderValue::from_str(credential).map_err(|_| {
             Error::blocked("Unauthorized", "the token has characters that no token has: check the Secret")
         })?;
         token.set_sensitive(true);
         let mut paces = self.paces.lock().unwrap_or_else(PoisonError::into_inner);
-        let pace = paces.entry(base.origin().ascii_serialization()).or_default().clone();
-        Ok(Arc::new(HttpForge { transport: self.transport.clone(), base, token, pace, calls: self.calls.clone() }))
+        let pace = paces.entry(pace).or_default().clone();
+        Ok(HttpForge { transport: self.transport.clone(), base, token, pace, calls: self.calls.clone() })
+    }
+}
+
+#[async_trait]
+impl Forges for HttpForges {
+    fn connect(&self, address: &ForgeAddress) -> Result<Arc<dyn Forge>, Error> {
+        let base = base_url(&address.url)?;
+        let pace = base.origin().ascii_serialization();
+        Ok(Arc::new(self.forge(base, &format!("token {}", address.token.reveal()), pace)?))
+    }
+
+    async fn sign_in(&self, application: &Application, proof: &Proof) -> Result<Person, Error> {
+        self.who(application, proof).await
     }
 
     fn calls(&self) -> u64 {
@@ -136,7 +160,7 @@ impl Forges for HttpForges {
     }
 }
 
-fn base_url(text: &str) -> Result<Url, Error> {
+pub(super) fn base_url(text: &str) -> Result<Url, Error> {
     let wrong = |why: &str| Error::terminal("InvalidSpec", format!("{text} cannot be asked: {why}"));
     let mut url = Url::parse(text).map_err(|error| wrong(&error.to_string()))?;
     if !matches!(url.scheme(), "http" | "https") || url.host_str().is_none() {
@@ -258,9 +282,13 @@ impl HttpForge {
     /// Asks, and reads the whole answer, whatever its status.
     async fn ask(&self, ask: Ask<'_>) -> Result<Answer, Error> {
         let url = self.url(&ask)?;
+        self.send(ask.method, url, ask.body.map(OutgoingBody::Json)).await
+    }
+
+    async fn send(&self, method: Method, url: Url, body: Option<OutgoingBody>) -> Result<Answer, Error> {
         let _turn = self.pace.turn().await?;
         self.calls.fetch_add(1, Ordering::Relaxed);
-        let request = TransportRequest { method: ask.method, url, token: self.token.clone(), body: ask.body };
+        let request = TransportRequest { method, url, token: self.token.clone(), body };
         let answer = self.transport.exchange(request).await?;
         self.heed(&answer)?;
         Ok(answer)
@@ -347,9 +375,11 @@ impl Transport for Network {
             .map_err(|error| Error::bug("InternalError", format!("the client of forges cannot be made: {error}")))?;
         let mut outgoing = client.request(request.method, request.url).header(AUTHORIZATION, request.token);
         outgoing = outgoing.header(ACCEPT, "application/json");
-        if let Some(body) = &request.body {
-            outgoing = outgoing.json(body);
-        }
+        outgoing = match &request.body {
+            Some(OutgoingBody::Json(body)) => outgoing.json(body),
+            Some(OutgoingBody::Form(fields)) => outgoing.header(CONTENT_TYPE, FORM).body(form(fields)),
+            None => outgoing,
+        };
         let mut response = outgoing.send().await.map_err(|error| unreachable(&host, error))?;
         let (status, headers) = (response.status(), response.headers().clone());
         let mut body = Vec::new();
@@ -366,6 +396,11 @@ impl Transport for Network {
             }
         }
     }
+}
+
+fn form(fields: &[(&'static str, String)]) -> String {
+    let pairs = fields.iter().map(|(name, value)| format!("{name}={}", utf8_percent_encode(value, PLAIN)));
+    pairs.collect::<Vec<_>>().join("&")
 }
 
 fn too_large() -> Error {

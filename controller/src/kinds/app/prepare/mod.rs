@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use api_types::kinds::identity::{Identity, ServiceImage};
 use api_types::reason;
-use ports::compose::stack::{Finding, Stack};
+use ports::compose::stack::{Finding, Place, Severity, Stack};
 use ports::compose::{CheckoutFiles, LoadError, LoadInput, RecipeFiles, load};
 use ports::error::{Error, ErrorKind};
 use ports::files::Area;
@@ -90,7 +90,7 @@ pub(crate) async fn prepare(inputs: &Inputs, outside: &Outside) -> Result<Outcom
         Err(Trouble::Failed(failure)) => return Err(failure),
     };
     let folder = outside.files.path(Area::Apps, &secrets::folder(&inputs.owner.stack)?);
-    let checkout = folder.join("recipe");
+    let checkout = folder.join(inputs.checkout);
     tokio::fs::create_dir_all(&folder)
         .await
         .map_err(|error| Failure::retryable("FileFailed", format!("the folder of the app cannot be made: {error}")))?;
@@ -110,6 +110,24 @@ pub(crate) async fn prepare(inputs: &Inputs, outside: &Outside) -> Result<Outcom
         }
     }
     prepared
+}
+
+/// Returns what a commit would be refused for, and what would be noted, without anything being made of it. Blocks.
+pub(crate) fn findings(inputs: &Inputs, commit: &CommitId, files: &dyn RecipeFiles) -> Vec<Finding> {
+    let chosen = Chosen { commit: commit.clone(), version: None, nearest: None, available: None };
+    match load_stack(inputs, &chosen, (files, Path::new("/")), BTreeMap::new()) {
+        Ok(loaded) => {
+            let mut found = inputs.findings(&loaded.stack);
+            found.extend(loaded.stack.warnings);
+            found
+        }
+        Err(refusal) => vec![Finding {
+            severity: Severity::Error,
+            rule: refusal.reason.to_owned(),
+            place: Place::default(),
+            message: refusal.message,
+        }],
+    }
 }
 
 /// What was chosen.
@@ -242,7 +260,10 @@ fn read(
     checkout: &Path,
     secret_versions: BTreeMap<String, String>,
 ) -> Result<Prepared, Refusal> {
-    let Loaded { mut stack, sample, converge_timeout, order } = load_stack(inputs, chosen, checkout, secret_versions)?;
+    let files = CheckoutFiles::open(checkout)
+        .map_err(|error| refusal(reason::COMPOSE_INVALID, &format!("the checkout cannot be read: {error}")))?;
+    let Loaded { mut stack, sample, converge_timeout, order } =
+        load_stack(inputs, chosen, (&files, checkout), secret_versions)?;
     let (wanted_secrets, wrong) = wanted(&stack, &sample);
     if !wrong.is_empty() {
         return Err(refused(reason::COMPOSE_INVALID, &wrong));
@@ -279,6 +300,7 @@ fn read(
             given: secrets.keys().cloned().collect(),
             secrets,
             goes_with_app: inputs.goes_with_app,
+            pull_secrets: inputs.pull_secrets.clone(),
             images: BTreeMap::new(),
         },
         secret_rules,
@@ -300,14 +322,12 @@ struct Loaded {
 fn load_stack(
     inputs: &Inputs,
     chosen: &Chosen,
-    checkout: &Path,
+    (files, checkout): (&dyn RecipeFiles, &Path),
     secret_versions: BTreeMap<String, String>,
 ) -> Result<Loaded, Refusal> {
-    let files = CheckoutFiles::open(checkout)
-        .map_err(|error| refusal(reason::COMPOSE_INVALID, &format!("the checkout cannot be read: {error}")))?;
-    let sample = EnvFile::parse(".env.sample", &text(&files, ".env.sample")?)
+    let sample = EnvFile::parse(".env.sample", &text(files, ".env.sample")?)
         .map_err(|findings| refused(reason::COMPOSE_INVALID, &findings))?;
-    let abra_sh = text(&files, "abra.sh")?;
+    let abra_sh = text(files, "abra.sh")?;
     let version = chosen.version.clone().unwrap_or_else(|| chosen.commit.as_str().chars().take(8).collect());
     let environment = AppEnvironment {
         recipe: &inputs.recipe,
@@ -336,7 +356,7 @@ fn load_stack(
         changes: inputs.changes(chosen.version.as_deref()),
     };
     let mut stack =
-        load(&input, &files).map_err(|LoadError { findings }| refused(reason::COMPOSE_INVALID, &findings))?;
+        load(&input, files).map_err(|LoadError { findings }| refused(reason::COMPOSE_INVALID, &findings))?;
     let too_long = names::check_lengths(&stack);
     if !too_long.is_empty() {
         return Err(refused(reason::NAME_TOO_LONG, &too_long));

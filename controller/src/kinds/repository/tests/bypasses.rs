@@ -41,14 +41,29 @@ async fn a_retry_is_judged_by_the_approvals_of_its_moment() {
     assert!(!world.is_open(&run).await, "the very run that was open before");
 }
 
-/// Labels, annotations and names are anybody's; they open nothing.
+/// A label, on the pull request or on the run, approves nothing: the one only rings, the other is anybody's.
 #[tokio::test(start_paused = true)]
 async fn a_label_approves_nothing() {
     let world = World::start().await;
-    let mut run = world.run_of(world.comment(8, "ada", "!testme")).await;
-    run.metadata.labels.insert("approved".to_owned(), "true".to_owned());
-    run.metadata.annotations.insert("ci.coopcloud.tech/approved-by".to_owned(), "ada".to_owned());
-    assert!(!world.is_open(&run).await);
+    let run = world.run_of(world.comment(8, "ada", "!testme")).await;
+    let key = crate::runtime::objects::ObjectKey::new(
+        &<TestRun as api_types::kind::Kind>::resource(),
+        "default",
+        &run.metadata.name,
+    );
+    let mut value = world.objects.get(&key).await.unwrap().value.clone();
+    value["metadata"]["labels"]["safe-to-test"] = "true".into();
+    value["metadata"]["annotations"]["ci.coopcloud.tech/approved-by"] = "ada".into();
+    while world.objects.update(&key, value.clone()).await.is_err() {
+        let newest = world.objects.get(&key).await.unwrap();
+        value["metadata"]["resourceVersion"] = newest.value["metadata"]["resourceVersion"].clone();
+    }
+    world.ring();
+    tokio::time::sleep(std::time::Duration::from_mins(2)).await;
+    let labelled = world.get::<TestRun>("default", &run.metadata.name).await.unwrap();
+    assert!(labelled.metadata.labels.contains_key("safe-to-test"));
+    assert!(!world.is_open(&labelled).await && world.list::<Approval>().await.is_empty());
+    assert_eq!(world.runs().await.len(), 1);
 }
 
 /// Gitea CVE-2026-104626, CVE-2026-66877: a late approval revived what had ended.
@@ -127,6 +142,13 @@ async fn a_new_push_after_the_approval_voids_it() {
         })
         .await;
     assert!(!world.is_open(&old).await, "nor does it open the old head any more");
+    // Of what is void anyway, nobody is asked.
+    world.forge.forget_seen();
+    world.ask_about(&name);
+    tokio::time::sleep(std::time::Duration::from_mins(21)).await;
+    let asked = |part: &str| world.forge.seen().iter().filter(|seen| seen.what.contains(part)).count();
+    assert!(asked("/pulls/8") >= 2, "it is looked whether the head comes back");
+    assert_eq!(asked("/members/"), 0, "{:?}", world.forge.seen());
 }
 
 /// A push between the look and the word: what is approved is what was shown, or nothing.

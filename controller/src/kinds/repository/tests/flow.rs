@@ -123,14 +123,17 @@ async fn options_become_the_run() {
     let part = world.comment(7, "ada", "!testme --only lint --from 1.0.0+2.0.0");
     let run = world.run_of(part).await;
     assert_eq!((run.spec.stages.len(), run.spec.base_version.as_deref()), (1, Some("1.0.0+2.0.0")));
-    for comment in [quick, part] {
+    let all = world.comment(7, "ada", "!testme --from all");
+    let run = world.run_of(all).await;
+    assert_eq!((run.spec.base_version.as_deref(), run.spec.lane), (Some("all"), Lane::Cold));
+    for comment in [quick, part, all] {
         let run = world.run_of(comment).await;
         world.finish(&run.metadata.name, "Succeeded", 5).await;
     }
-    world.until("both are told", || async { world.forge.world().status_contexts(REPO, HEAD).len() == 2 }).await;
-    // What proves less has a name of its own.
+    world.until("all are told", || async { world.forge.world().status_contexts(REPO, HEAD).len() == 3 }).await;
+    // What proves less has a name of its own; what proves more may speak for the recipe.
     let contexts = world.forge.world().status_contexts(REPO, HEAD);
-    assert_eq!(contexts.into_iter().collect::<Vec<_>>(), ["cc-ci/wiki/partial", "cc-ci/wiki/quick"]);
+    assert_eq!(contexts.into_iter().collect::<Vec<_>>(), ["cc-ci/wiki", "cc-ci/wiki/partial", "cc-ci/wiki/quick"]);
 }
 
 #[tokio::test(start_paused = true)]

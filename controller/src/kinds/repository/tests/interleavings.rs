@@ -137,12 +137,28 @@ async fn play(steps: Vec<Step>) {
     tokio::time::sleep(Duration::from_mins(25)).await;
     let of_tag = |run: &Object<TestRun>| run.metadata.annotations.get(names::TRIGGERED_BY_ANNOTATION).cloned();
     let (begun, asked): (Vec<_>, Vec<_>) = world.runs().await.into_iter().partition(|run| of_tag(run).is_some());
-    let mut begun: Vec<String> = begun.iter().filter_map(of_tag).collect();
+    let of_tags = begun;
+    let mut begun: Vec<String> = of_tags.iter().filter_map(of_tag).collect();
     begun.sort_by_key(|tag| tag[1..].parse::<usize>().unwrap());
     assert_eq!(begun, tags, "one run a tag, and no other");
+    check_tags(&world, &of_tags);
     check(&world, &commands, asked).await;
     let accepted = world.status().await.counts.accepted;
     assert_eq!(usize::try_from(accepted).unwrap(), commands.len() + tags.len());
+}
+
+/// Each tagged commit has a status, which is the newest run's.
+fn check_tags(world: &World, runs: &[Object<TestRun>]) {
+    for commit in HEADS {
+        let of_it = runs.iter().filter(|run| run.spec.source.commit.as_deref() == Some(commit));
+        let newest = of_it.max_by_key(|run| names::age(run));
+        let told = world.forge.world().status_history(REPO, commit, "cc-ci/wiki").pop().map(|(state, _)| state);
+        let expected = newest.map(|run| match run.status.phase {
+            Some(Phase::Succeeded) => "success".to_owned(),
+            _ => "failure".to_owned(),
+        });
+        assert_eq!(told, expected, "{commit}");
+    }
 }
 
 async fn check(world: &World, commands: &[(i64, i64)], runs: Vec<Object<TestRun>>) {

@@ -13,9 +13,10 @@ fn status(code: u16, after: Option<&str>) -> FaultKind {
     FaultKind::Status(code, headers, String::new())
 }
 
-#[tokio::test(start_paused = true)]
-async fn every_trouble_is_told_waited_for_and_over_when_it_is_over() {
-    let cases = [
+/// Every way in which a forge misbehaves, and the reason that is told.
+fn troubles() -> Vec<(FaultKind, &'static str)> {
+    vec![
+        (status(302, None), "Redirected"),
         (status(401, None), "Unauthorized"),
         (status(403, None), "Forbidden"),
         (status(404, None), "NotFound"),
@@ -24,12 +25,18 @@ async fn every_trouble_is_told_waited_for_and_over_when_it_is_over() {
         (status(429, Some("40")), "RateLimited"),
         (status(500, None), "Unreachable"),
         (status(503, Some("20")), "RateLimited"),
+        (FaultKind::Status(200, Vec::new(), "<html>Welcome</html>".to_owned()), "BadAnswer"),
         (FaultKind::Refused, "Unreachable"),
         (FaultKind::ReplyLost, "Unreachable"),
         (FaultKind::Truncated, "BadAnswer"),
         (FaultKind::Oversized, "AnswerTooLarge"),
-    ];
-    for (fault, reason) in cases {
+        (FaultKind::Slow(Duration::from_mins(10)), "TimedOut"),
+    ]
+}
+
+#[tokio::test(start_paused = true)]
+async fn every_trouble_is_told_waited_for_and_over_when_it_is_over() {
+    for (fault, reason) in troubles() {
         let world = World::start().await;
         world.forge.fail("issues/comments?", usize::MAX, fault.clone());
         let comment = world.comment(7, "ada", "!testme");
@@ -115,6 +122,41 @@ async fn a_report_that_fails_says_so_and_touches_no_verdict() {
         .until("it is reported", || async { world.condition::<TestRun>("default", name, "Reported").await.0 == "True" })
         .await;
     assert_eq!(world.reports(7).len(), 1);
+}
+
+/// Whatever the forge answers to what is told: it is said in the run, there is no storm, and in the end one comment and one
+/// status stand there.
+#[tokio::test(start_paused = true)]
+async fn every_trouble_while_it_is_told_ends_with_one_comment_and_one_status() {
+    for (fault, reason) in troubles() {
+        let world = World::start().await;
+        let run = world.run_of(world.comment(7, "ada", "!testme")).await;
+        let name = &run.metadata.name;
+        let told = || async { world.condition::<TestRun>("default", name, "Reported").await };
+        world.until("it is told", || async { told().await.0 == "True" }).await;
+        // Everything that is asked for the report, and nothing that polls ask.
+        for what in ["/issues/comments/", "/issues/7/comments", "/statuses/", "/status"] {
+            world.forge.fail(what, usize::MAX, fault.clone());
+        }
+        world.finish(name, "Failed", 3).await;
+        world.until(&format!("{reason} is told"), || async { told().await.1 == reason }).await;
+        world.forge.forget_seen();
+        tokio::time::sleep(Duration::from_mins(10)).await;
+        let seen = world.forge.seen();
+        let asked = seen.iter().filter(|seen| !seen.what.contains("issues/comments?")).count();
+        assert!((1..=80).contains(&asked), "{fault:?}: asked {asked} times in ten minutes");
+        assert_eq!(
+            world.condition::<TestRun>("default", name, "Succeeded").await.0,
+            "False",
+            "the verdict is left alone"
+        );
+        world.forge.heal();
+        world.until("it is told in the end", || async { told().await.0 == "True" }).await;
+        assert_eq!(world.reports(7).len(), 1, "{fault:?}");
+        assert!(world.reports(7)[0].1.contains("level 3 of 5"), "{fault:?}");
+        let history = world.forge.world().status_history(REPO, super::world::HEAD, "cc-ci/wiki");
+        assert_eq!(history.last().map(|(state, _)| state.as_str()), Some("failure"), "{fault:?}");
+    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -30,6 +30,9 @@ fn facts<'a>(published: &'a [RecipeVersion]) -> Facts<'a> {
 fn word(choice: &Choice) -> String {
     match choice {
         Choice::Base { version, commit, .. } => version.clone().unwrap_or_else(|| commit.clone()),
+        Choice::All { versions, .. } => {
+            versions.iter().map(|found| found.version.as_str()).collect::<Vec<_>>().join(" ")
+        }
         Choice::Nothing { reason, .. } | Choice::Refused { reason, .. } => (*reason).to_owned(),
     }
 }
@@ -89,6 +92,7 @@ fn the_choice() {
         let choice = choose(&facts);
         assert_eq!(word(&choice), expected, "{name}");
         let (Choice::Base { why: text, .. }
+        | Choice::All { why: text, .. }
         | Choice::Nothing { message: text, .. }
         | Choice::Refused { message: text, .. }) = choice;
         assert!(text.ends_with('.'), "{name}: {text}");
@@ -105,6 +109,43 @@ fn the_reason_says_what_was_passed_over() {
         "It is the newest published version that is older than the head. The last green version 1.2.0 has the head's \
          version."
     );
+}
+
+#[test]
+fn all_that_are_older_are_taken_oldest_first() {
+    let all = ["1.0.0", "1.1.0", "1.2.0", "1.3.0"].map(version);
+    let mixed = ["1.1.1", "1.3.0", "1.0.0", "1.2.0", "1.1.0"].map(version);
+    let green = version("1.0.0");
+    let cases = [
+        ("all that are older", Facts { named: Some("all"), ..facts(&mixed) }, Some(&green), "1.0.0 1.1.0 1.1.1"),
+        (
+            "all, and the head has no version",
+            Facts { named: Some("all"), head_version: None, ..facts(&all) },
+            None,
+            "1.0.0 1.1.0 1.2.0 1.3.0",
+        ),
+        (
+            "all, and none is older",
+            Facts { named: Some("all"), head_version: Some("1.0.0"), ..facts(&all) },
+            None,
+            reason::NO_OLDER_VERSION,
+        ),
+        ("all, and nothing is published", Facts { named: Some("all"), head_version: None, ..facts(&[]) }, None, "tip"),
+    ];
+    for (name, mut facts, green, expected) in cases {
+        facts.last_green = green;
+        assert_eq!(word(&choose(&facts)), expected, "{name}");
+    }
+}
+
+#[test]
+fn a_run_upgrades_from_so_many_versions_and_says_when_that_is_not_all() {
+    let many: Vec<RecipeVersion> = (0..30).map(|number| version(&format!("1.{number}.0"))).collect();
+    let facts = Facts { named: Some("all"), head_version: Some("2.0.0"), ..facts(&many) };
+    let Choice::All { versions, why } = choose(&facts) else { panic!("all") };
+    assert_eq!((versions.len(), versions[0].version.as_str()), (VERSIONS_MAX, "1.6.0"));
+    assert_eq!(versions[VERSIONS_MAX - 1].version, "1.29.0", "the usual base comes last");
+    assert!(why.ends_with("6 older ones are left out: a run upgrades from at most 24."), "{why}");
 }
 
 proptest! {

@@ -69,7 +69,9 @@ pub(super) async fn files(job: &Job) -> Result<Outcome<()>, Failure> {
 /// A run that never came to a deploy has nothing on any swarm, and may not even have one.
 fn has_deployed(job: &Job) -> bool {
     let status = &job.order.run.status;
-    [Step::Dependencies, Step::BaseDeploy, Step::HeadDeploy].into_iter().any(|step| steps::find(status, step).is_some())
+    let has_begun = |step| steps::find(status, step).is_some();
+    // Between two versions to upgrade from, no step says so.
+    !status.upgrades.is_empty() || [Step::Dependencies, Step::BaseDeploy, Step::HeadDeploy].into_iter().any(has_begun)
 }
 
 fn folders(job: &Job) -> Result<[FileName; 3], Failure> {

@@ -36,7 +36,8 @@ use crate::runtime::reconciler::{Decision, Next, Reconciler};
 pub(super) const HEAD: &str = "3b18e512dba79e4c8300dd08aeb37f8e728b8dad";
 pub(super) const BASE: &str = "1111111111111111111111111111111111111111";
 
-/// What hands answer, by step or by the check's name; what is not written down goes well.
+/// What hands answer, by step or by the check's name, alone or with `@` and the version that is upgraded from; what is not
+/// written down goes well.
 #[derive(Clone, Debug)]
 pub(super) enum Reply {
     /// The answer is no.
@@ -115,7 +116,11 @@ impl Hands for Scripted {
         };
         self.outside.orders.lock().unwrap().push(name.clone());
         tokio::time::sleep(Duration::from_millis(700)).await;
-        let reply = self.outside.script.lock().unwrap().replies.get(&*name).cloned();
+        let base = order.run.status.base.clone().and_then(|base| base.version).unwrap_or_default();
+        let reply = {
+            let script = self.outside.script.lock().unwrap();
+            script.replies.get(&*format!("{name}@{base}")).or_else(|| script.replies.get(&*name)).cloned()
+        };
         let answer = match reply {
             Some(Reply::Hangs) => std::future::pending().await,
             Some(Reply::Bad(reason)) => {
@@ -230,7 +235,10 @@ impl Reconciler for Apps {
         }
         let wanted = app.spec.commit.clone().unwrap_or_else(|| match app.spec.version.as_deref() {
             Some("1.1.0+1") | None => HEAD.to_owned(),
-            Some(_) => BASE.to_owned(),
+            Some(version) => {
+                let published = script.published.iter().find(|published| published.version == version);
+                published.map_or(BASE.to_owned(), |published| published.commit.clone())
+            }
         });
         let deployed = format!("{wanted} {}", app.metadata.generation);
         if status.deployed_hash.as_deref() != Some(&deployed) {
