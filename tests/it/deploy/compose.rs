@@ -16,11 +16,12 @@ struct Checkout {
     breaks: &'static [&'static str],
 }
 
-const CHECKOUTS: [Checkout; 4] = [
+const CHECKOUTS: [Checkout; 5] = [
     Checkout { recipe: "guestbook", folder: "deploy/recipes/guestbook/versions/1.0.0+1.0.0", breaks: &[] },
     Checkout { recipe: "guestbook", folder: "deploy/recipes/guestbook/versions/1.1.0+1.1.0", breaks: &[] },
     // C008: who looks after a swarm needs the engine's socket, which is on the host.
     Checkout { recipe: "traefik", folder: "deploy/recipes/traefik/versions/1.0.0+v3.7.15", breaks: &["C008"] },
+    Checkout { recipe: "traefik", folder: "deploy/recipes/traefik/versions/1.1.0+v3.7.15", breaks: &["C008"] },
     Checkout { recipe: "cc-ci", folder: "deploy/recipe", breaks: &["C008"] },
 ];
 
