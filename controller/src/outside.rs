@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use ports::abra::Abra;
 use ports::clock::Clock;
-use ports::files::{FileRoot, RunFiles};
+use ports::files::{FileRoot, GivenFiles, RunFiles};
 use ports::forge::Forges;
 use ports::git::Git;
 use ports::host::HostFigures;
@@ -32,6 +32,8 @@ pub struct Outside {
     pub probe: Arc<dyn Probe>,
     /// Work trees and folders of apps.
     pub files: FileRoot,
+    /// Files of the machine that objects may name.
+    pub given: GivenFiles,
     /// Programs that outlive a restart; their owners' texts are [`JobOwner`](crate::runtime::job_keeper::JobOwner)s.
     pub jobs: Arc<dyn Jobs>,
     /// Logs and artifacts of runs.

@@ -7,6 +7,8 @@ use store::state::State;
 use store::store::Store;
 use tokio_util::sync::CancellationToken;
 
+use crate::kinds::app::pull_secrets;
+
 const SECRETS: &str = "secrets";
 const PREFIX: &str = "secret/";
 /// Shorter values are not looked for, in bytes: Secrets also hold things like `default` and `admin`, without which no
@@ -17,11 +19,16 @@ const VALUE_BYTES_MIN: usize = 8;
 pub fn load(redactor: &Redactor, state: &State) -> u64 {
     let values = state.objects_from(SECRETS, "").flat_map(|object| {
         let (uid, value) = (object.uid().to_owned(), object.value());
+        // The passwords in a file of credentials are secrets of their own.
+        let passwords =
+            pull_secrets::values(&value).into_iter().map(|(registry, password)| (registry, password.into()));
         let data = value["data"].as_object().cloned().unwrap_or_default();
-        data.into_iter().filter_map(move |(key, text)| {
-            let bytes = STANDARD.decode(text.as_str().unwrap_or_default()).ok()?;
-            (bytes.len() >= VALUE_BYTES_MIN).then(|| (format!("{PREFIX}{uid}/{key}"), bytes))
-        })
+        let whole = data
+            .into_iter()
+            .filter_map(|(key, text)| Some((key, STANDARD.decode(text.as_str().unwrap_or_default()).ok()?)));
+        let all: Vec<(String, Vec<u8>)> = whole.chain(passwords).collect();
+        let is_long = |(_, bytes): &(String, Vec<u8>)| bytes.len() >= VALUE_BYTES_MIN;
+        all.into_iter().filter(is_long).map(move |(key, bytes)| (format!("{PREFIX}{uid}/{key}"), bytes))
     });
     redactor.replace_all(PREFIX, values);
     state.resource_revision(SECRETS)
@@ -64,8 +71,15 @@ mod tests {
         let secret = json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "s"},
             "stringData": {"password": "hunter2-canary", "user": "admin"}});
         store.create(&target, Body::from(secret), &WriteOptions::by("test")).await.unwrap();
+        let login = Target::new(store.registry().get(SECRETS).unwrap(), "default", "login");
+        let config = json!({"auths": {"r.example": {"auth": STANDARD.encode("robot:registry-canary")}}});
+        let secret = json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "login"},
+            "type": "kubernetes.io/dockerconfigjson", "stringData": {".dockerconfigjson": config.to_string()}});
+        store.create(&login, Body::from(secret), &WriteOptions::by("test")).await.unwrap();
         let redactor = Redactor::default();
         load(&redactor, &store.state());
+        let said = redactor.text("401 for robot with registry-canary");
+        assert!(said.starts_with("401 for robot") && !said.contains("registry-canary"), "{said}");
         let line = "pasted hunter2-canary and aHVudGVyMi1jYW5hcnk= and admin";
         let masked = redactor.text(line);
         assert!(!masked.contains("hunter2") && !masked.contains("aHVudGVyMi1jYW5hcnk"), "{masked}");

@@ -273,7 +273,10 @@ fn said(output: Output, what: &str) -> anyhow::Result<String> {
 }
 
 /// Returns a port that is free now.
-fn free_port() -> anyhow::Result<u16> {
+///
+/// # Errors
+/// When there is none.
+pub fn free_port() -> anyhow::Result<u16> {
     Ok(std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?.port())
 }
 

@@ -66,6 +66,54 @@ fn docker(arguments: &[&str]) -> String {
     String::from_utf8(done.stdout).unwrap()
 }
 
+/// What the bot runs: it keeps archives of the volumes of the app's stack.
+const BACKUP: &str = r#"#!/bin/sh
+set -eu
+stack=$(echo "$SERVICE" | tr . _)
+cd /volumes
+case $2 in
+  create)
+    id=$(printf '%08x' $((0xb00000 + $(ls /tmp | grep -c tar || true))))
+    tar -cf "/tmp/$id.tar" "$stack"_*
+    echo "{\"message_type\": \"summary\", \"snapshot_id\": \"$id\"}"
+    ;;
+  restore) tar -xf "/tmp/${SNAPSHOT:-none}.tar" ;;
+esac
+"#;
+const BOT: &str = "abra-test-bot";
+
+/// A backup bot on the engine. Goes with the test, and is waited for: other tests look at all that the engine has.
+struct BackupBot;
+
+impl BackupBot {
+    fn start(folder: &Path) -> Self {
+        let file = folder.join("backup");
+        std::fs::write(&file, BACKUP).unwrap();
+        docker(&["config", "create", BOT, &file.to_string_lossy()]);
+        let volumes = docker(&["info", "--format={{.DockerRootDir}}/volumes"]);
+        let mount = format!("type=bind,source={},target=/volumes", volumes.trim());
+        let config = format!("source={BOT},target=/usr/bin/backup,mode=0755");
+        let label = "coop-cloud.backupbot.enabled=true";
+        let arguments = ["service", "create", "--quiet", "--no-resolve-image", "--endpoint-mode=dnsrr", "--name", BOT];
+        let image = engine::image();
+        let rest = ["--label", label, "--mount", &mount, "--config", &config, &image, "sleep", "86400"];
+        // It returns when the task runs.
+        docker(&[&arguments[..], &rest[..]].concat());
+        Self
+    }
+}
+
+impl Drop for BackupBot {
+    fn drop(&mut self) {
+        docker(&["service", "rm", BOT]);
+        let label = format!("label=com.docker.swarm.service.name={BOT}");
+        while !docker(&["ps", "--all", "--quiet", "--filter", &label]).trim().is_empty() {
+            tests::daemon::wait_a_moment();
+        }
+        docker(&["config", "rm", BOT]);
+    }
+}
+
 impl Harness for Played {
     fn abra(&self) -> &dyn Abra {
         &self.abra
@@ -78,11 +126,44 @@ impl Harness for Played {
     fn env(&self) -> String {
         ENV.to_owned()
     }
+
+    fn has_backup_bot(&self) -> bool {
+        true
+    }
 }
 
 #[tokio::test]
 async fn abra_conforms() {
+    let folder = tempfile::tempdir().unwrap();
+    let _bot = BackupBot::start(folder.path());
     check(&Played::new("abra-conforms.ci.test")).await;
+    data_comes_back(&Played::new("abra-restores.ci.test")).await;
+}
+
+/// What is lost after a backup is there again after the restore of that very backup.
+async fn data_comes_back(played: &Played) {
+    let (abra, app) = (&played.abra, &played.app);
+    abra.prepare(app, ENV).await.unwrap();
+    abra.generate_secrets(app).await.unwrap();
+    abra.deploy(app, &Target::WorkTree).await.unwrap();
+    let label = "label=com.docker.swarm.service.name=abra-restores_ci_test_app";
+    let container = loop {
+        let found = docker(&["ps", "--quiet", "--filter=status=running", "--filter", label]);
+        if let Some(id) = found.lines().next() {
+            break id.to_owned();
+        }
+        tests::daemon::wait_a_moment();
+    };
+    let write = |text: &str| docker(&["exec", &container, "sh", "-c", &format!("echo {text} >/data/kept")]);
+    write("precious");
+    let snapshot = abra.back_up(app).await.unwrap().expect("it is named");
+    write("worthless");
+    abra.back_up(app).await.unwrap();
+    abra.restore(app, &snapshot).await.unwrap();
+    assert_eq!(docker(&["exec", &container, "cat", "/data/kept"]).trim(), "precious");
+    abra.undeploy(app).await.unwrap();
+    abra.remove_secrets(app).await.unwrap();
+    abra.remove_volumes(app).await.unwrap();
 }
 
 #[tokio::test]

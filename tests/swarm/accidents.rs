@@ -1,5 +1,5 @@
-//! What must not change a verdict or leave anything behind: ccd killed at every step, an engine that restarts, runs that
-//! go on at the same time.
+//! What must not change a verdict or leave anything behind: ccd killed at every step, an engine that restarts, a run
+//! that is cancelled, runs that go on at the same time.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -16,6 +16,8 @@ const BASE: &str = "1.0.0+1.0.0";
 const HEAD: &str = "1.1.0+1.1.0";
 /// Longest that runs may take, accidents included.
 const RUN_WITHIN: Duration = Duration::from_mins(6);
+/// Longest that a cancelled run may take to be clean.
+const CLEAN_WITHIN: Duration = Duration::from_mins(1);
 /// Longest that a run may take to say what it waits for.
 const QUEUED_WITHIN: Duration = Duration::from_mins(1);
 /// Every step of a run that upgrades, in its order.
@@ -40,6 +42,20 @@ const STEPS: [&str; 20] = [
     "functional-settle",
     "functional-check",
     "lint",
+];
+
+/// Steps at which runs are cancelled: one of each kind that leaves something else behind. The latest come first, because
+/// the queue takes those that were made first. Every other moment is played in the controller's own tests.
+const CANCELLED_AT: [&str; 9] = [
+    "lint",
+    "functional-check",
+    "backup-restore",
+    "backup-take",
+    "upgrade-deploy",
+    "install-check",
+    "base-deploy",
+    "base-pull",
+    "fetch",
 ];
 
 /// Returns the Recipe of the bundled guestbook whose newest version `edit` may break: with tests for its data, and one
@@ -213,6 +229,76 @@ fn killed_once_in_the_middle_of_a_deploy_good_and_bad_recipes_keep_their_verdict
     for (name, phase, level, reason) in verdicts {
         let run = installation.wait("testruns", name, RUN_WITHIN, is_finished).expect("it ends");
         expect(&run, phase, level, reason);
+    }
+    assert_eq!(engine::inventory(), before, "the engine has what it had before the runs");
+    installation.remove().expect("the proxy goes as well");
+}
+
+/// Returns the Recipe of a run that is cancelled at `step`: its functional tests begin with a container that does not end.
+fn lingering(step: &str, folder: &Path) -> Value {
+    let mut recipe = recipe(step, folder, sound);
+    let command = json!(["sleep", "600"]);
+    let lingers = json!({
+        "name": "lingers", "stage": "functional", "timeout": "10m",
+        "container": {"image": engine::image(), "command": command},
+    });
+    if step == "functional-check" {
+        recipe["spec"]["tests"].as_array_mut().expect("it has tests").insert(0, lingers);
+    }
+    recipe
+}
+
+/// Returns whether a run is in the middle of `step`, or past it.
+fn is_at(run: &Value, step: &str) -> bool {
+    let label = format!("label=ci.coopcloud.tech/run={}", run["metadata"]["uid"].as_str().unwrap_or_default());
+    let is_in_it =
+        || step != "functional-check" || !engine::docker(&["ps", "--quiet", "--filter", &label]).trim().is_empty();
+    is_finished(run) || (begun(run).contains(step) && is_in_it())
+}
+
+#[test]
+fn cancelled_at_any_step_a_run_is_clean_within_a_minute() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let installation = Installation::start(folder.path(), 5).expect("the installation starts");
+    let before = engine::inventory();
+    // Runs of one commit share a domain and take turns: each has a recipe of its own.
+    let recipes: Vec<Value> = CANCELLED_AT.iter().map(|step| lingering(step, folder.path())).collect();
+    installation.apply(&recipes).expect("they are accepted");
+    let runs: Vec<Value> = CANCELLED_AT.iter().map(|step| run(step, step, &json!({}))).collect();
+    installation.apply(&runs).expect("they are accepted");
+
+    let mut asked: BTreeMap<&str, Instant> = BTreeMap::new();
+    let mut took: BTreeMap<&str, Duration> = BTreeMap::new();
+    let started = Instant::now();
+    while took.len() < CANCELLED_AT.len() {
+        for run in installation.list("testruns").expect("ccd answers") {
+            let step =
+                CANCELLED_AT.into_iter().find(|step| run["metadata"]["name"] == *step).expect("it is one of ours");
+            match asked.get(step) {
+                None if is_at(&run, step) => {
+                    installation.change("testruns", step, &json!({"spec": {"cancel": true}})).expect("it is taken");
+                    asked.insert(step, Instant::now());
+                }
+                Some(asked) if is_finished(&run) => {
+                    took.entry(step).or_insert(asked.elapsed());
+                }
+                _ => {}
+            }
+        }
+        let limit = RUN_WITHIN;
+        assert!(started.elapsed() < limit, "asked {asked:?}, ended {took:?}\n{}", installation.daemon.log());
+        wait_a_moment();
+    }
+    println!("clean after {took:?}");
+    for step in CANCELLED_AT {
+        let run = installation.get("testruns", step).expect("ccd answers").expect("the run is there");
+        // The last step can be over before anybody has seen it begin: then the run has its verdict already.
+        if step != "lint" || run["status"]["level"] != 5 {
+            assert_eq!(run["status"]["phase"], "Cancelled", "{step}: {:#}", run["status"]);
+            assert_eq!(reason_of(&run, "Succeeded"), "Cancelled", "{step}");
+        }
+        assert!(took[step] < CLEAN_WITHIN, "{step} was clean after {:?}: {:#}", took[step], run["status"]);
+        expect_clean(&run);
     }
     assert_eq!(engine::inventory(), before, "the engine has what it had before the runs");
     installation.remove().expect("the proxy goes as well");

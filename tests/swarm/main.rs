@@ -9,6 +9,8 @@ mod addresses;
 #[cfg(test)]
 mod canaries;
 #[cfg(test)]
+mod certificates;
+#[cfg(test)]
 mod deploy;
 #[cfg(test)]
 mod deployers;
@@ -19,5 +21,7 @@ mod forge;
 mod idle;
 #[cfg(test)]
 mod policy;
+#[cfg(test)]
+mod private;
 #[cfg(test)]
 mod small;

@@ -77,6 +77,8 @@ pub enum AllowOption {
     Aliases,
     /// Routers of any kind, name and host.
     Routers,
+    /// Images from private registries, with the credentials of `imagePullSecrets`.
+    PullSecrets,
 }
 
 fn names(_: &mut schemars::SchemaGenerator) -> schemars::Schema {

@@ -12,7 +12,7 @@ use crate::kinds::check::{Health, Probe};
 use crate::kinds::identity::Identity;
 use crate::kinds::is_false;
 use crate::kinds::overlay::Overlay;
-use crate::kinds::reference::SecretKeyReference;
+use crate::kinds::reference::{SecretKeyReference, SecretReference};
 use crate::meta::{GROUP, VERSION};
 
 /// The kind.
@@ -99,6 +99,11 @@ pub struct AppSpec {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 64), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"]))]
     pub secrets: Vec<AppSecret>,
+    /// Secrets of type `kubernetes.io/dockerconfigjson` with the credentials for private registries, besides those that
+    /// its Recipe names; of two for one registry the first counts.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 16), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"]))]
+    pub image_pull_secrets: Vec<SecretReference>,
     /// Changes to the compose file.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 16), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"]))]
@@ -134,6 +139,7 @@ impl Default for AppSpec {
             env: BTreeMap::new(),
             compose_files: Vec::new(),
             secrets: Vec::new(),
+            image_pull_secrets: Vec::new(),
             overlays: Vec::new(),
             health: None,
             probes: Vec::new(),

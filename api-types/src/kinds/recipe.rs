@@ -14,6 +14,7 @@ use crate::kinds::app::Deployer;
 use crate::kinds::check::{Action, ContainerAction, ExecAction, Expectation, Health, HttpCheck, Probe, TcpCheck};
 use crate::kinds::is_false;
 use crate::kinds::overlay::Overlay;
+use crate::kinds::reference::SecretReference;
 use crate::kinds::test_run::{Phase, RungName};
 use crate::meta::{GROUP, VERSION};
 use crate::units::{DurationText, Quantity};
@@ -74,6 +75,11 @@ pub struct RecipeSpec {
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(schema_with = "crate::grammar::environment")]
     pub upgrade_env: BTreeMap<String, String>,
+    /// Secrets of type `kubernetes.io/dockerconfigjson` with the credentials for private registries; of two for one
+    /// registry the first counts. Stacks of untrusted authors get them with `trust.allow.options: [PullSecrets]` only.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 16), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"]))]
+    pub image_pull_secrets: Vec<SecretReference>,
     /// Changes to the compose file that the test machine, or an old base, needs.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 16), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"]))]

@@ -40,7 +40,8 @@ impl Default for ClusterSecretKeyReference {
     }
 }
 
-/// A Secret of type `kubernetes.io/tls` in the same namespace: keys `tls.crt` and `tls.key`.
+/// A Secret in the same namespace, of the type that the field asks for: `kubernetes.io/tls` has the keys `tls.crt` and
+/// `tls.key`, `kubernetes.io/dockerconfigjson` the key `.dockerconfigjson`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 #[schemars(extend("required" = ["name"]))]

@@ -193,6 +193,8 @@ pub const NOTHING_TO_REPORT: &str = "NothingToReport";
 pub const CONFIGURED: &str = "Configured";
 /// A secret that must be inserted by hand, or the Secret that it is taken from, is not there.
 pub const SECRET_MISSING: &str = "SecretMissing";
+/// A Secret with credentials for a registry is not there, or holds none.
+pub const PULL_SECRET_INVALID: &str = "PullSecretInvalid";
 /// No Host has an engine that manages a swarm.
 pub const NO_HOST: &str = "NoHost";
 /// Another App has the same domain and came first.
@@ -427,6 +429,7 @@ pub const ALL: &[&str] = &[
     NOTHING_TO_REPORT,
     CONFIGURED,
     SECRET_MISSING,
+    PULL_SECRET_INVALID,
     NO_HOST,
     DOMAIN_TAKEN,
     STACK_NOT_OURS,

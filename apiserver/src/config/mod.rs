@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use work::{AbraConfig, GitConfig, OutboundConfig, ProbeConfig, ReaperConfig, RunsConfig};
+use work::{AbraConfig, CertificatesConfig, GitConfig, OutboundConfig, ProbeConfig, ReaperConfig, RunsConfig};
 
 /// Everything that can be configured.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -45,6 +45,8 @@ pub struct Config {
     pub abra: AbraConfig,
     /// Stacks whose App is gone.
     pub reaper: ReaperConfig,
+    /// Where certificates may come from.
+    pub certificates: CertificatesConfig,
 }
 
 /// `[server]`
@@ -370,6 +372,7 @@ impl Config {
         }
         self.runs.check()?;
         self.probe.check()?;
+        self.certificates.check()?;
         self.git.check()
     }
 }

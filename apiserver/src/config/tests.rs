@@ -83,6 +83,7 @@ fn errors_name_the_line_or_the_field() {
         "[probe.connect]\n\"ci.test\" = \"localhost\"\n",
         "[git]\nprotocols = [\"https\", \"ext\"]\n",
         "[git]\nfile_roots = [\"recipes\"]\n",
+        "[certificates]\nfile_roots = [\"ssl\"]\n",
     ];
     let messages: Vec<String> =
         cases.iter().map(|text| format!("{text}=> failed to {}\n", parse(text).unwrap_err())).collect();

@@ -82,6 +82,30 @@ pub struct ReaperConfig {
     pub dry_run: bool,
 }
 
+/// `[certificates]`
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct CertificatesConfig {
+    /// Folders beneath which Certificates may name files. Whoever may write Certificates can use every pair of a
+    /// certificate and a key in them that ccd may read. The data directory never counts.
+    pub file_roots: Vec<PathBuf>,
+}
+
+impl Default for CertificatesConfig {
+    fn default() -> Self {
+        Self { file_roots: vec![PathBuf::from("/")] }
+    }
+}
+
+impl CertificatesConfig {
+    pub(super) fn check(&self) -> Result<(), ConfigError> {
+        match self.file_roots.iter().find(|folder| !folder.is_absolute()) {
+            Some(folder) => Err(wrong("certificates.file_roots", format!("{} must begin with /", folder.display()))),
+            None => Ok(()),
+        }
+    }
+}
+
 const PROTOCOLS: [&str; 4] = ["https", "ssh", "http", "git"];
 
 impl Default for RunsConfig {

@@ -12,6 +12,8 @@ pub trait Harness {
     fn app(&self) -> AbraApp;
     /// The environment of the app.
     fn env(&self) -> String;
+    /// Whether a backup bot runs on the server.
+    fn has_backup_bot(&self) -> bool;
 }
 
 /// Runs the whole suite; nothing of the app must be there.
@@ -38,6 +40,18 @@ pub async fn check(harness: &impl Harness) {
 
     for target in [version.clone(), version, Target::WorkTree] {
         abra.deploy(&app, &target).await.unwrap_or_else(|error| unreachable!("{target:?}: {error}"));
+    }
+    if harness.has_backup_bot() {
+        let first = abra.back_up(&app).await.expect("takes a backup").expect("names it");
+        let second = abra.back_up(&app).await.expect("takes another").expect("names it");
+        assert_ne!(first, second);
+        for snapshot in [second, first] {
+            abra.restore(&app, &snapshot).await.expect("gives it back");
+        }
+        abra.restore(&app, "00000000").await.expect_err("there is no such snapshot");
+    } else {
+        let error = abra.back_up(&app).await.expect_err("nobody takes it");
+        assert_eq!((error.kind, error.reason), (ErrorKind::Terminal, "NoBackupBot"), "{error}");
     }
     assert_eq!(abra.undeploy(&app).await.expect("undeploys"), Change::Made);
     assert_eq!(abra.undeploy(&app).await.expect("twice is fine"), Change::Was);

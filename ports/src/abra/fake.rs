@@ -14,6 +14,7 @@ struct State {
     deployed: BTreeMap<String, Target>,
     secrets: BTreeMap<String, BTreeSet<String>>,
     volumes: BTreeSet<String>,
+    snapshots: Vec<String>,
     fault: Option<(ErrorKind, &'static str, String)>,
     lint: Vec<LintRule>,
     calls: Vec<String>,
@@ -131,6 +132,24 @@ impl Abra for FakeAbra {
     async fn remove_volumes(&self, app: &AbraApp) -> Result<Change, Error> {
         let is_removed = self.begin("remove volumes", app)?.volumes.remove(&app.domain);
         Ok(if is_removed { Change::Made } else { Change::Was })
+    }
+
+    async fn back_up(&self, app: &AbraApp) -> Result<Option<String>, Error> {
+        let mut state = self.begin("back up", app)?;
+        if !state.deployed.contains_key(&app.domain) {
+            return Err(Error::terminal("AbraFailed", format!("abra says: {} is not deployed", app.domain)));
+        }
+        let id = format!("{:08x}", 0xb0_0000 + state.snapshots.len());
+        state.snapshots.push(id.clone());
+        Ok(Some(id))
+    }
+
+    async fn restore(&self, app: &AbraApp, snapshot: &str) -> Result<(), Error> {
+        let state = self.begin(&format!("restore {snapshot}"), app)?;
+        if state.snapshots.iter().any(|known| known == snapshot) {
+            return Ok(());
+        }
+        Err(Error::terminal("AbraFailed", format!("abra says: there is no snapshot {snapshot}")))
     }
 
     async fn lint(&self, app: &AbraApp) -> Result<Vec<LintRule>, Error> {

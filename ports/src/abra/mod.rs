@@ -149,6 +149,19 @@ pub trait Abra: Send + Sync {
     /// Removes all volumes of an app that is not deployed.
     async fn remove_volumes(&self, app: &AbraApp) -> Result<Change, Error>;
 
+    /// Lets the server's backup bot take a backup of a deployed app, hooks included, and returns the snapshot's id;
+    /// nothing when no id is named, and so nothing shows that there is one.
+    ///
+    /// # Errors
+    /// Besides: `Terminal` with `NoBackupBot` when none runs on the server.
+    async fn back_up(&self, app: &AbraApp) -> Result<Option<String>, Error>;
+
+    /// Lets it give the app a snapshot back, hooks included. An abra that cannot name one restores the newest.
+    ///
+    /// # Errors
+    /// As [`back_up`](Self::back_up).
+    async fn restore(&self, app: &AbraApp, snapshot: &str) -> Result<(), Error>;
+
     /// Lints what the work tree of the recipe holds.
     async fn lint(&self, app: &AbraApp) -> Result<Vec<LintRule>, Error>;
 }

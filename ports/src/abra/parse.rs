@@ -42,6 +42,9 @@ pub fn meaning(words: &str) -> Error {
         "secret not found",
     ]) {
         Error::terminal("SecretMissing", message)
+    } else if any(&["backupbot", "backup-bot", "backup bot"]) && any(&["not found", "no ", "not deployed", "unable to"])
+    {
+        Error::terminal("NoBackupBot", message)
     } else if any(&["only updates to labels are allowed"]) {
         let message =
             format!("a config has another content under the same name: raise its version in abra.sh ({message})");
@@ -85,6 +88,17 @@ pub fn made_secrets(text: &str) -> Vec<MadeSecret> {
             .collect(),
         _ => Vec::new(),
     }
+}
+
+/// Returns the id of the snapshot that a backup made: the last that restic's own words (`snapshot 0a1b2c3d saved`) or its
+/// JSON (`"snapshot_id": "0a1b…"`) name.
+#[must_use]
+pub fn snapshot(text: &str) -> Option<String> {
+    let words: Vec<&str> =
+        text.split(|one: char| !one.is_ascii_alphanumeric() && one != '_').filter(|word| !word.is_empty()).collect();
+    let is_id = |word: &str| (8..=64).contains(&word.len()) && word.bytes().all(|byte| byte.is_ascii_hexdigit());
+    let is_named = |pair: &&[&str]| matches!(pair[0], "snapshot_id" | "snapshot") && is_id(pair[1]);
+    words.windows(2).rev().find(is_named).map(|pair| pair[1].to_owned())
 }
 
 /// Finds the JSON between log lines.

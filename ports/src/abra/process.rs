@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
-use super::parse::{fatal, lint_rules, made_secrets, meaning};
+use super::parse::{fatal, lint_rules, made_secrets, meaning, snapshot};
 use super::{Abra, AbraApp, Change, LintRule, MadeSecret, SERVER, Target};
 use crate::error::Error;
 use crate::files::plain;
@@ -20,6 +20,8 @@ use crate::redact::Redactor;
 
 /// Longest that a deploy may take: images may be looked up at slow registries.
 const DEPLOY_TIME_MAX: Duration = Duration::from_mins(5);
+/// Longest that a backup or a restore may take, its hooks included.
+const BACKUP_TIME_MAX: Duration = Duration::from_mins(25);
 /// Longest that anything else may take.
 const TIME_MAX: Duration = Duration::from_mins(2);
 /// Longest that help and version may take.
@@ -53,6 +55,23 @@ const NO_CONVERGE_CHECKS: Flag = needed("-c", "--no-converge-checks");
 const MACHINE: Flag = needed("-m", "--machine");
 const ALL: Flag = needed("-a", "--all");
 const FROM_FILE: Flag = needed("-f", "--file");
+const SNAPSHOT: Flag = flag("-s", "--snapshot");
+
+/// How a command is run.
+#[derive(Clone, Copy)]
+struct Way<'a> {
+    /// Longest that it may take.
+    time: Duration,
+    /// Where it writes to.
+    output: Output,
+    /// Options with values, beside its flags.
+    options: &'a [&'a str],
+}
+
+/// How most commands are run.
+const PLAIN: Way<'_> = Way { time: TIME_MAX, output: Output::Pipes, options: &[] };
+/// How those are run that do their work in a container: they ask for a terminal.
+const IN_CONTAINER: Way<'_> = Way { time: BACKUP_TIME_MAX, output: Output::Terminal, options: &[] };
 
 /// The `abra` program.
 pub struct ProcessAbra {
@@ -133,12 +152,12 @@ impl ProcessAbra {
         command: &[&str],
         flags: &[Flag],
         arguments: &[&str],
-        time: Duration,
-        output: Output,
+        way: Way<'_>,
     ) -> Result<Result<Finished, String>, Error> {
         let flags = self.flags(command, flags).await?;
         let mut all = command.to_vec();
         all.extend(flags);
+        all.extend(way.options);
         // What follows can be no option, whatever it looks like.
         all.push("--");
         all.extend(arguments);
@@ -149,7 +168,7 @@ impl ProcessAbra {
         if app.engine != USUAL_ENGINE {
             program.env.insert("DOCKER_HOST".to_owned(), app.engine.clone());
         }
-        (program.bounds.time, program.output) = (time, output);
+        (program.bounds.time, program.output) = (way.time, way.output);
         let finished = self.run(program).await?;
         // Errors are written to standard output by some versions.
         let text = self.words(&finished);
@@ -175,7 +194,7 @@ impl ProcessAbra {
         flags: &[Flag],
         arguments: &[&str],
     ) -> Result<Change, Error> {
-        match self.command(app, command, flags, arguments, TIME_MAX, Output::Pipes).await? {
+        match self.command(app, command, flags, arguments, PLAIN).await? {
             Ok(_) => Ok(Change::Made),
             Err(words) if is_nothing_to_do(&words) => Ok(Change::Was),
             Err(words) => Err(meaning(&words)),
@@ -229,7 +248,7 @@ impl Abra for ProcessAbra {
             Target::Version(version) => arguments.push(version),
             Target::WorkTree => flags.push(CHAOS_NEEDED),
         }
-        match self.command(app, &command, &flags, &arguments, DEPLOY_TIME_MAX, Output::Pipes).await? {
+        match self.command(app, &command, &flags, &arguments, Way { time: DEPLOY_TIME_MAX, ..PLAIN }).await? {
             Ok(finished) => Ok(self.words(&finished)),
             Err(words) => Err(meaning(&words)),
         }
@@ -241,7 +260,7 @@ impl Abra for ProcessAbra {
 
     async fn generate_secrets(&self, app: &AbraApp) -> Result<Vec<MadeSecret>, Error> {
         let (command, flags) = (["app", "secret", "generate"], [NO_INPUT, OFFLINE, CHAOS, MACHINE, ALL]);
-        match self.command(app, &command, &flags, &[&app.domain], TIME_MAX, Output::Pipes).await? {
+        match self.command(app, &command, &flags, &[&app.domain], PLAIN).await? {
             Ok(finished) => Ok(made_secrets(&plain::text(&finished.stdout))),
             Err(words) if is_nothing_to_do(&words) || words.contains("no secrets") => Ok(Vec::new()),
             Err(words) => Err(meaning(&words)),
@@ -271,10 +290,31 @@ impl Abra for ProcessAbra {
         self.plain_command(app, &["app", "volume", "remove"], &[NO_INPUT, OFFLINE, force], &[&app.domain]).await
     }
 
+    async fn back_up(&self, app: &AbraApp) -> Result<Option<String>, Error> {
+        let command = ["app", "backup", "create"];
+        match self.command(app, &command, &[NO_INPUT, OFFLINE, CHAOS], &[&app.domain], IN_CONTAINER).await? {
+            Ok(finished) => Ok(snapshot(&self.words(&finished))),
+            Err(words) => Err(meaning(&words)),
+        }
+    }
+
+    async fn restore(&self, app: &AbraApp, snapshot: &str) -> Result<(), Error> {
+        let command = ["app", "restore"];
+        let option = format!("{}={snapshot}", SNAPSHOT.long);
+        // An abra without it restores the newest one.
+        let has_option = !self.flags(&command, &[SNAPSHOT]).await?.is_empty();
+        let options = [option.as_str()];
+        let way = Way { options: if has_option { &options } else { &[] }, ..IN_CONTAINER };
+        match self.command(app, &command, &[NO_INPUT, OFFLINE, CHAOS], &[&app.domain], way).await? {
+            Ok(_) => Ok(()),
+            Err(words) => Err(meaning(&words)),
+        }
+    }
+
     async fn lint(&self, app: &AbraApp) -> Result<Vec<LintRule>, Error> {
         let (command, flags) = (["recipe", "lint"], [NO_INPUT, OFFLINE, CHAOS]);
         // The table asks the terminal how wide it is, and dies without one.
-        match self.command(app, &command, &flags, &[&app.recipe], TIME_MAX, Output::Terminal).await? {
+        match self.command(app, &command, &flags, &[&app.recipe], Way { output: Output::Terminal, ..PLAIN }).await? {
             Ok(finished) => {
                 let rules = lint_rules(&self.words(&finished));
                 if rules.is_empty() {

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use super::conformance::{Harness, check};
 use super::fake::FakeAbra;
-use super::parse::{fatal, lint_rules, made_secrets, meaning};
+use super::parse::{fatal, lint_rules, made_secrets, meaning, snapshot};
 use super::process::ProcessAbra;
 use super::{Abra, AbraApp, Change, Target};
 use crate::error::ErrorKind;
@@ -21,7 +21,7 @@ case "$*" in
   --version) echo "abra version 0.13.0-beta-06a57de"; exit 0;;
   *--help)
     echo "  -n, --no-input   -o, --offline   -C, --chaos  -f, --force  -D, --no-domain-checks"
-    echo "  -c, --no-converge-checks  -m, --machine  -a, --all  --file, -f  use a file"; exit 0;;
+    echo "  -c, --no-converge-checks  -m, --machine  -a, --all  --file, -f  use a file  -s, --snapshot"; exit 0;;
 esac
 die() { printf '\033[31mFATA\033[0m %s\n' "$1"; exit 1; }
 printf '%s\n' "$*" >> "$ABRA_DIR/calls"
@@ -55,6 +55,14 @@ case "$command" in
     stat -c %a "$4" > "$ABRA_DIR/mode"; cp "$4" "$state/$2_$3";;
   " app secret remove"*) ls "$state" | grep -q _v1 || die "no secrets to remove?"; rm "$state"/*_v1;;
   " app volume remove"*) test -f "$state/volume" || die "no volumes to remove?"; rm "$state/volume";;
+  " app backup create"*)
+    test -t 1 || die "the input device is not a TTY"
+    test -f "$state/deployed" || die "$app is not deployed"
+    id=$(printf '%08x' $((0xb00000 + $(ls "$state" | grep -c snapshot))))
+    touch "$state/snapshot-$id"; printf 'INFO hooks\n{"message_type": "summary", "snapshot_id": "%s"}\n' "$id";;
+  " app restore"*)
+    test -t 1 || die "the input device is not a TTY"
+    test -f "$state/snapshot-${command##*--snapshot=}" || die "there is no such snapshot";;
   *) die "unknown command $command";;
 esac
 "#;
@@ -94,6 +102,10 @@ impl Harness for Player {
     fn env(&self) -> String {
         ENV.to_owned()
     }
+
+    fn has_backup_bot(&self) -> bool {
+        true
+    }
 }
 
 struct Fake(FakeAbra, tempfile::TempDir);
@@ -109,6 +121,10 @@ impl Harness for Fake {
 
     fn env(&self) -> String {
         ENV.to_owned()
+    }
+
+    fn has_backup_bot(&self) -> bool {
+        true
     }
 }
 
@@ -203,6 +219,7 @@ fn what_abra_gives_up_with_is_understood() {
             ErrorKind::Terminal,
             "ConfigChangedWithoutVersion",
         ),
+        ("FATA no backupbot discovered, is it deployed?", ErrorKind::Terminal, "NoBackupBot"),
         ("FATA something else\n  on two lines\nINFO bye", ErrorKind::Terminal, "AbraFailed"),
     ];
     for (text, kind, reason) in cases {
@@ -211,6 +228,35 @@ fn what_abra_gives_up_with_is_understood() {
     }
     assert_eq!(fatal("FATA something else\n  on two lines\nINFO bye").unwrap(), "something else on two lines");
     assert_eq!(fatal("INFO fine\nnot FATA"), None);
+}
+
+#[test]
+fn the_id_of_a_snapshot_is_found_between_other_words() {
+    let id = "0a1b2c3d4e5f60718293a4b5c6d7e8f90a1b2c3d4e5f60718293a4b5c6d7e8f9";
+    let json = format!("{{\"message_type\":\"summary\",\"snapshot_id\":\"{id}\",\"files_new\":3}}");
+    let cases = [
+        (json.as_str(), Some(id)),
+        ("using parent snapshot 11111111\nprocessed 3 files\nsnapshot 0a1b2c3d saved\r\n", Some("0a1b2c3d")),
+        ("{'snapshot_id': '0a1b2c3d'}", Some("0a1b2c3d")),
+        ("no snapshot was made", None),
+        ("snapshot deadbee", None),
+        ("", None),
+    ];
+    for (text, expected) in cases {
+        assert_eq!(snapshot(text).as_deref(), expected, "{text}");
+    }
+}
+
+#[tokio::test]
+async fn a_restore_names_its_snapshot_where_abra_can() {
+    let player = Player::new(PLAYER);
+    player.abra.prepare(&player.app, ENV).await.unwrap();
+    let _ = player.abra.restore(&player.app, "0a1b2c3d").await;
+    assert_eq!(player.read("calls"), "app restore -n -o -C --snapshot=0a1b2c3d -- demo.ci.test\n");
+    let older = Player::new(&PLAYER.replace("  -s, --snapshot", ""));
+    older.abra.prepare(&older.app, ENV).await.unwrap();
+    let _ = older.abra.restore(&older.app, "0a1b2c3d").await;
+    assert_eq!(older.read("calls"), "app restore -n -o -C -- demo.ci.test\n");
 }
 
 #[test]

@@ -5,6 +5,7 @@ use std::time::Duration;
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair, date_time_ymd};
 
 use super::*;
+use crate::files::GivenFiles;
 
 fn now() -> Timestamp {
     "2026-11-20T10:00:00Z".parse().unwrap()
@@ -201,13 +202,13 @@ fn what_signs_itself_is_good_at_once_and_new_each_time() {
 
 #[test]
 fn given_files_are_read_through_links_and_nothing_else_is_opened() {
-    use crate::files::read_given;
     let folder = tempfile::tempdir().unwrap();
+    let given = GivenFiles::beneath(vec!["/".into()], Vec::new());
     let file = folder.path().join("file");
     std::fs::write(&file, "content").unwrap();
     let link = folder.path().join("link");
     std::os::unix::fs::symlink(&file, &link).unwrap();
-    assert_eq!(read_given(&link, 7).unwrap(), b"content");
+    assert_eq!(given.read(&link, 7).unwrap(), b"content");
     let pipe = folder.path().join("pipe");
     rustix::fs::mkfifoat(rustix::fs::CWD, &pipe, rustix::fs::Mode::RUSR).unwrap();
     for (path, bytes_max, reason) in [
@@ -217,6 +218,26 @@ fn given_files_are_read_through_links_and_nothing_else_is_opened() {
         (&folder.path().join("none"), 7, "FileMissing"),
         (&file.join("below"), 7, "FileMissing"),
     ] {
-        assert_eq!(read_given(path, bytes_max).unwrap_err().reason, reason, "{}", path.display());
+        assert_eq!(given.read(path, bytes_max).unwrap_err().reason, reason, "{}", path.display());
+    }
+}
+
+#[test]
+fn files_are_read_from_where_they_may_be_and_never_from_our_own_folder() {
+    let folder = tempfile::tempdir().unwrap();
+    let [open, own, other] = ["open", "open/own", "other"].map(|name| folder.path().join(name));
+    for folder in [&open, &own, &other] {
+        std::fs::create_dir(folder).unwrap();
+        std::fs::write(folder.join("key"), "content").unwrap();
+    }
+    for (name, target) in [("to-own", &own), ("to-other", &other)] {
+        std::os::unix::fs::symlink(target.join("key"), open.join(name)).unwrap();
+    }
+    let given = GivenFiles::beneath(vec![open.clone()], vec![own.clone()]);
+    assert_eq!(given.read(&open.join("key"), 7).unwrap(), b"content");
+    for path in
+        [own.join("key"), other.join("key"), open.join("to-own"), open.join("to-other"), open.join("../other/key")]
+    {
+        assert_eq!(given.read(&path, 7).unwrap_err().reason, "FileForbidden", "{}", path.display());
     }
 }

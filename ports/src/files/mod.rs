@@ -27,7 +27,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::error::Error;
 
-pub use given::read_given;
+pub use given::GivenFiles;
 pub use root::{Area, FileRoot};
 pub use runs::{ArtifactInfo, RunFiles, RunKey};
 

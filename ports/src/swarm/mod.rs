@@ -10,6 +10,7 @@
 pub mod conformance;
 pub mod docker;
 pub mod fake;
+pub mod registries;
 pub mod spec;
 
 use std::collections::BTreeMap;

@@ -31,6 +31,7 @@ Flags:
   -c, --no-converge-checks    do not wait
   -n, --no-input              ask nothing
   -o, --offline               fetch nothing
+  -s, --snapshot              the one to restore
 ";
 
 /// What ends the program: the words behind `FATA`.
@@ -63,22 +64,27 @@ fn main() -> ExitCode {
 struct Call {
     words: Vec<String>,
     flags: BTreeSet<char>,
+    snapshot: Option<String>,
     dir: PathBuf,
 }
 
 impl Call {
     fn parse(arguments: Vec<String>) -> Done<Self> {
         let (mut words, mut flags, mut only_words) = (Vec::new(), BTreeSet::new(), false);
+        let mut snapshot = None;
         for argument in arguments {
             match argument.strip_prefix('-') {
                 Some("-") if !only_words => only_words = true,
                 Some(letters) if !only_words && !letters.starts_with('-') => flags.extend(letters.chars()),
+                Some(long) if !only_words && long.starts_with("-snapshot=") => {
+                    snapshot = long.split_once('=').map(|(_, id)| id.to_owned());
+                }
                 Some(long) if !only_words => return Err(Fatal(format!("unknown flag: -{long}"))),
                 _ => words.push(argument),
             }
         }
         let dir = variable("ABRA_DIR").ok_or_else(|| Fatal("ABRA_DIR is not set".to_owned()))?;
-        Ok(Self { words, flags, dir: PathBuf::from(dir) })
+        Ok(Self { words, flags, snapshot, dir: PathBuf::from(dir) })
     }
 
     fn has(&self, flag: char) -> bool {
@@ -104,6 +110,8 @@ fn run(arguments: Vec<String>) -> Done {
         }
         ["app", "secret", "remove" | "rm", domain] => App::open(&call, domain)?.remove_all("secret"),
         ["app", "volume", "remove" | "rm", domain] => App::open(&call, domain)?.remove_all("volume"),
+        ["app", "backup", "create", domain] => App::open(&call, domain)?.ask_backup_bot("create", None),
+        ["app", "restore", domain] => App::open(&call, domain)?.ask_backup_bot("restore", call.snapshot.as_deref()),
         ["recipe", "lint", recipe] => lint(&call.dir.join("recipes").join(recipe)),
         _ => Err(Fatal(format!("unknown command {:?} for \"abra\"", call.words.join(" ")))),
     }
@@ -378,6 +386,36 @@ impl App {
                 pause();
             }
         }
+        Ok(())
+    }
+}
+
+impl App {
+    /// Lets the server's backup bot do something for the app, in the bot's container.
+    fn ask_backup_bot(&self, what: &str, snapshot: Option<&str>) -> Done {
+        if !std::io::IsTerminal::is_terminal(&std::io::stdout()) {
+            return Err(Fatal("the input device is not a TTY".to_owned()));
+        }
+        if !self.is_deployed()? {
+            return Err(Fatal(format!("{} is not deployed", self.domain)));
+        }
+        let run = |arguments: &[String]| docker(arguments, &BTreeMap::new(), &[]);
+        let first = |text: String| text.lines().next().map(str::to_owned);
+        let label = "label=coop-cloud.backupbot.enabled=true";
+        let service = run(&["service", "ls", "--format={{.Name}}", "--filter", label].map(str::to_owned))?;
+        let Some(service) = first(service) else {
+            return Err(Fatal("no backupbot discovered, is it deployed?".to_owned()));
+        };
+        let label = format!("label=com.docker.swarm.service.name={service}");
+        let container = run(&["ps", "--quiet", "--filter=status=running", "--filter", &label].map(str::to_owned))?;
+        let Some(container) = first(container) else {
+            return Err(Fatal(format!("no containers matching {service} found?")));
+        };
+        let mut arguments = vec!["exec".to_owned(), format!("--env=SERVICE={}", self.domain)];
+        arguments.push("--env=MACHINE_LOGS=true".to_owned());
+        arguments.extend(snapshot.map(|id| format!("--env=SNAPSHOT={id}")));
+        arguments.extend([&*container, "/usr/bin/backup", "--", what].map(str::to_owned));
+        print!("{}", run(&arguments)?);
         Ok(())
     }
 }

@@ -13,7 +13,7 @@ use ports::abra::process::ProcessAbra;
 use ports::camera::{Camera, ChromiumCamera};
 use ports::clock::SystemClock;
 use ports::files::runs::RunLimits;
-use ports::files::{Faults, FileRoot, RunFiles};
+use ports::files::{Faults, FileRoot, GivenFiles, RunFiles};
 use ports::forge::http::{ForgeTimes, HttpForges};
 use ports::git::process::{GitSettings, ProcessGit};
 use ports::host::system::SystemHost;
@@ -66,6 +66,7 @@ pub(super) async fn open(paths: &DataPaths, config: &Config, environment: &Envir
         probe: Arc::new(probe),
         runs: RunFiles::new(files.clone(), redactor.clone(), clock.clone(), limits),
         files,
+        given: given_files(paths, config, environment),
         jobs: open_jobs(paths, environment).await?,
         redactor,
         zone: config.runs.zone.clone(),
@@ -73,6 +74,13 @@ pub(super) async fn open(paths: &DataPaths, config: &Config, environment: &Envir
         operations: Operations::default(),
         clock,
     })
+}
+
+/// The keys of ccd itself are none that an object may name.
+fn given_files(paths: &DataPaths, config: &Config, environment: &Environment) -> GivenFiles {
+    let mut never = vec![paths.root().to_owned(), paths.store_key()];
+    never.extend(environment.credentials.clone());
+    GivenFiles::beneath(config.certificates.file_roots.clone(), never)
 }
 
 /// Returns what takes pictures, where there is a Chromium. It never runs without its own sandbox, so root needs a

@@ -84,7 +84,8 @@ impl Apps {
             let services = engine.services(&ports::swarm::Filter::stack(&prepared.wanted.owner.stack)).await?;
             let wanted: Vec<String> = images::to_settle(&prepared, &services).into_iter().map(str::to_owned).collect();
             let settled = std::sync::Mutex::default();
-            let result = images::settle(&*engine, &wanted, &settled, &prepared.last_pull_error).await;
+            let registries = &prepared.wanted.pull_secrets.registries;
+            let result = images::settle(&*engine, &wanted, registries, &settled, &prepared.last_pull_error).await;
             let settled = settled.into_inner().unwrap_or_else(PoisonError::into_inner);
             let mut memories = memories.lock().unwrap_or_else(PoisonError::into_inner);
             memories.entry(uid).or_default().images.extend(settled);

@@ -15,6 +15,8 @@ use crate::runtime::outcome::sentence;
 
 /// How often an app that answers is asked.
 const GOOD_PAUSE: Duration = Duration::from_secs(110);
+/// How soon one is asked again that has just converged: its proxy takes a moment to hear of it.
+const WAITING_PAUSE_MIN: Duration = Duration::from_millis(250);
 /// How often one is asked that has not answered yet.
 const WAITING_PAUSE: Duration = Duration::from_secs(2);
 /// How often one is asked that does not answer although it had its time.
@@ -154,7 +156,8 @@ pub fn verdict(
     let pause = match last {
         None => Duration::ZERO,
         Some(round) if round.is_good() => GOOD_PAUSE,
-        Some(_) if has_time || probes.bad < BAD_ROUNDS => WAITING_PAUSE,
+        // After as long as it has been waited for.
+        Some(_) if has_time || probes.bad < BAD_ROUNDS => waited.clamp(WAITING_PAUSE_MIN, WAITING_PAUSE),
         Some(_) => BAD_PAUSE,
     };
     let age = last.and_then(|round| Duration::try_from(now.duration_since(round.at)).ok()).unwrap_or(pause);

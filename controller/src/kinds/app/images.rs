@@ -11,10 +11,12 @@ use api_types::kind::Object;
 use api_types::kinds::app::App;
 use api_types::reason;
 use ports::error::{Error, ErrorKind};
-use ports::swarm::{Engine, Service};
+use ports::swarm::registries::Registries;
+use ports::swarm::{Engine, RegistryAuth, Service};
 
 use super::deployer::Refusal;
 use super::deployer::compare::pinned;
+use super::deployer::decorate::hash;
 use super::prepare::Prepared;
 use crate::runtime::outcome::{Failure, TIMED_OUT, sentence};
 
@@ -23,7 +25,9 @@ const RETRY_PAUSE: Duration = Duration::from_secs(10);
 
 /// Returns the id of the operation that settles the images of a stack.
 pub(super) fn operation_id(app: &Object<App>, prepared: &Prepared) -> String {
-    format!("app/{}/pull/{}", app.metadata.uid, prepared.hash)
+    // Other credentials are another try.
+    let secrets = hash(prepared.wanted.pull_secrets.revision.as_bytes());
+    format!("app/{}/pull/{}/{secrets}", app.metadata.uid, prepared.hash)
 }
 
 /// Returns the images that have to be settled before a deploy: those that do not run yet as the compose file says.
@@ -51,12 +55,13 @@ pub(super) fn to_settle<'a>(prepared: &'a Prepared, services: &[Service]) -> Vec
 pub(super) async fn settle(
     engine: &dyn Engine,
     images: &[String],
+    registries: &Registries,
     settled: &Mutex<BTreeMap<String, String>>,
     last: &Mutex<String>,
 ) -> Result<(), Failure> {
     for image in images {
         loop {
-            match settle_one(engine, image).await {
+            match settle_one(engine, image, registries.of_image(image)).await {
                 Ok(found) => {
                     settled.lock().unwrap_or_else(PoisonError::into_inner).insert(image.clone(), found);
                     break;
@@ -77,14 +82,14 @@ pub(super) async fn settle(
 }
 
 /// Returns as what an image is deployed.
-async fn settle_one(engine: &dyn Engine, image: &str) -> Result<String, Error> {
+async fn settle_one(engine: &dyn Engine, image: &str, auth: Option<&RegistryAuth>) -> Result<String, Error> {
     if image.contains('@') {
         if !engine.has_image(image).await? {
-            engine.pull_image(image, None).await?;
+            engine.pull_image(image, auth).await?;
         }
         return Ok(image.to_owned());
     }
-    let digest = match engine.resolve_digest(image, None).await {
+    let digest = match engine.resolve_digest(image, auth).await {
         Ok(digest) => digest,
         // A registry that is away does not keep us from what is here.
         Err(error) => {
@@ -96,13 +101,13 @@ async fn settle_one(engine: &dyn Engine, image: &str) -> Result<String, Error> {
     };
     let Some(digest) = digest else {
         if !engine.has_image(image).await? {
-            engine.pull_image(image, None).await?;
+            engine.pull_image(image, auth).await?;
         }
         return Ok(image.to_owned());
     };
     let pinned = format!("{image}@{digest}");
     if !engine.has_image(&pinned).await? {
-        engine.pull_image(&pinned, None).await?;
+        engine.pull_image(&pinned, auth).await?;
     }
     Ok(pinned)
 }

@@ -26,7 +26,7 @@ pub(super) struct Memory {
     pub(super) progress: Progress,
     /// To what images are pinned, by how the compose file names them.
     pub(super) images: BTreeMap<String, String>,
-    /// When an image of which stack could not be had, and why.
+    /// When which try to have a stack's images was refused, and why.
     pub(super) images_refused: Option<(Timestamp, String, Refusal)>,
     /// When the engine was last found to be away.
     pub(super) engine_away_at: Option<Timestamp>,

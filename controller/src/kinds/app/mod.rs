@@ -12,6 +12,7 @@ mod memory;
 pub mod observe;
 pub mod place;
 pub mod prepare;
+pub mod pull_secrets;
 pub mod reaper;
 mod repeats;
 pub mod secrets;

@@ -51,7 +51,8 @@ impl Leaving {
     /// Returns what is left of an App that never had anything: nothing, and that for ever. No moment near the present will
     /// do: a decision is made for the moment at which the look began.
     pub(super) fn nothing(scope: Scope) -> Self {
-        let progress = Progress { clean_since: Some(Timestamp::UNIX_EPOCH), ..Progress::default() };
+        let epoch = Some(Timestamp::UNIX_EPOCH);
+        let progress = Progress { ended_since: epoch, clean_since: epoch, ..Progress::default() };
         Self { inventory: Inventory::default(), scope, progress }
     }
 }
@@ -495,7 +496,7 @@ impl Apps {
             let images = match state {
                 OperationState::Running(_) => Images::Busy,
                 OperationState::Absent => match &memory.images_refused {
-                    Some((at, hash, refusal)) if *hash == prepared.hash && !is_over(*at, now) => {
+                    Some((at, refused, refusal)) if *refused == operation && !is_over(*at, now) => {
                         Images::Failed(refusal.clone())
                     }
                     _ => Images::Missing,
@@ -510,7 +511,7 @@ impl Apps {
                             Images::Missing
                         }
                         Err(Some(refusal)) => {
-                            memory.images_refused = Some((now, prepared.hash.clone(), refusal.clone()));
+                            memory.images_refused = Some((now, operation.clone(), refusal.clone()));
                             Images::Failed(refusal)
                         }
                     }

@@ -72,6 +72,10 @@ impl Certificates {
     async fn keep(&self, certificate: &Object<Certificate>, pair: &Pair) -> Result<(), Failure> {
         let key = kept::key(&certificate.metadata.namespace, &certificate.metadata.name);
         let before = self.cache.get(&key);
+        if before.as_deref().and_then(kept::pair).as_ref() == Some(pair) {
+            // The write of the pass before has only just arrived.
+            return Ok(());
+        }
         let secret = kept::secret(certificate, pair, before.as_deref());
         let written = match &before {
             Some(_) => self.objects.update(&key, secret).await,

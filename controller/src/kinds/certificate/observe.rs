@@ -14,7 +14,6 @@ use api_types::kinds::certificate::{Certificate, CertificateFiles, Distribution}
 use api_types::reason;
 use ports::certificate::{BYTES_MAX, Flaw, Origin, Pair};
 use ports::error::chain;
-use ports::files::read_given;
 use serde::Deserialize as _;
 
 use super::kept::{self, Kept};
@@ -102,12 +101,28 @@ impl Certificates {
         Ok(Observed { offered, origin, kept, targets, probed, is_probing })
     }
 
+    async fn read_files(&self, files: &CertificateFiles) -> Result<Result<(Vec<u8>, Vec<u8>), Offered>, Failure> {
+        let paths = [PathBuf::from(&files.cert), PathBuf::from(&files.key)];
+        let given = self.outside.given.clone();
+        let read = move || {
+            let [cert, key] = paths.map(|path| {
+                given
+                    .read(&path, BYTES_MAX)
+                    .map_err(|error| Offered::Refused { reason: reason::UNREADABLE, message: chain(&error) })
+            });
+            Ok((cert?, key?))
+        };
+        tokio::task::spawn_blocking(read)
+            .await
+            .map_err(|error| Failure::bug(format!("work on files panicked: {error}")))
+    }
+
     async fn offered(&self, certificate: &Object<Certificate>, has_pair: bool) -> Result<(Offered, Origin), Failure> {
         let source = &certificate.spec.source;
         let (origin, halves) = if let Some(files) = &source.files {
             let origin =
                 Origin { certificate: format!("the file {}", files.cert), key: format!("the file {}", files.key) };
-            (origin, read_files(files).await?)
+            (origin, self.read_files(files).await?)
         } else if let Some(reference) = &source.secret_ref {
             let place = |key: &str| format!("the key {key} of the Secret {}", reference.name);
             let origin = Origin { certificate: place(kept::CERTIFICATE_KEY), key: place(kept::KEY_KEY) };
@@ -224,18 +239,6 @@ fn compare(app: &Object<App>, prefixes: &[String; 2], versions: Option<&[String]
         Some(found) if found.status != ConditionStatus::True => Target::Moving(found.message.clone()),
         _ => Target::Moving("It has not looked yet.".to_owned()),
     }
-}
-
-async fn read_files(files: &CertificateFiles) -> Result<Result<(Vec<u8>, Vec<u8>), Offered>, Failure> {
-    let paths = [PathBuf::from(&files.cert), PathBuf::from(&files.key)];
-    let read = move || {
-        let [cert, key] = paths.map(|path| {
-            read_given(&path, BYTES_MAX)
-                .map_err(|error| Offered::Refused { reason: reason::UNREADABLE, message: chain(&error) })
-        });
-        Ok((cert?, key?))
-    };
-    tokio::task::spawn_blocking(read).await.map_err(|error| Failure::bug(format!("work on files panicked: {error}")))
 }
 
 fn refused_by(flaw: Flaw) -> Offered {

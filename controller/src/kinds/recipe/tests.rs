@@ -331,6 +331,7 @@ mod on_a_store {
             let outside = Outside {
                 forges: ports::forge::fake::FakeForge::new(Arc::new(ports::clock::SystemClock)).forges(),
                 abra: None,
+                given: ports::files::GivenFiles::beneath(vec!["/".into()], Vec::new()),
                 jobs: Arc::new(ports::jobs::fake::FakeJobs::default()),
                 engines: Arc::new(FakeEngines::default()),
                 figures: Arc::new(FakeHost::default()),

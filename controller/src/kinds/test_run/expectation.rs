@@ -1,7 +1,9 @@
-//! Whether what a test saw is what it expects. Pure.
+//! Whether what a test saw is what it expects, and whether it is looked at again. Pure.
 
 #[cfg(test)]
 mod tests;
+
+use std::time::Duration;
 
 use api_types::kinds::check::Expectation;
 
@@ -9,6 +11,9 @@ use api_types::kinds::check::Expectation;
 const SHOWN_BYTES_MAX: usize = 400;
 /// Most bytes that a regular expression may compile to: patterns come from people.
 const PATTERN_BYTES_MAX: usize = 1 << 20;
+/// How long the way to an app may be broken before it is held against the app: a connection that a restart or a crowded
+/// machine cuts off heals within seconds.
+const BROKEN_MAX: Duration = Duration::from_secs(30);
 
 /// What a test saw.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -19,6 +24,8 @@ pub struct Sight {
     pub exit_code: Option<i64>,
     /// Whether a connection came about; `None` for what is no plain connection.
     pub is_open: Option<bool>,
+    /// Whether the way to the app broke before its whole answer was there: it may have answered well, and nobody knows.
+    pub is_broken: bool,
     /// Body or output.
     pub text: String,
     /// A sentence about it, for people.
@@ -32,6 +39,14 @@ pub fn complaint(expect: Option<&Expectation>, sight: &Sight) -> Option<String> 
     let none = Expectation::default();
     let expect = expect.unwrap_or(&none);
     wrong_outcome(expect, sight).or_else(|| wrong_text(expect, sight))
+}
+
+/// Returns whether what was complained about is looked at again, `elapsed` after the first look: within the time that the
+/// test allows for (`within`), and while the way to the app is broken for half a minute, but never past `most`.
+#[must_use]
+pub fn is_tried_again(sight: &Sight, elapsed: Duration, within: Duration, most: Duration) -> bool {
+    let patience = if sight.is_broken { within.max(BROKEN_MAX) } else { within };
+    elapsed < patience.min(most)
 }
 
 fn wrong_outcome(expect: &Expectation, sight: &Sight) -> Option<String> {

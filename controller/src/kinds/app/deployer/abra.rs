@@ -33,6 +33,8 @@ use crate::runtime::outcome::Failure;
 const TIME_MAX: Duration = Duration::from_mins(10);
 /// How long a pass waits for it; then another one does.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// The folder that abra gets in an app's own.
+pub(crate) const ABRA_FOLDER: &str = "abra";
 /// How often it is looked at meanwhile.
 const LOOK: Duration = Duration::from_millis(50);
 
@@ -127,7 +129,7 @@ impl ByAbra {
 
     fn begin(&self) -> Result<(), Failure> {
         let order = self.order.clone();
-        let app = AbraApp::new(order.folder.join("abra"), &order.domain, &order.recipe, &self.engine)?;
+        let app = AbraApp::new(order.folder.join(ABRA_FOLDER), &order.domain, &order.recipe, &self.engine)?;
         let (abra, git) = (self.abra.clone(), self.git.clone());
         let work = async move {
             abra.prepare(&app, &order.env).await?;

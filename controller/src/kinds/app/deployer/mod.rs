@@ -26,6 +26,7 @@ use ports::swarm::spec::ServiceSpec;
 use ports::swarm::{Engine, Network, Service, StackFile};
 
 use super::labels::Owner;
+use super::pull_secrets::PullSecrets;
 use crate::runtime::outcome::Failure;
 
 /// What should run: judged, labelled, with everything that it needs.
@@ -41,6 +42,8 @@ pub struct Wanted {
     pub given: BTreeSet<String>,
     /// Whether secrets go with the App.
     pub goes_with_app: bool,
+    /// Credentials for the registries of its images.
+    pub pull_secrets: PullSecrets,
     /// Images that registries have been asked for: as the stack names them, to what is deployed.
     pub images: BTreeMap<String, String>,
 }

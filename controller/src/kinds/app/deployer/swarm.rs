@@ -10,8 +10,8 @@ use api_types::reason;
 use async_trait::async_trait;
 use ports::compose::stack::StackObject;
 use ports::error::{Error, ErrorKind};
-use ports::swarm::spec::Labels;
-use ports::swarm::{Engine, NewStackFile, Removal, STACK_LABEL};
+use ports::swarm::spec::{Labels, ServiceSpec};
+use ports::swarm::{Engine, NewStackFile, RegistryAuth, Removal, STACK_LABEL};
 
 use super::compare::{differences, fit};
 use super::decorate::CONTENT_LABEL;
@@ -105,9 +105,9 @@ impl Deploys for Native {
             }
             // Nobody asks us for it: it comes from another deployer.
             Effect::DeployByAbra(_) => Ok(()),
-            Effect::CreateService(spec) => created(engine.create_service(spec, None).await),
+            Effect::CreateService(spec) => created(engine.create_service(spec, auth(wanted, spec)).await),
             Effect::UpdateService { id, version, spec } => {
-                updated(engine.update_service(id, *version, spec, None).await)
+                updated(engine.update_service(id, *version, spec, auth(wanted, spec)).await)
             }
             Effect::RemoveService(id, _) => removed(engine.remove_service(id).await),
             Effect::RemoveConfig(id, _) => removed(engine.remove_config(id).await),
@@ -232,6 +232,11 @@ fn new_file(object: &StackObject) -> Option<NewStackFile> {
 
 fn is_of(labels: &Labels, stack: &str) -> bool {
     labels.get(STACK_LABEL).is_some_and(|label| label == stack)
+}
+
+/// Returns the credentials with which every node pulls a service's image.
+fn auth<'a>(wanted: &'a Wanted, spec: &ServiceSpec) -> Option<&'a RegistryAuth> {
+    wanted.pull_secrets.registries.of_image(&spec.task_template.container_spec.image)
 }
 
 /// What is there already was made by the pass before, which was cut off.

@@ -14,6 +14,7 @@ use super::decorate::{CONTENT_LABEL, Origin, decorate, hash, spec_hash, stack_ha
 use super::swarm::{Native, new_secret};
 use super::*;
 use crate::kinds::app::labels::{APP_LABEL, GIVEN_LABEL, SPEC_LABEL, UID_LABEL};
+use crate::kinds::app::pull_secrets::PullSecrets;
 
 const DIGEST: &str = "sha256:1111111111111111111111111111111111111111111111111111111111111111";
 
@@ -94,6 +95,7 @@ fn wanted() -> Wanted {
         secrets: BTreeMap::from([("x_pass_v1".to_owned(), SecretValue(b"s3cret".to_vec()))]),
         given: BTreeSet::new(),
         goes_with_app: true,
+        pull_secrets: PullSecrets::default(),
         images: BTreeMap::from([("127.0.0.1:5000/app:1".to_owned(), format!("127.0.0.1:5000/app:1@{DIGEST}"))]),
     }
 }

@@ -24,6 +24,7 @@ use super::super::Apps;
 use super::super::deployer::decorate::hash;
 use super::super::deployer::{Refusal, SecretValue};
 use super::super::labels::Owner;
+use super::super::pull_secrets::{self, PullSecrets};
 use crate::kinds::certificate::share;
 use crate::runtime::objects::ObjectKey;
 use crate::runtime::outcome::Failure;
@@ -37,6 +38,9 @@ const SECRETS: &str = "secrets";
 const PULL_TIMEOUT: Duration = Duration::from_mins(15);
 /// What answering may take when no Recipe says so.
 const HTTP_TIMEOUT: Duration = Duration::from_mins(5);
+
+/// The folder, in an App's own, in which its recipe is checked out.
+const CHECKOUT: &str = "recipe";
 
 /// Which state of a recipe.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -54,6 +58,9 @@ pub enum Target {
 pub struct Inputs {
     /// Whose stack it is.
     pub owner: Owner,
+    /// The folder, in the App's own, in which the recipe is checked out: whoever prepares the same stack at the same time
+    /// has another, because a checkout is replaced while others may read it. No part of the key.
+    pub checkout: &'static str,
     /// Where the recipe is fetched from.
     pub url: String,
     /// The recipe's name.
@@ -80,6 +87,8 @@ pub struct Inputs {
     pub given_secrets: BTreeMap<String, SecretValue>,
     /// Rules that the App sets itself, likewise.
     pub generated_secrets: BTreeMap<String, Rule>,
+    /// Credentials for registries.
+    pub pull_secrets: PullSecrets,
     /// By which rules the stack is judged.
     pub tier: Tier,
     /// What its Recipe permits besides what everybody may.
@@ -110,8 +119,10 @@ impl Inputs {
         let how =
             (&self.compose_files, &self.overlays, secrets, &self.generated_secrets, self.tier, self.goes_with_app);
         let checks = (&self.health, &self.recipe_health, &self.probes);
-        let times = (&self.allow, self.pull_timeout, self.converge_timeout, self.http_timeout);
-        hash(format!("{what:?}{how:?}{checks:?}{times:?}").as_bytes())
+        let times = (self.pull_timeout, self.converge_timeout, self.http_timeout);
+        // The Secrets' revision stands for what they hold.
+        let trust = (&self.allow, &self.pull_secrets.revision);
+        hash(format!("{what:?}{how:?}{checks:?}{times:?}{trust:?}").as_bytes())
     }
 
     /// Returns the id of the operation that prepares.
@@ -186,15 +197,19 @@ impl Inputs {
 
 /// Returns what a Recipe permits, in the words of the policy.
 fn allowed(allow: &Allow) -> Allowed {
-    let option = |option: &AllowOption| match option {
-        AllowOption::GlobalMode => AllowedOption::GlobalMode,
-        AllowOption::Placement => AllowedOption::Placement,
-        AllowOption::ManyReplicas => AllowedOption::ManyReplicas,
-        AllowOption::AnyTimes => AllowedOption::AnyTimes,
-        AllowOption::Ulimits => AllowedOption::Ulimits,
-        AllowOption::NetworkOptions => AllowedOption::NetworkOptions,
-        AllowOption::Aliases => AllowedOption::Aliases,
-        AllowOption::Routers => AllowedOption::Routers,
+    let option = |option: &AllowOption| {
+        Some(match option {
+            AllowOption::GlobalMode => AllowedOption::GlobalMode,
+            AllowOption::Placement => AllowedOption::Placement,
+            AllowOption::ManyReplicas => AllowedOption::ManyReplicas,
+            AllowOption::AnyTimes => AllowedOption::AnyTimes,
+            AllowOption::Ulimits => AllowedOption::Ulimits,
+            AllowOption::NetworkOptions => AllowedOption::NetworkOptions,
+            AllowOption::Aliases => AllowedOption::Aliases,
+            AllowOption::Routers => AllowedOption::Routers,
+            // It permits nothing that a compose file says.
+            AllowOption::PullSecrets => return None,
+        })
     };
     Allowed {
         host_binds: allow.host_binds.clone(),
@@ -205,7 +220,7 @@ fn allowed(allow: &Allow) -> Allowed {
         sysctls: allow.sysctls.clone(),
         ports: allow.ports.clone(),
         hosts: allow.hosts.clone(),
-        options: allow.options.iter().map(option).collect(),
+        options: allow.options.iter().filter_map(option).collect(),
     }
 }
 
@@ -239,6 +254,7 @@ pub(in super::super) fn references(app: &Object<App>) -> Vec<ObjectKey> {
     for reference in app.spec.secrets.iter().filter_map(|secret| secret.value_from.as_ref()) {
         keys.push(ObjectKey::new(SECRETS, namespace, &reference.name));
     }
+    keys.extend(app.spec.image_pull_secrets.iter().map(|secret| ObjectKey::new(SECRETS, namespace, &secret.name)));
     keys
 }
 
@@ -261,8 +277,10 @@ impl Apps {
         };
         let policy = spec.update_policy.clone().unwrap_or_default();
         let timeouts = recipe.as_ref().map(|recipe| &recipe.timeouts);
+        let tier = self.tier(app, recipe.as_ref());
         Ok(Inputs {
             owner: self.owner_of(app, stack)?,
+            checkout: CHECKOUT,
             recipe: recipe_name(&url),
             url,
             target,
@@ -276,7 +294,8 @@ impl Apps {
             overlays: spec.overlays.clone(),
             given_secrets: self.given_secrets(app)?,
             generated_secrets: spec.secrets.iter().filter_map(rule).collect(),
-            tier: self.tier(app, recipe.as_ref()),
+            pull_secrets: self.pull_secrets(app, recipe.as_ref(), tier)?,
+            tier,
             allow: recipe.as_ref().and_then(|recipe| recipe.trust.allow.clone()),
             goes_with_app: spec.volumes == VolumePolicy::Delete,
             health: spec.health.clone(),
@@ -316,6 +335,14 @@ impl Apps {
             (Some(run), Some(recipe)) => tier(&run.spec, recipe),
             _ => Tier::Untrusted,
         }
+    }
+
+    /// Returns the App's own credentials, and its Recipe's as far as its author is trusted with them.
+    fn pull_secrets(&self, app: &Object<App>, recipe: Option<&RecipeSpec>, tier: Tier) -> Result<PullSecrets, Failure> {
+        let of_recipe = recipe.filter(|recipe| pull_secrets::are_for(recipe, tier));
+        let of_recipe = of_recipe.map(|recipe| recipe.image_pull_secrets.as_slice()).unwrap_or_default();
+        let names = app.spec.image_pull_secrets.iter().chain(of_recipe);
+        pull_secrets::read(&self.cache, &app.metadata.namespace, names)
     }
 
     fn given_secrets(&self, app: &Object<App>) -> Result<BTreeMap<String, SecretValue>, Failure> {

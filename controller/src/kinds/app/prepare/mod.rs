@@ -90,7 +90,7 @@ pub(crate) async fn prepare(inputs: &Inputs, outside: &Outside) -> Result<Outcom
         Err(Trouble::Failed(failure)) => return Err(failure),
     };
     let folder = outside.files.path(Area::Apps, &secrets::folder(&inputs.owner.stack)?);
-    let checkout = folder.join("recipe");
+    let checkout = folder.join(inputs.checkout);
     tokio::fs::create_dir_all(&folder)
         .await
         .map_err(|error| Failure::retryable("FileFailed", format!("the folder of the app cannot be made: {error}")))?;
@@ -300,6 +300,7 @@ fn read(
             given: secrets.keys().cloned().collect(),
             secrets,
             goes_with_app: inputs.goes_with_app,
+            pull_secrets: inputs.pull_secrets.clone(),
             images: BTreeMap::new(),
         },
         secret_rules,

@@ -4,7 +4,7 @@
 //! ```text
 //!   services ─► tasks and containers have ended ─► networks ─► configs ─► secrets ─► volumes ─► files
 //!                                                                                                 │
-//!                                                     nothing is left ◄─ 5 s later, again ◄─ nothing is left
+//!                       nothing is left ◄─ 1 s later, and 5 s after the last container: again ◄─ nothing is left
 //! ```
 //!
 //! The order matters: an engine that lets a network go while tasks on it still stop loses an address of every *other*
@@ -20,8 +20,11 @@ use ports::swarm::Task;
 
 use super::inventory::{Inventory, Item};
 
-/// How long after a look that found nothing the second one, which proves it, happens.
+/// How long after the last service, task and container the look happens that proves that nothing is left: what was under
+/// way when the stack went has come by then.
 pub const AUDIT_PAUSE: Duration = Duration::from_secs(5);
+/// How long after the first look that found nothing it happens at the earliest.
+pub const AUDIT_PAUSE_MIN: Duration = Duration::from_secs(1);
 /// On top of the longest grace period, before containers that should have ended are ended by us.
 const END_SLACK: Duration = Duration::from_secs(10);
 /// The engine's own grace period.
@@ -45,6 +48,8 @@ pub enum Scope {
 pub struct Progress {
     /// Since when no service is left, but tasks or containers are.
     pub ending_since: Option<Timestamp>,
+    /// Since when neither services nor tasks nor containers are left.
+    pub ended_since: Option<Timestamp>,
     /// When nothing was found for the first time.
     pub clean_since: Option<Timestamp>,
     /// The longest that a container of the stack may take to stop; zero when nobody knows any more.
@@ -60,9 +65,11 @@ impl Progress {
             grace.and_then(super::converge::nanoseconds).unwrap_or(GRACE)
         });
         let is_ending = inventory.services.is_empty() && !has_ended(inventory);
+        let is_ended = inventory.services.is_empty() && has_ended(inventory);
         let is_clean = remaining(inventory, scope).is_empty();
         Self {
             ending_since: is_ending.then(|| self.ending_since.unwrap_or(now)),
+            ended_since: is_ended.then(|| self.ended_since.unwrap_or(now)),
             clean_since: is_clean.then(|| self.clean_since.unwrap_or(now)),
             grace: grace.max().unwrap_or(self.grace).max(self.grace),
         }
@@ -129,7 +136,10 @@ pub fn next(inventory: &Inventory, scope: Scope, progress: &Progress, now: Times
     if inventory.has_files && scope == Scope::Everything {
         return Step::RemoveFiles;
     }
-    let again = progress.clean_since.unwrap_or(now).saturating_add(AUDIT_PAUSE).unwrap_or(Timestamp::MAX);
+    let after = |since: Option<Timestamp>, pause: Duration| {
+        since.unwrap_or(now).saturating_add(pause).unwrap_or(Timestamp::MAX)
+    };
+    let again = after(progress.ended_since, AUDIT_PAUSE).max(after(progress.clean_since, AUDIT_PAUSE_MIN));
     if now >= again { Step::Done } else { Step::AuditAgain(again) }
 }
 

@@ -20,6 +20,7 @@ use super::world::{ABRA, COMPOSE, SAMPLE, STACK, World};
 use crate::kinds::app::deployer::swarm::Native;
 use crate::kinds::app::deployer::{Deploys as _, Effect, Live, Wanted};
 use crate::kinds::app::labels::{Owner, UID_LABEL, without_own};
+use crate::kinds::app::pull_secrets::PullSecrets;
 
 /// Plays abra on a played engine.
 struct PlayedAbra {
@@ -67,6 +68,7 @@ impl PlayedAbra {
             secrets: BTreeMap::new(),
             given: BTreeSet::new(),
             goes_with_app: false,
+            pull_secrets: PullSecrets::default(),
             images: BTreeMap::new(),
         }
     }
@@ -129,6 +131,14 @@ impl Abra for PlayedAbra {
 
     async fn remove_volumes(&self, _: &AbraApp) -> Result<Change, Error> {
         unreachable!("stacks are torn down through the engine")
+    }
+
+    async fn back_up(&self, _: &AbraApp) -> Result<Option<String>, Error> {
+        unreachable!("Apps are not backed up")
+    }
+
+    async fn restore(&self, _: &AbraApp, _: &str) -> Result<(), Error> {
+        unreachable!("Apps are not backed up")
     }
 
     async fn lint(&self, _: &AbraApp) -> Result<Vec<LintRule>, Error> {

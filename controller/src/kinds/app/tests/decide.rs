@@ -24,6 +24,7 @@ use crate::kinds::app::inventory::{Inventory, Item};
 use crate::kinds::app::labels::Owner;
 use crate::kinds::app::observe::{Claim, Images, Leaving, Observed, Present, Source, Swarm};
 use crate::kinds::app::prepare::Prepared;
+use crate::kinds::app::pull_secrets::PullSecrets;
 use crate::kinds::app::teardown::{Progress, Scope, Step};
 use crate::runtime::outcome::{Failure, TIMED_OUT};
 use crate::runtime::reconciler::{Decision, Next};
@@ -63,6 +64,7 @@ fn prepared(hash: &str) -> Prepared {
             secrets: BTreeMap::new(),
             given: BTreeSet::new(),
             goes_with_app: false,
+            pull_secrets: PullSecrets::default(),
             images: BTreeMap::new(),
         },
         order: Err("nobody asks for abra here".to_owned()),
@@ -347,7 +349,8 @@ fn an_app_that_is_deleted_goes_when_nothing_is_left() {
     assert_eq!(decided.action, Some(Action::TearDown(Step::RemoveNetworks(vec!["n".to_owned()]))));
     assert_eq!(decided.status.remaining, ["network/x_example_default"]);
     assert_eq!(condition(&decided, "Ready"), (ConditionStatus::False, reason::UNDEPLOYING.to_owned()));
-    let clean = |since: i64| Progress { clean_since: Some(at(since)), ..Progress::default() };
+    let clean =
+        |since: i64| Progress { ended_since: Some(at(since)), clean_since: Some(at(since)), ..Progress::default() };
     let decided = decide(&app, &leaving(Inventory::default(), clean(601)), at(602));
     assert_eq!((decided.action, decided.next), (None, Next::After(Duration::from_secs(4))));
     let decided = decide(&app, &leaving(Inventory::default(), clean(601)), at(606));

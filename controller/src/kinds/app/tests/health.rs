@@ -48,6 +48,8 @@ fn an_app_has_its_time_to_answer_and_one_that_answered_is_not_called_down_at_onc
             15,
         ),
     ];
+    let first = verdict(&probes(&[(0, false)]), at(0), minute, at(0), &|_: ConditionType| false);
+    assert_eq!(first.due_in, Duration::from_millis(250), "its proxy hears of it in a moment");
     for (name, rounds, now, was_good, status, reason, due_in) in cases {
         let found = verdict(&probes(rounds), at(0), minute, at(now), &|_: ConditionType| was_good);
         assert_eq!((found.reachable.status, found.reachable.reason.as_str()), (status, reason), "{name}");

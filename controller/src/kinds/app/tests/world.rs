@@ -171,6 +171,7 @@ impl World {
         let outside = Outside {
             forges: ports::forge::fake::FakeForge::new(Arc::new(ports::clock::SystemClock)).forges(),
             abra: self.abra.clone(),
+            given: ports::files::GivenFiles::beneath(vec!["/".into()], Vec::new()),
             jobs: Arc::new(ports::jobs::fake::FakeJobs::default()),
             engines: self.engines.clone(),
             figures: Arc::new(ports::host::fake::FakeHost::default()),

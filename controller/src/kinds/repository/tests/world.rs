@@ -156,6 +156,7 @@ impl World {
         let outside = Outside {
             forges: self.forge.forges(),
             abra: None,
+            given: ports::files::GivenFiles::beneath(vec!["/".into()], Vec::new()),
             jobs: Arc::new(ports::jobs::fake::FakeJobs::default()),
             engines: Arc::new(ports::swarm::fake::FakeEngines::default()),
             figures: Arc::new(ports::host::fake::FakeHost::default()),

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use super::*;
 
 fn seen(status: Option<u16>, exit_code: Option<i64>, text: &str) -> Sight {
-    Sight { status, exit_code, is_open: None, text: text.to_owned(), note: "nothing answers".to_owned() }
+    Sight { status, exit_code, text: text.to_owned(), note: "nothing answers".to_owned(), ..Sight::default() }
 }
 
 #[test]
@@ -59,4 +59,25 @@ fn long_outputs_are_cut_at_their_beginning() {
     let text = format!("{}the end", "ä".repeat(1000));
     let complaint = complaint(None, &seen(None, Some(1), &text)).unwrap();
     assert!(complaint.ends_with("the end") && complaint.len() < 500, "{complaint}");
+}
+
+#[test]
+fn second_looks() {
+    let cases: [(&str, bool, u64, u64, u64, bool); 9] = [
+        // what, broken, elapsed, within, most (seconds), again
+        ("an answer counts at once", false, 0, 0, 300, false),
+        ("an answer is looked at again within its time", false, 9, 10, 300, true),
+        ("and not after it", false, 10, 10, 300, false),
+        ("a broken way is tried again although no time is named", true, 0, 0, 300, true),
+        ("for half a minute", true, 29, 0, 300, true),
+        ("and not longer", true, 30, 0, 300, false),
+        ("but as long as the test allows for", true, 31, 60, 300, true),
+        ("and never past the test's deadline", true, 5, 0, 5, false),
+        ("whatever is named", false, 10, 60, 10, false),
+    ];
+    for (what, is_broken, elapsed, within, most, expected) in cases {
+        let sight = Sight { is_broken, ..Sight::default() };
+        let [elapsed, within, most] = [elapsed, within, most].map(Duration::from_secs);
+        assert_eq!(is_tried_again(&sight, elapsed, within, most), expected, "{what}");
+    }
 }

@@ -5,13 +5,16 @@ use std::time::Duration;
 use api_types::kinds::check::{Action, HttpCheck, TcpCheck};
 use ports::probe::{HttpProbe, ProbeTimes, Scheme, Verdict};
 use ports::swarm::{Engine, Filter};
+use tokio::time::Instant;
 
-use super::super::expectation::Sight;
+use super::super::expectation::{Sight, complaint, is_tried_again};
 use super::{Job, container, exec};
 use crate::runtime::outcome::Failure;
 
 /// How long an action may take.
 const ACTION_MAX: Duration = Duration::from_mins(5);
+/// The pause between two tries.
+pub(super) const PAUSE: Duration = Duration::from_secs(1);
 /// Most bytes of a body that a test looks at.
 const BODY_BYTES_MAX: usize = 1 << 20;
 /// The label of a container that names its service.
@@ -19,8 +22,29 @@ const SERVICE_LABEL: &str = "com.docker.swarm.service.name";
 /// The network over which the machine reaches the containers of a swarm.
 const GATEWAY_NETWORK: &str = "docker_gwbridge";
 
-/// Seeds or destroys once.
-pub(super) async fn action(job: &Job, engine: &dyn Engine, test: &str, action: &Action) -> Result<Sight, Failure> {
+/// Seeds or destroys, and returns what is wrong with how that went; again while the way to the app is broken.
+pub(super) async fn action(
+    job: &Job,
+    engine: &dyn Engine,
+    test: &str,
+    action: &Action,
+) -> Result<Option<String>, Failure> {
+    let began = Instant::now();
+    let mut tries = 0;
+    loop {
+        tries += 1;
+        let sight = once(job, engine, test, action).await?;
+        let Some(complaint) = complaint(None, &sight) else { return Ok(None) };
+        if !is_tried_again(&sight, began.elapsed(), Duration::ZERO, ACTION_MAX) {
+            let tries = if tries > 1 { format!(" (after {tries} tries)") } else { String::new() };
+            return Ok(Some(format!("{complaint}{tries}")));
+        }
+        job.say(format!("{test}: {}; trying again", job.clean(&complaint))).await;
+        tokio::time::sleep(PAUSE).await;
+    }
+}
+
+async fn once(job: &Job, engine: &dyn Engine, test: &str, action: &Action) -> Result<Sight, Failure> {
     if let Some(check) = &action.http {
         return http(job, engine, check, ACTION_MAX).await;
     }
@@ -55,10 +79,8 @@ pub(super) async fn http(
     probe.scheme = crate::kinds::app::health::scheme(job.order.recipe.spec.health.tls);
     if let Some(service) = &check.service {
         let Some(address) = address(engine, &job.stack, service).await? else {
-            return Ok(Sight {
-                note: format!("no container of the service {service} runs on this machine"),
-                ..Sight::default()
-            });
+            let note = format!("no container of the service {service} runs on this machine");
+            return Ok(Sight { is_broken: true, note, ..Sight::default() });
         };
         probe.host = address;
         probe.scheme = Scheme::Http;
@@ -72,10 +94,17 @@ pub(super) async fn http(
     let status = report.status.filter(|_| report.verdict != Verdict::NoAnswer);
     Ok(Sight {
         status,
+        is_broken: is_broken(report.verdict),
         text: String::from_utf8_lossy(&report.body).into_owned(),
         note: report.message,
         ..Sight::default()
     })
+}
+
+/// Returns whether a verdict says that an answer did not get through. A proxy says 502 to 504 for an app whose connection
+/// broke, and nobody can tell that from the app's own words.
+fn is_broken(verdict: Verdict) -> bool {
+    matches!(verdict, Verdict::NoAnswer | Verdict::BackendDown | Verdict::NoServer | Verdict::ProxyDown)
 }
 
 /// Connects once.

@@ -2,7 +2,8 @@
 //! and what is backed up is taken out of them, and put back, as archives.
 //!
 //! Into each volume that is backed up as a whole a small file is put before the backup, overwritten after it, and looked
-//! for after the restore: so that a restore is proven even for a recipe without tests of its own.
+//! for after the restore: so that a restore is proven even for a recipe without tests of its own. An app that abra deployed
+//! is backed up by the server's bot where there is one ([`abra_backup`]).
 
 use std::time::Duration;
 
@@ -20,7 +21,7 @@ use serde::{Deserialize, Serialize};
 use super::super::expectation::complaint;
 use super::super::work::{BackupTaken, Deed, Outcome, bad};
 use super::exec::{in_service, running_container};
-use super::{Job, blocking, exec, tar_files};
+use super::{Job, abra_backup, blocking, exec, tar_files};
 use crate::runtime::outcome::Failure;
 
 /// How often a backup is taken until its check says yes.
@@ -35,6 +36,12 @@ const VERIFY_MAX: Duration = Duration::from_mins(2);
 const MARKER: &str = ".cc-ci-marker";
 /// The list of what a backup holds.
 const INDEX: &str = "index.json";
+/// The id of the snapshot, when the server's bot took the backup.
+const SNAPSHOT: &str = "snapshot";
+/// Most bytes of it.
+const SNAPSHOT_BYTES_MAX: usize = 64;
+
+const NOTHING_NAMED: &str = "The backup labels name nothing: no volume, and no path.";
 
 /// One archive of a backup.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -125,7 +132,7 @@ pub(super) async fn take(job: &Job, engine: &dyn Engine) -> Result<Outcome<Backu
     let verify = job.order.recipe.spec.backup.verify.clone();
     let mut captures = 1;
     loop {
-        let taken = match capture(job, engine, captures).await? {
+        let taken = match capture_by_anybody(job, engine, captures).await? {
             Outcome::Good(taken) => taken,
             bad @ Outcome::Bad { .. } => return Ok(bad),
         };
@@ -143,6 +150,22 @@ pub(super) async fn take(job: &Job, engine: &dyn Engine) -> Result<Outcome<Backu
 async fn wrong_with(job: &Job, engine: &dyn Engine, check: &ExecAction) -> Result<Option<String>, Failure> {
     let sight = exec::run(job, engine, check, VERIFY_MAX).await?;
     Ok(complaint(None, &sight))
+}
+
+/// Takes a backup by the server's bot where that is how the app is backed up.
+async fn capture_by_anybody(job: &Job, engine: &dyn Engine, number: u32) -> Result<Outcome<BackupTaken>, Failure> {
+    let Some(by_abra) = abra_backup::bot(job, engine).await? else { return capture(job, engine, number).await };
+    let (_, sources) = live_plan(job, engine).await?;
+    if sources.is_empty() {
+        return Ok(bad(reason::EMPTY_BACKUP, NOTHING_NAMED));
+    }
+    let (mut taken, snapshot) = match abra_backup::take(job, by_abra, number).await? {
+        Outcome::Good(good) => good,
+        Outcome::Bad { reason, message } => return Ok(Outcome::Bad { reason, message }),
+    };
+    keep(job, SNAPSHOT, snapshot.into()).await?;
+    taken.has_markers = sources.iter().any(|source| source.is_whole_volume);
+    Ok(Outcome::Good(taken))
 }
 
 async fn capture(job: &Job, engine: &dyn Engine, number: u32) -> Result<Outcome<BackupTaken>, Failure> {
@@ -236,7 +259,7 @@ async fn archive_all(
     }
     if taken.files == 0 {
         let message = if sources.is_empty() {
-            "The backup labels name nothing: no volume, and no path.".to_owned()
+            NOTHING_NAMED.to_owned()
         } else {
             "Everything that the backup labels name is empty.".to_owned()
         };
@@ -263,6 +286,11 @@ async fn kept(job: &Job, name: &str) -> Result<Option<Vec<u8>>, Failure> {
 
 /// Gives the app its backup back.
 pub(super) async fn restore(job: &Job, engine: &dyn Engine) -> Result<Outcome<()>, Failure> {
+    if let (Some(by_abra), Some(snapshot)) = (&job.by_abra, kept(job, SNAPSHOT).await?) {
+        let snapshot: String = String::from_utf8_lossy(&snapshot).chars().take(SNAPSHOT_BYTES_MAX).collect();
+        abra_backup::restore(job, by_abra, &snapshot).await?;
+        return Ok(Outcome::Good(()));
+    }
     let (plan, _) = live_plan(job, engine).await?;
     let Some(index) = kept(job, INDEX).await? else {
         return Ok(bad(reason::LOST, "The backup is no longer on the disk."));

@@ -10,9 +10,10 @@ use ports::swarm::spec::ServiceMode;
 use ports::swarm::{Engine, Filter, Service, Task, TaskState};
 use tokio::time::Instant;
 
-use super::super::expectation::{Sight, complaint};
+use super::super::expectation::{Sight, complaint, is_tried_again};
 use super::super::work::Check;
-use super::{Job, attempt, backup, container, exec};
+use super::attempt::{self, PAUSE};
+use super::{Job, backup, container, exec};
 use crate::kinds::app::deployer::decorate::COMMIT_LABEL;
 use crate::runtime::outcome::{Failure, sentence};
 
@@ -22,8 +23,6 @@ const TEST_MAX: Duration = Duration::from_mins(5);
 const GENERIC_MAX: Duration = Duration::from_mins(1);
 /// How long what a test made may take to go when its time is over.
 const CLEAN_UP_MAX: Duration = Duration::from_mins(1);
-/// The pause between two tries.
-const PAUSE: Duration = Duration::from_secs(1);
 
 /// Runs a check to its result.
 ///
@@ -171,12 +170,13 @@ fn without_digest(image: &str) -> &str {
     image.split_once('@').map_or(image, |(name, _)| name)
 }
 
-/// Runs one of the recipe's own tests: again and again within the time that it allows for.
+/// Runs one of the recipe's own tests: again and again within the time that it allows for, and while the way to the app
+/// is broken.
 pub(super) async fn own(job: &Job, engine: &dyn Engine, test: &RecipeTest) -> Result<TestResult, Failure> {
     let most = test.timeout.as_ref().map_or(TEST_MAX, DurationText::span);
     let within =
         test.expect.as_ref().and_then(|expect| expect.within.as_ref()).map_or(Duration::ZERO, DurationText::span);
-    let deadline = Instant::now() + within.min(most);
+    let began = Instant::now();
     let mut attempts = 0;
     loop {
         attempts += 1;
@@ -192,7 +192,7 @@ pub(super) async fn own(job: &Job, engine: &dyn Engine, test: &RecipeTest) -> Re
         };
         let complaint = complaint(test.expect.as_ref(), &sight);
         let (status, message) = match (complaint, verdict) {
-            (Some(_), _) if Instant::now() < deadline => {
+            (Some(_), _) if is_tried_again(&sight, began.elapsed(), within, most) => {
                 tokio::time::sleep(PAUSE).await;
                 continue;
             }

@@ -12,7 +12,7 @@ use ports::swarm::spec::{
     ContainerSpec, Mount, NetworkAttachment, ResourceAmounts, Resources, RestartPolicy, ServiceMode, ServiceSpec,
     TaskSpec,
 };
-use ports::swarm::{Engine, Filter, LogOptions, Service, Task, TaskState};
+use ports::swarm::{Engine, Filter, LogOptions, RegistryAuth, Service, Task, TaskState};
 use tokio::time::Instant;
 
 use super::super::expectation::Sight;
@@ -33,8 +33,10 @@ const OUTPUT_BYTES_MAX: usize = 1 << 20;
 const MEMORY_BYTES: i64 = 2 << 30;
 /// Processes of a test container.
 const PIDS: i64 = 1024;
-/// The pause between two looks.
-const POLL: Duration = Duration::from_millis(500);
+/// The shortest pause between two looks; what takes longer is looked at less often.
+const POLL_MIN: Duration = Duration::from_millis(100);
+/// The longest.
+const POLL_MAX: Duration = Duration::from_secs(1);
 /// How long what is removed may take to go.
 const REMOVAL_MAX: Duration = Duration::from_secs(40);
 /// The port of HTTPS, which a proxy publishes.
@@ -67,14 +69,16 @@ pub(super) async fn run(
     // What an earlier attempt left that was cut off.
     remove(engine, &name).await?;
     let spec = spec(job, engine, &name, action).await?;
-    if let Err(error) = ensure_image(engine, &action.image).await {
+    let registries = job.registries.clone()?;
+    let auth = registries.of_image(&action.image);
+    if let Err(error) = ensure_image(engine, &action.image, auth).await {
         let note = format!("the image {} cannot be pulled: {}", action.image, ports::error::chain(&error));
         return match error.kind {
             ports::error::ErrorKind::Terminal => Ok(nothing(note)),
             _ => Err(error.into()),
         };
     }
-    engine.create_service(&spec, None).await?;
+    engine.create_service(&spec, auth).await?;
     let ended = follow(job, engine, &name, test, time_max).await;
     let removed = remove(engine, &name).await;
     let ended = ended?;
@@ -90,8 +94,12 @@ fn service_name(job: &Job, test: &str) -> String {
     format!("ccrun-{uid}-{test}")
 }
 
-async fn ensure_image(engine: &dyn Engine, image: &str) -> Result<(), ports::error::Error> {
-    if engine.has_image(image).await? { Ok(()) } else { engine.pull_image(image, None).await }
+async fn ensure_image(
+    engine: &dyn Engine,
+    image: &str,
+    auth: Option<&RegistryAuth>,
+) -> Result<(), ports::error::Error> {
+    if engine.has_image(image).await? { Ok(()) } else { engine.pull_image(image, auth).await }
 }
 
 pub(super) async fn spec(
@@ -193,7 +201,8 @@ async fn follow(
     test: &str,
     time_max: Duration,
 ) -> Result<EndedContainer, Failure> {
-    let deadline = Instant::now() + time_max;
+    let began = Instant::now();
+    let deadline = began + time_max;
     let filter = Filter { service: Some(name.to_owned()), ..Filter::default() };
     let ended: Option<Task> = loop {
         let tasks = engine.tasks(&filter).await?;
@@ -203,7 +212,7 @@ async fn follow(
         if Instant::now() >= deadline {
             break None;
         }
-        tokio::time::sleep(POLL).await;
+        tokio::time::sleep(pause(began)).await;
     };
     let text = output(job, engine, name, test).await;
     let Some(task) = ended else {
@@ -217,6 +226,11 @@ async fn follow(
     let verdict = artifacts(job, engine, &task.container_id, test).await;
     let exit_code = Some(task.exit_code.unwrap_or(0));
     Ok(EndedContainer { sight: Sight { exit_code, text, ..Sight::default() }, verdict })
+}
+
+/// Returns the pause before the next look: after a tenth of the time that it took so far.
+fn pause(began: Instant) -> Duration {
+    (began.elapsed() / 10).clamp(POLL_MIN, POLL_MAX)
 }
 
 /// Copies the beginning of the output into the run's log and returns it.
@@ -276,7 +290,8 @@ async fn artifacts(job: &Job, engine: &dyn Engine, container: &str, test: &str) 
 pub(super) async fn remove(engine: &dyn Engine, name: &str) -> Result<(), Failure> {
     let named = Filter::name_prefix(name);
     let of_service = Filter { labels: vec![(SERVICE_LABEL.to_owned(), name.to_owned())], ..Filter::default() };
-    let deadline = Instant::now() + REMOVAL_MAX;
+    let began = Instant::now();
+    let deadline = began + REMOVAL_MAX;
     loop {
         for service in engine.services(&named).await?.iter().filter(|service| service.spec.name == name) {
             engine.remove_service(&service.id).await?;
@@ -295,7 +310,7 @@ pub(super) async fn remove(engine: &dyn Engine, name: &str) -> Result<(), Failur
             }
             return Ok(());
         }
-        tokio::time::sleep(POLL).await;
+        tokio::time::sleep(pause(began)).await;
     }
 }
 

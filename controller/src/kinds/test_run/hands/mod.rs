@@ -1,5 +1,6 @@
 //! [`RunHands`]: does what runs order, on the real world.
 
+mod abra_backup;
 mod abra_lint;
 mod attempt;
 mod backup;
@@ -19,18 +20,23 @@ mod tests;
 use std::sync::Arc;
 
 use api_types::kind::{Kind as _, Object};
-use api_types::kinds::app::App;
+use api_types::kinds::app::{App, Deployer};
 use api_types::kinds::test_run::RungStatus;
 use api_types::reason;
 use async_trait::async_trait;
+use ports::abra::AbraApp;
 use ports::error::{Error, ErrorKind};
-use ports::files::{FileName, RunKey};
+use ports::files::{Area, FileName, RunKey};
 use ports::recipe::names::stack_name;
 use ports::swarm::Engine;
+use ports::swarm::registries::Registries;
 use serde_json::Value;
 
+use self::abra_backup::ByAbra;
 use super::work::{Deed, Hands, Order, Outcome, Work, bad};
-use crate::kinds::app::{installation_key, place};
+use crate::kinds::app::deployer::abra::ABRA_FOLDER;
+use crate::kinds::app::prepare::recipe_name;
+use crate::kinds::app::{installation_key, place, pull_secrets};
 use crate::outside::Outside;
 use crate::runtime::cache::Cache;
 use crate::runtime::objects::ObjectKey;
@@ -62,7 +68,21 @@ impl RunHands {
             self.cache.get(&installation_key()).map(|found| found.metadata.uid.clone()).unwrap_or_default();
         let outside = self.outside.clone();
         let is_here = self.place(&order).is_ok_and(|place| place.engine.starts_with("unix://"));
-        Ok(Job { outside, is_here, stack: stack_name(&domain), domain, installation, key, log, order })
+        let names = &order.recipe.spec.image_pull_secrets;
+        let registries = pull_secrets::read(&self.cache, &run.metadata.namespace, names).map(|found| found.registries);
+        let by_abra = self.by_abra(&order, &domain)?;
+        Ok(Job {
+            outside,
+            registries,
+            by_abra,
+            is_here,
+            stack: stack_name(&domain),
+            domain,
+            installation,
+            key,
+            log,
+            order,
+        })
     }
 
     /// Returns the engine on which the run's app is, or will be.
@@ -72,10 +92,27 @@ impl RunHands {
 
     fn place(&self, order: &Order) -> Result<place::Place, Failure> {
         let run = &order.run;
-        let key = ObjectKey::new(&App::resource(), &run.metadata.namespace, &run.metadata.name);
-        let app = self.cache.get(&key).and_then(|app| Object::<App>::from_value(&app.value).ok());
+        let app = self.app(order);
         let app = app.unwrap_or_else(|| Object::new(&run.metadata.namespace, &run.metadata.name, Default::default()));
         place::choose(&self.cache, &app)
+    }
+
+    fn app(&self, order: &Order) -> Option<Object<App>> {
+        let run = &order.run;
+        let key = ObjectKey::new(&App::resource(), &run.metadata.namespace, &run.metadata.name);
+        self.cache.get(&key).and_then(|app| Object::<App>::from_value(&app.value).ok())
+    }
+
+    /// Returns the run's app as abra knows it, if abra deployed it.
+    fn by_abra(&self, order: &Order, domain: &str) -> Result<Option<ByAbra>, Failure> {
+        let deployer = self.app(order).and_then(|app| app.status.deployer);
+        let (Some(abra), Some(Deployer::Abra)) = (&self.outside.abra, deployer) else { return Ok(None) };
+        // Without an engine nothing is backed up, and cleaning up goes on.
+        let Ok(place) = self.place(order) else { return Ok(None) };
+        let folder = self.outside.files.path(Area::Apps, &FileName::new(stack_name(domain))?).join(ABRA_FOLDER);
+        let recipe = recipe_name(&order.recipe.spec.source.url);
+        let app = AbraApp::new(folder, domain, &recipe, &place.engine)?;
+        Ok(Some(ByAbra { abra: abra.clone(), app }))
     }
 }
 
@@ -83,6 +120,10 @@ impl RunHands {
 pub(super) struct Job {
     pub(super) outside: Outside,
     pub(super) order: Order,
+    /// The Recipe's credentials for registries. The images of its tests are its owner's to name.
+    pub(super) registries: Result<Registries, Failure>,
+    /// The app as abra knows it, if abra deployed it.
+    pub(super) by_abra: Option<ByAbra>,
     /// Whether the engine is that of the machine that ccd runs on.
     pub(super) is_here: bool,
     pub(super) stack: String,
@@ -165,8 +206,7 @@ async fn perform(
 ) -> Result<Outcome<()>, Failure> {
     let word = if what == Deed::Seed { "seed" } else { "destroy" };
     for (test, action) in actions {
-        let sight = attempt::action(job, engine, test, action).await?;
-        if let Some(complaint) = super::expectation::complaint(None, &sight) {
+        if let Some(complaint) = attempt::action(job, engine, test, action).await? {
             let message = format!("The {word} of the test {test} failed: {}.", job.clean(&complaint));
             job.say(&message).await;
             return Ok(bad(reason::SEED_FAILED, message));

@@ -18,18 +18,22 @@ use ports::recipe::env::EnvFile;
 use ports::recipe::lint::{self, LintInput};
 use ports::recipe::names::stack_name;
 use ports::recipe::version::RecipeVersion as Version;
-use ports::swarm::Engine;
+use ports::swarm::registries::Registries;
+use ports::swarm::{Engine, RegistryAuth};
 
 use super::super::app_spec;
 use super::super::work::{Fetched, Outcome, Rendered, Side, bad};
 use super::{Job, answer, blocking};
 use crate::kinds::app::labels::Owner;
 use crate::kinds::app::prepare::{self, Inputs, Target, recipe_name};
+use crate::kinds::app::pull_secrets;
 use crate::runtime::outcome::{Failure, sentence};
 use crate::trust::Tier;
 
 /// The pause before a registry that had a hiccup is asked again.
 const PULL_RETRY: Duration = Duration::from_secs(5);
+/// The folder, beside the App's own, in which a run looks at what would be deployed.
+const CHECKOUT: &str = "looked-at";
 /// How often a registry is asked before the order breaks.
 const PULL_ATTEMPTS: u32 = 3;
 
@@ -177,6 +181,7 @@ pub(crate) fn inputs_of(
             installation: installation.to_owned(),
             stack: stack_name(&spec.domain),
         },
+        checkout: CHECKOUT,
         url: recipe.source.url.clone(),
         recipe: recipe_name(&recipe.source.url),
         target,
@@ -190,6 +195,7 @@ pub(crate) fn inputs_of(
         overlays: spec.overlays,
         given_secrets: Default::default(),
         generated_secrets: Default::default(),
+        pull_secrets: Default::default(),
         tier,
         allow: recipe.trust.allow.clone(),
         goes_with_app: true,
@@ -204,8 +210,10 @@ pub(crate) fn inputs_of(
 
 /// Pulls what the engine does not have.
 pub(super) async fn pull(job: &Job, engine: &dyn Engine, images: &[String]) -> Result<Outcome<()>, Failure> {
+    let may_use = pull_secrets::are_for(&job.order.recipe.spec, job.order.tier);
+    let registries = if may_use { job.registries.clone()? } else { Registries::default() };
     for image in images {
-        if let Err(error) = pull_one(job, engine, image).await {
+        if let Err(error) = pull_one(job, engine, image, registries.of_image(image)).await {
             let is_missing = error.kind == ErrorKind::Terminal;
             job.say(format!("{image}: {}", ports::error::chain(&error))).await;
             if is_missing {
@@ -218,14 +226,14 @@ pub(super) async fn pull(job: &Job, engine: &dyn Engine, images: &[String]) -> R
     Ok(Outcome::Good(()))
 }
 
-async fn pull_one(job: &Job, engine: &dyn Engine, image: &str) -> Result<(), Error> {
+async fn pull_one(job: &Job, engine: &dyn Engine, image: &str, auth: Option<&RegistryAuth>) -> Result<(), Error> {
     let mut attempt = 1;
     loop {
         if engine.has_image(image).await? {
             job.say(format!("{image}: is here")).await;
             return Ok(());
         }
-        match engine.pull_image(image, None).await {
+        match engine.pull_image(image, auth).await {
             Ok(()) => {
                 job.say(format!("{image}: pulled")).await;
                 return Ok(());

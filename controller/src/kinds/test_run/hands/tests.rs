@@ -6,9 +6,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use api_types::kind::Object;
+use api_types::kinds::check::Action;
 use api_types::kinds::recipe::{Recipe, RecipeTest};
-use api_types::kinds::test_run::{RungStatus, TestRun};
+use api_types::kinds::test_run::{RungName, RungStatus, TestRun};
 use jiff::Timestamp;
+use ports::abra::fake::FakeAbra;
+use ports::abra::{Abra as _, AbraApp, Target};
 use ports::clock::PausedClock;
 use ports::files::runs::RunLimits;
 use ports::files::{Faults, FileName, FileRoot, RunFiles, RunKey};
@@ -27,6 +30,7 @@ use serde_json::{Value, json};
 
 use super::super::steps::Step;
 use super::super::work::{Deed, Order, Outcome, Work};
+use super::abra_backup::ByAbra;
 use super::{Job, abra_lint, backup, checks, clean_up, container, evidence, junit, source, tar_files};
 use crate::outside::Outside;
 use crate::runtime::operations::Operations;
@@ -57,6 +61,7 @@ impl Bench {
             forges: ports::forge::fake::FakeForge::new(Arc::new(ports::clock::SystemClock)).forges(),
             abra: None,
             figures: figures(),
+            given: ports::files::GivenFiles::beneath(vec!["/".into()], Vec::new()),
             jobs: Arc::new(FakeJobs::default()),
             engines: Arc::new(FakeEngines::default()),
             git: Arc::new(FakeGit::default()),
@@ -109,6 +114,8 @@ impl Bench {
         };
         Job {
             outside: self.outside.clone(),
+            registries: Ok(Default::default()),
+            by_abra: None,
             is_here: true,
             order,
             stack: STACK.to_owned(),
@@ -223,6 +230,45 @@ async fn pages_are_tried_until_their_time_is_over() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_connection_that_breaks_is_tried_again_before_anybody_is_blamed() {
+    let bench = Bench::new(&[]).await;
+    let (broken, good) = (FakeAnswer::Silent, FakeAnswer::Status(200, "ready".to_owned()));
+    let gateway = FakeAnswer::Status(502, "Bad Gateway".to_owned());
+    let wrong = FakeAnswer::Status(500, "oops".to_owned());
+    // What answers, one after the other; whether the test passes; whether the seed does; how often each asks.
+    let cases: [(&str, Vec<FakeAnswer>, bool, usize); 5] = [
+        ("cut off twice", vec![broken.clone(), broken.clone(), good.clone()], true, 3),
+        ("cut off behind the proxy", vec![gateway.clone(), good.clone()], true, 2),
+        ("an answer of its own", vec![wrong, good], false, 1),
+        ("always cut off", vec![broken], false, 31),
+        ("never behind the proxy", vec![gateway], false, 31),
+    ];
+    for (what, answers, is_good, times) in cases {
+        let asked = || bench.probe.asked().len();
+        bench.probe.set_path("x.example", "/", answers.clone());
+        let before = asked();
+        let (status, message) = bench.test(json!({"http": {"path": "/"}})).await;
+        assert_eq!((status == RungStatus::Pass, asked() - before), (is_good, times), "{what}: {message}");
+
+        bench.probe.set_path("x.example", "/", answers);
+        let before = asked();
+        let seed: Action = serde_json::from_value(json!({"http": {"method": "POST", "path": "/"}})).unwrap();
+        let actions = [("t".to_owned(), seed)];
+        let job = bench.job(json!({}));
+        let done = super::perform(&job, &bench.engine, RungName::Upgrade, Deed::Seed, &actions).await.unwrap();
+        let seeded = match &done {
+            Outcome::Good(()) => true,
+            Outcome::Bad { reason, message } => {
+                assert_eq!(reason, "SeedFailed", "{what}: {message}");
+                assert_eq!(message.contains("31 tries"), times == 31, "{what}: {message}");
+                false
+            }
+        };
+        assert_eq!((seeded, asked() - before), (is_good, times), "{what}: {done:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_proxy_that_is_down_is_our_trouble() {
     let bench = Bench::new(&[]).await;
     bench.probe.set_host("x.example", FakeAnswer::Down("nobody listens".to_owned()));
@@ -328,6 +374,38 @@ async fn a_backup_is_taken_and_given_back() {
     assert_eq!(backup::restore(&job, &bench.engine).await.unwrap(), Outcome::Good(()));
     let back = bench.engine.read_archive(&container, "/data", 1 << 20).await.unwrap();
     assert_eq!(tar_files::files(&back, 9, 99).unwrap()[0].content, b"precious");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_abra_deployed_is_backed_up_by_the_servers_bot_where_one_runs() {
+    let bench = Bench::new(&[("backupbot.backup", "true")]).await;
+    let container = bench.until_running("app").await;
+    bench.engine.write_archive(&container, "/", tar_files::one("data", b"x").unwrap()).await.unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let abra = Arc::new(FakeAbra::default());
+    let app = AbraApp::new(folder.path().join("abra"), "x.example", "r", "unix:///x").unwrap();
+    abra.prepare(&app, "TYPE=r\n").await.unwrap();
+    abra.deploy(&app, &Target::WorkTree).await.unwrap();
+    let by_abra = Some(ByAbra { abra: abra.clone(), app });
+    let job = Job { by_abra, ..bench.job(json!({})) };
+    let asked = |word: &str| abra.calls().iter().filter(|call| call.starts_with(word)).count();
+
+    let Outcome::Good(taken) = backup::take(&job, &bench.engine).await.unwrap() else { panic!("a backup") };
+    assert_eq!((taken.files, asked("back up")), (1, 0), "without a bot the engine does it");
+    assert_eq!(backup::restore(&job, &bench.engine).await.unwrap(), Outcome::Good(()));
+    assert_eq!(asked("restore"), 0);
+
+    let mut bot = service("bot");
+    bot.labels.insert("coop-cloud.backupbot.enabled".to_owned(), "true".to_owned());
+    bench.engine.create_service(&bot, None).await.unwrap();
+    let Outcome::Good(taken) = backup::take(&job, &bench.engine).await.unwrap() else { panic!("a backup") };
+    assert_eq!((taken.captures, taken.has_markers, asked("back up")), (1, true, 1));
+    backup::take(&job, &bench.engine).await.unwrap();
+    assert_eq!(backup::restore(&job, &bench.engine).await.unwrap(), Outcome::Good(()));
+    assert_eq!(asked("restore 00b00001 "), 1, "the one that was taken last: {:?}", abra.calls());
+    abra.set_fault(Some((ports::error::ErrorKind::Terminal, "AbraFailed", "abra says: the repository is locked")));
+    let failure = backup::take(&job, &bench.engine).await.unwrap_err();
+    assert_eq!(crate::kinds::test_run::blame::blame_of(&failure.reason), crate::kinds::test_run::blame::Blame::Ours);
 }
 
 #[tokio::test(start_paused = true)]
@@ -444,7 +522,7 @@ async fn abra_lints_as_well_where_it_is_installed_and_nothing_of_strangers() {
         is_satisfied,
         advice: "name it so".to_owned(),
     };
-    let abra = Arc::new(ports::abra::fake::FakeAbra::default());
+    let abra = Arc::new(FakeAbra::default());
     abra.set_lint(vec![rule("R008", "error", true), rule("R009", "error", false), rule("R004", "warn", false)]);
     let mut bench = Bench::new(&[]).await;
     let git = Arc::new(FakeGit::default());

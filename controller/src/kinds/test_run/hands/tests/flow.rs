@@ -141,6 +141,7 @@ async fn flow(tests: Value) -> (Flow, tokio::task::JoinHandle<()>) {
         forges: ports::forge::fake::FakeForge::new(Arc::new(ports::clock::SystemClock)).forges(),
         abra: None,
         figures: Arc::new(ports::host::fake::FakeHost::default()),
+        given: ports::files::GivenFiles::beneath(vec!["/".into()], Vec::new()),
         jobs: Arc::new(FakeJobs::default()),
         engines: Arc::new(engines),
         git: git.clone(),
