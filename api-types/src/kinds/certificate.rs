@@ -43,7 +43,7 @@ impl Kind for Certificate {
 }
 
 /// What is wanted of a certificate.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 #[schemars(extend(
     "required" = ["source"],
@@ -79,19 +79,6 @@ pub struct CertificateSpec {
     /// Leaves everything as it is while true.
     #[serde(skip_serializing_if = "is_false")]
     pub suspend: bool,
-}
-
-impl Default for CertificateSpec {
-    fn default() -> Self {
-        Self {
-            source: CertificateSource::default(),
-            dns_names: Vec::new(),
-            renew_before: None,
-            distribute: Vec::new(),
-            probes: Vec::new(),
-            suspend: false,
-        }
-    }
 }
 
 /// Where a pair comes from.

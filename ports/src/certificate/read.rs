@@ -110,7 +110,7 @@ fn private_key(text: &[u8], place: &str) -> Result<PrivateKeyDer<'static>, Flaw>
 
 fn parse<'a>(chain: &'a [CertificateDer<'_>], place: &str) -> Result<Vec<X509Certificate<'a>>, Flaw> {
     let one = |(at, der): (usize, &'a CertificateDer<'_>)| match X509Certificate::from_der(der) {
-        Ok((rest, certificate)) if rest.is_empty() => Ok(certificate),
+        Ok(([], certificate)) => Ok(certificate),
         _ => Err(unreadable(
             place,
             &format!("holds as certificate {} what is none: put the whole file there again", at + 1),

@@ -77,6 +77,15 @@ pub(super) struct Assembly {
     store: Store,
 }
 
+async fn open_store(paths: &DataPaths, environment: &Environment) -> anyhow::Result<Store> {
+    let keyring = store_key::open(paths, environment.credentials.as_deref(), WhenMissing::Make)?;
+    let options =
+        OpenOptions { keyring: Arc::new(keyring), ..OpenOptions::new(paths.store(), apiserver::built_in::registry()) };
+    // Reading 100 000 objects takes a while: not on a thread that serves.
+    let opened = tokio::task::spawn_blocking(move || Store::open(options)).await.context("open the store")?;
+    opened.context("open the store")
+}
+
 impl Assembly {
     /// Opens the store, prepares it, and starts what runs beside the requests.
     pub(super) async fn build(
@@ -87,16 +96,7 @@ impl Assembly {
         additions: &Additions,
     ) -> anyhow::Result<Self> {
         let (clock, Beside { stop, background, tasks }) = (&environment.clock, beside);
-        let keyring = store_key::open(paths, environment.credentials.as_deref(), WhenMissing::Make)?;
-        let options = OpenOptions {
-            keyring: Arc::new(keyring),
-            ..OpenOptions::new(paths.store(), apiserver::built_in::registry())
-        };
-        // Reading 100 000 objects takes a while: not on a thread that serves.
-        let store = tokio::task::spawn_blocking(move || Store::open(options))
-            .await
-            .context("open the store")?
-            .context("open the store")?;
+        let store = open_store(paths, environment).await?;
         let mut definitions = apiserver::built_in::own_definitions();
         definitions.extend(additions.definitions.iter().cloned());
         bootstrap::prepare(&store, &definitions).await?;
