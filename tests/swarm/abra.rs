@@ -74,7 +74,10 @@ cd /volumes
 case $2 in
   create)
     id=$(printf '%08x' $((0xb00000 + $(ls /tmp | grep -c tar || true))))
-    tar -cf "/tmp/$id.tar" "$stack"_*
+    set -- "$stack"_*
+    # What was deployed just now may have no task yet, and so no volume.
+    while [ ! -e "$1" ]; do sleep 0.1; set -- "$stack"_*; done
+    tar -cf "/tmp/$id.tar" "$@"
     echo "{\"message_type\": \"summary\", \"snapshot_id\": \"$id\"}"
     ;;
   restore) tar -xf "/tmp/${SNAPSHOT:-none}.tar" ;;
