@@ -1,6 +1,7 @@
 //! ccd as it is installed: as a service of the swarm that it looks after, and anew from a backup beside running apps.
 
 use std::collections::BTreeSet;
+use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
@@ -170,6 +171,9 @@ fn a_restored_ccd_finds_its_apps_and_restarts_none() {
     };
     ccd(&["backup", &file.to_string_lossy()], &old);
     installation.daemon.kill().unwrap();
+    // The key is no part of the backup: it is kept elsewhere.
+    std::fs::DirBuilder::new().mode(0o700).create(&new).unwrap();
+    std::fs::copy(old.join("store.key"), new.join("store.key")).unwrap();
     ccd(&["restore", &file.to_string_lossy()], &new);
     let configuration = folder.path().join("config.toml");
     installation.daemon = Daemon::start_with(&new, &["--config", &configuration.to_string_lossy()]).unwrap();

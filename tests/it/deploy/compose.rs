@@ -75,7 +75,7 @@ fn the_recipe_of_ourselves_is_of_this_version_and_backs_up_what_a_restore_needs(
     let plan = ports::recipe::backup::plan(&stack);
     assert_eq!(plan.findings, []);
     let [volume] = plan.volumes.as_slice() else { panic!("one volume: {plan:?}") };
-    assert_eq!((volume.key.as_str(), volume.paths.join(",")), ("data", "dump,pki,tokens.json".to_owned()));
+    assert_eq!((volume.key.as_str(), volume.paths.join(",")), ("data", "dump,pki,store.key,tokens.json".to_owned()));
     let filled = read("deploy/recipe/config.toml.tmpl")
         .replace("{{ env \"DOMAIN\" }}", "ci.example.org")
         .replace("{{ env \"ZONE\" }}", "runs.example.org");
