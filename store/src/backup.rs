@@ -26,7 +26,7 @@ use serde_json::value::RawValue;
 
 use crate::engine::{Batch, Engine, EngineOptions};
 use crate::error::OpenError;
-use crate::keyring::{Keyring, is_sealed};
+use crate::keyring::{Keyring, hex, is_sealed};
 use crate::object::{Draft, Object, object_key};
 use crate::open::{open_error, verify as verify_store};
 use crate::registry::Registry;
@@ -293,13 +293,4 @@ impl Lines<'_> {
     fn wrong(&self, why: &str) -> RestoreError {
         RestoreError::Malformed { line: self.number, why: why.to_owned() }
     }
-}
-
-fn hex(bytes: &[u8]) -> String {
-    use std::fmt::Write as _;
-    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
-        // Writing to a String cannot fail.
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
 }

@@ -171,7 +171,8 @@ pub(crate) fn is_sealed(resource: &str) -> bool {
     SEALED.contains(&resource)
 }
 
-fn hex(bytes: &[u8]) -> String {
+/// Returns the bytes in lower-case hexadecimal.
+pub(crate) fn hex(bytes: &[u8]) -> String {
     use fmt::Write as _;
     bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
         // Writing to a String cannot fail.
