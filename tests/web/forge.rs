@@ -207,6 +207,11 @@ async fn nobody_finishes_what_another_browser_began() {
     assert_eq!(injected.code, 401, "{}", injected.text());
     assert!(injected.text().contains("failed PKCE code challenge"));
 
+    // Nor does such a link sign anybody out.
+    let mut signed_in = place.signed_in("Ada").await;
+    assert_eq!(signed_in.get(&foreign).await.code, 400);
+    assert!(signed_in.is_signed_in());
+
     // The same way back again, with the cookie of before.
     let back = place.there(&mut victim, "Ada").await;
     let journey = victim.cookies["ccd_journey"].clone();

@@ -22,6 +22,8 @@ use crate::session::{
 
 /// How long somebody may take at the forge, in seconds.
 const JOURNEY_SECONDS: i64 = 600;
+/// Answer to a browser that comes back from where it was not sent.
+const NOT_BEGUN_HERE: u16 = 400;
 /// Longer codes are no codes.
 const CODE_BYTES_MAX: usize = 512;
 
@@ -92,8 +94,11 @@ pub(crate) async fn come_back(asked: &Asked, forge: &str) -> Answer {
         Err(Refusal { code, words, next }) => {
             record.fail(&apiserver::authentication::unauthorized());
             let mut answer = form_to(asked, code, &words, &next);
-            // Whoever is let in no more is not led back and forth.
-            add_cookie(&mut answer, &asked.set_cookie(COOKIE_NAME, "", 0));
+            // Whoever is let in no more is not led back and forth. A way back that was not begun here may be a link that
+            // somebody else laid: it ends nobody's session.
+            if code != NOT_BEGUN_HERE {
+                add_cookie(&mut answer, &asked.set_cookie(COOKIE_NAME, "", 0));
+            }
             answer
         }
     };
@@ -117,9 +122,9 @@ async fn arrive(asked: &Asked, forge: &str) -> Result<(Session, String), Refusal
     let elsewhere = "This sign-in was begun in another browser or too long ago. Please begin again; cookies must be \
                      allowed, and the address must be the one that the server is known by.";
     let journey = asked.web.key.open_journey(sealed).filter(|journey| journey.expires > now && journey.forge == forge);
-    let Some(journey) = journey else { return Err(refuse(400, elsewhere, "")) };
+    let Some(journey) = journey else { return Err(refuse(NOT_BEGUN_HERE, elsewhere, "")) };
     if verify_slices_are_equal(journey.state.as_bytes(), value("state").as_bytes()).is_err() {
-        return Err(refuse(400, elsewhere, ""));
+        return Err(refuse(NOT_BEGUN_HERE, elsewhere, ""));
     }
     let next = journey.next.clone();
     if !value("error").is_empty() {
@@ -140,7 +145,7 @@ async fn arrive(asked: &Asked, forge: &str) -> Result<(Session, String), Refusal
     };
     let code = value("code");
     if code.is_empty() || code.len() > CODE_BYTES_MAX {
-        return Err(refuse(400, "The forge sent no code along. Please begin again.", &next));
+        return Err(refuse(502, "The forge sent no code along. Please begin again.", &next));
     }
     let Ok(_place) = asked.web.arrivals.try_acquire() else {
         return Err(refuse(503, "Many people sign in at this moment. Please try again.", &next));
