@@ -62,7 +62,7 @@ fn a_long_secret_is_found_from_its_beginning_to_its_end() {
     assert_eq!(redactor.text(&format!("<{long}>")), format!("<{MASK}>"));
     assert_eq!(redactor.text(&format!("<{twin}>")), format!("<{MASK}>"), "it begins like the other");
     assert_eq!(redactor.text(&STANDARD.encode(&long)), MASK);
-    let other = format!("{}?", &long[..100]);
+    let other = format!("{}?{}", &long[..100], "x".repeat(2 * long.len()));
     assert_eq!(redactor.text(&other), other, "it only begins like a secret");
     let mut stream = redactor.stream();
     let mut clean: Vec<u8> = format!("<{long}>").as_bytes().chunks(700).flat_map(|piece| stream.push(piece)).collect();
