@@ -181,8 +181,8 @@ fn killed_at_every_step_a_run_ends_as_it_would_have_and_leaves_nothing() {
         installation.kill_and_restart().expect("ccd starts again on what kill -9 left");
     };
     let missed: Vec<&&str> = STEPS.iter().filter(|step| !survived.contains(**step)).collect();
-    // What takes a blink can be over before anybody has seen it begin.
-    assert!(missed.len() <= 4, "ccd was never killed at {missed:?}, only at {survived:?}");
+    // What takes a blink can be over when the kill comes: then it was killed right after it.
+    assert!(missed.is_empty(), "ccd was not killed at {missed:?}, only at {survived:?}");
     let lines = survived.iter().filter(|place| place.starts_with("teardown of")).count();
     assert!(lines >= 3, "the teardown was cut off at these lines only: {survived:?}");
     expect(&last, "Succeeded", 5, "");

@@ -129,6 +129,8 @@ fn private_images_are_pulled_with_the_secrets_that_are_named() {
     installation.wait("testruns", "private", WITHIN, has_pulled).expect("its images are there");
     installation.change("testruns", "private", &json!({"spec": {"cancel": true}})).unwrap();
     installation.remove().unwrap();
+    let left = engine::inventory_of(&["private_ci_test"]);
+    assert!(left.is_empty(), "{left:?}");
     let log = installation.daemon.log();
     assert!(!log.contains(PASSWORD) && !log.contains(AUTH), "{log}");
 }
