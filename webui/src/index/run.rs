@@ -27,6 +27,8 @@ pub(crate) struct RunSummary {
     pub created: String,
     pub phase: Phase,
     pub lane: Lane,
+    /// Only some rungs were wanted.
+    pub partial: bool,
     pub level: Option<u8>,
     pub pull_request: Option<i64>,
     pub author: Option<String>,
@@ -88,6 +90,7 @@ impl RunSummary {
             created: run.metadata.creation_timestamp.clone().unwrap_or_default(),
             phase: status.phase.unwrap_or_default(),
             lane: spec.lane,
+            partial: !spec.stages.is_empty(),
             level: status.level,
             pull_request: pull_request.map(|pull| pull.number),
             author: pull_request.and_then(|pull| pull.author.clone()),

@@ -259,14 +259,19 @@ fn image_text(image: &api_types::kinds::identity::ServiceImage) -> String {
     }
 }
 
+/// Returns the last green run before a run, by the rule of the comments on pull requests: from nothing, through every rung,
+/// and ended when this one began.
 fn last_green(visit: &Visit, run: &Typed<TestRun>) -> Option<Typed<TestRun>> {
-    let created = run.metadata.creation_timestamp.clone().unwrap_or_default();
-    let green = visit.index.runs_of_recipe(&run.metadata.namespace, &run.spec.recipe_ref).find(|other| {
+    let began = moment(run.status.started_at.as_deref());
+    let of_recipe = visit.index.runs_of_recipe(&run.metadata.namespace, &run.spec.recipe_ref);
+    let green = of_recipe.filter(|other| {
         other.phase == Phase::Succeeded
             && other.lane == Lane::Cold
+            && !other.partial
             && other.name != run.metadata.name
-            && other.created <= created
-    })?;
+            && other.finished.is_some_and(|ended| began.is_none_or(|began| ended <= began))
+    });
+    let green = green.max_by_key(|other| (other.finished, &other.name))?;
     typed::<TestRun>(visit, &Place { namespace: green.namespace.clone(), name: green.name.clone() }).ok()
 }
 

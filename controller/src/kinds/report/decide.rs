@@ -10,7 +10,7 @@ use jiff::Timestamp;
 use ports::forge::CommitStatus;
 use ports::redact::Redactor;
 
-use super::render;
+use super::render::{self, Around};
 use super::subject::Subject;
 use crate::runtime::backoff::hash;
 use crate::runtime::reconciler::{Decision, Next};
@@ -61,12 +61,13 @@ pub enum Action {
 }
 
 impl Wanted {
-    /// Returns what should stand there for a run; `siblings` are all runs of its pull request or commit, newest first;
-    /// `public_url` is where people reach the web pages.
+    /// Returns what should stand there for a run; `siblings` are all runs of its pull request or commit, newest first; `green`
+    /// is the last green run of its recipe before it; `public_url` is where people reach the web pages.
     #[must_use]
     pub fn of(
         run: &Object<TestRun>,
         siblings: &[Object<TestRun>],
+        green: Option<&Object<TestRun>>,
         redactor: &Redactor,
         public_url: Option<&str>,
     ) -> Self {
@@ -89,8 +90,9 @@ impl Wanted {
         let of = is_shared.then_some(own.words.as_str());
         let earlier: Vec<Object<TestRun>> = of_thread().filter(|other| !is_own(other)).cloned().collect();
         let page = public_url.map(|url| render::page(run, url));
+        let around = Around { earlier: &earlier, green, elsewhere, page: page.as_deref() };
         Self {
-            comment: newest.then(|| render::comment(run, &earlier, elsewhere, redactor, page.as_deref())),
+            comment: newest.then(|| render::comment(run, &around, redactor)),
             status: speaks.then(|| render::status(run, of, redactor, page.as_deref())),
         }
     }

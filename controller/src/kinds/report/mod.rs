@@ -4,10 +4,14 @@
 //! A second reconciler of TestRuns, which writes only `status.report` and the condition `Reported`: nothing that goes
 //! wrong here can touch a verdict.
 
+pub mod commands;
 pub mod decide;
+pub mod redacted;
 pub mod render;
+pub mod since;
 pub mod subject;
 mod tell;
+pub mod text;
 
 #[cfg(test)]
 mod tests;
@@ -29,7 +33,7 @@ use crate::kinds::repository::names;
 use crate::outside::Outside;
 use crate::runtime::cache::Cache;
 use crate::runtime::controller::{ControllerOptions, Shared};
-use crate::runtime::objects::ObjectKey;
+use crate::runtime::objects::{ObjectKey, StoredObject};
 use crate::runtime::outcome::Failure;
 use crate::runtime::reconciler::{Decision, Reconciler, StatusPart, Writes};
 use decide::{Action, Observed, Told, Wanted};
@@ -116,6 +120,27 @@ impl Reports {
         siblings
     }
 
+    /// Returns the last green run of the same recipe before this one: from nothing, through every rung, and ended when this
+    /// one began.
+    fn last_green(&self, run: &Object<TestRun>) -> Option<Object<TestRun>> {
+        let moment = |text: Option<&str>| text.and_then(|text| text.parse::<Timestamp>().ok());
+        let began = moment(run.status.started_at.as_deref());
+        let stored = self.cache.list(&TestRun::resource());
+        let ended = |found: &Arc<StoredObject>| moment(found.value["status"]["finishedAt"].as_str());
+        let green = stored.iter().filter(|found| {
+            let (spec, status) = (&found.value["spec"], &found.value["status"]);
+            found.metadata.namespace == run.metadata.namespace
+                && found.metadata.uid != run.metadata.uid
+                && spec["recipeRef"] == run.spec.recipe_ref.as_str()
+                && status["phase"] == "Succeeded"
+                && spec["lane"] != "Quick"
+                && spec["stages"].as_array().is_none_or(Vec::is_empty)
+                && ended(found).is_some_and(|ended| began.is_none_or(|began| ended <= began))
+        });
+        let last = green.max_by_key(|found| (ended(found), found.metadata.name.clone()))?;
+        Object::from_value(&last.value).ok()
+    }
+
     fn told(&self, uid: &str) -> Option<Told> {
         self.told.lock().unwrap_or_else(PoisonError::into_inner).get(uid).cloned()
     }
@@ -133,7 +158,8 @@ impl Reports {
 
     fn wanted(&self, run: &Object<TestRun>) -> Wanted {
         let public_url = self.outside.public_url.as_deref();
-        Wanted::of(run, &self.siblings(run), &self.outside.redactor, public_url)
+        let green = self.last_green(run);
+        Wanted::of(run, &self.siblings(run), green.as_ref(), &self.outside.redactor, public_url)
     }
 }
 

@@ -7,11 +7,13 @@ use api_types::condition::{self, ConditionStatus, ConditionType};
 use api_types::kind::Object;
 use api_types::kinds::test_run::{Lane, Phase, Rung, RungName, RungStatus, TestRun, TestRunStatus};
 use api_types::reason;
-use jiff::Timestamp;
-use ports::forge::{COMMENT_BYTES_MAX, CommitStatus, DESCRIPTION_CHARACTERS_MAX, StatusState};
+use ports::forge::{CommitStatus, DESCRIPTION_CHARACTERS_MAX, StatusState};
 use ports::redact::Redactor;
 
+use super::redacted::redacted;
 use super::subject::Subject;
+use super::text::{bounded, code, one_line, short, span};
+use super::{commands, since};
 use crate::kinds::test_run::ladder;
 
 /// Characters of a message that are shown.
@@ -50,6 +52,7 @@ pub fn page(run: &Object<TestRun>, public_url: &str) -> String {
 /// Returns the commit status of a run. `of` is what started it, when other things with the same commit share the status.
 #[must_use]
 pub fn status(run: &Object<TestRun>, of: Option<&str>, redactor: &Redactor, page: Option<&str>) -> CommitStatus {
+    let run = &redacted(run, redactor);
     let level = run.status.level.unwrap_or_default();
     // Where there is no pull request, nobody can comment.
     let hint = |word: &str| match &run.spec.source.pull_request {
@@ -78,30 +81,44 @@ pub fn status(run: &Object<TestRun>, of: Option<&str>, redactor: &Redactor, page
     }
 }
 
-/// Returns the comment about a run and those before it, newest first. `elsewhere` is a newer run of the same commit and
-/// what it is about, another pull request or a tag: the commit status tells that one instead.
+/// What a comment says beside the run that it is about.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Around<'a> {
+    /// The runs of the same thread before it, newest first.
+    pub earlier: &'a [Object<TestRun>],
+    /// The last green run of the recipe before it.
+    pub green: Option<&'a Object<TestRun>>,
+    /// A newer run of the same commit and what it is about, another pull request or a tag: the commit status tells that
+    /// one instead.
+    pub elsewhere: Option<(&'a Object<TestRun>, &'a Subject)>,
+    /// The address of the run's web page, where there is one.
+    pub page: Option<&'a str>,
+}
+
+/// Returns the comment about a run.
 #[must_use]
-pub fn comment(
-    run: &Object<TestRun>,
-    earlier: &[Object<TestRun>],
-    elsewhere: Option<(&Object<TestRun>, &Subject)>,
-    redactor: &Redactor,
-    page: Option<&str>,
-) -> String {
+pub fn comment(run: &Object<TestRun>, around: &Around<'_>, redactor: &Redactor) -> String {
+    let run = &redacted(run, redactor);
     let mut text = format!("{}\n", marker(&run.metadata.namespace, &run.spec.recipe_ref));
-    text.push_str(&headline(run, page));
+    text.push_str(&headline(run, around.page));
     text.push_str("\n\n");
     text.push_str(&rungs(&run.status));
     text.push_str("\n\n");
-    for paragraph in
-        [state(run), problems(run), teardown(run), elsewhere.map(|(other, of)| told_instead(other, of)), next(run)]
-            .into_iter()
-            .flatten()
-    {
+    let paragraphs = [
+        state(run),
+        problems(run),
+        around.green.and_then(|green| since::paragraph(run, &redacted(green, redactor))),
+        teardown(run),
+        around.elsewhere.map(|(other, of)| told_instead(other, of)),
+        commands::log(run, around.page),
+        commands::reproduction(run),
+        next(run),
+    ];
+    for paragraph in paragraphs.into_iter().flatten() {
         text.push_str(&paragraph);
         text.push_str("\n\n");
     }
-    text.push_str(&history(earlier));
+    text.push_str(&history(around.earlier));
     let text = redactor.text(&text);
     bounded(text.trim_end())
 }
@@ -239,10 +256,15 @@ fn is_problem(run: &Object<TestRun>, rung: &Rung) -> bool {
 fn teardown(run: &Object<TestRun>) -> Option<String> {
     let cleanup = run.status.cleanup.as_ref()?;
     if cleanup.remaining.is_empty() {
-        return Some(format!("Teardown: clean ({} objects removed, 0 left).", cleanup.removed.len()));
+        let objects = if cleanup.removed.len() == 1 { "object" } else { "objects" };
+        return Some(format!("Teardown: clean ({} {objects} removed, 0 left).", cleanup.removed.len()));
     }
     let named: Vec<String> = cleanup.remaining.iter().take(LEFTOVERS_MAX).map(|name| code(name, 128)).collect();
-    Some(format!("Teardown: {} objects are left: {}.", cleanup.remaining.len(), named.join(", ")))
+    let are_left = match cleanup.remaining.len() {
+        1 => "1 object is left".to_owned(),
+        count => format!("{count} objects are left"),
+    };
+    Some(format!("Teardown: {are_left}: {}.", named.join(", ")))
 }
 
 fn next(run: &Object<TestRun>) -> Option<String> {
@@ -275,10 +297,6 @@ fn head(run: &Object<TestRun>) -> &str {
     run.spec.source.pull_request.as_ref().map(|pull_request| pull_request.head_sha.as_str()).unwrap_or_default()
 }
 
-fn short(commit: &str) -> &str {
-    commit.get(..7).unwrap_or(commit)
-}
-
 /// Returns whether a run waits for an approval.
 #[must_use]
 pub fn awaits_approval(run: &Object<TestRun>) -> bool {
@@ -309,52 +327,6 @@ fn first_problem(run: &Object<TestRun>) -> String {
 fn at_work(run: &Object<TestRun>) -> String {
     let found = run.status.rungs.iter().find(|rung| rung.reason.as_deref() == Some(reason::PROGRESSING));
     found.map(|rung| format!(": {}", ladder::word(rung.name))).unwrap_or_default()
-}
-
-/// Returns a span of time as people write it: `45s`, `2m10`, `1h05`.
-fn span(from: Option<&str>, to: Option<&str>) -> Option<String> {
-    let (from, to): (Timestamp, Timestamp) = (from?.parse().ok()?, to?.parse().ok()?);
-    let seconds = to.duration_since(from).as_secs().max(0);
-    Some(match seconds {
-        0..=59 => format!("{seconds}s"),
-        60..=3599 => format!("{}m{:02}", seconds / 60, seconds % 60),
-        _ => format!("{}h{:02}", seconds / 3600, seconds % 3600 / 60),
-    })
-}
-
-/// Returns a text on one line, without what would not be seen.
-fn one_line(text: &str) -> String {
-    let visible = |letter: char| if letter.is_control() || is_invisible(letter) { ' ' } else { letter };
-    text.chars().map(visible).collect::<String>().split_whitespace().collect::<Vec<_>>().join(" ")
-}
-
-/// Characters that turn the direction of text, or join it unseen.
-fn is_invisible(letter: char) -> bool {
-    matches!(letter, '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}')
-}
-
-/// Returns a text as a code span: nothing in it is markup, a link or a mention.
-#[must_use]
-pub fn code(text: &str, characters_max: usize) -> String {
-    let line = one_line(text).replace('`', "'");
-    let mut short: String = line.chars().take(characters_max).collect();
-    if short.len() < line.len() {
-        short.push('…');
-    }
-    if short.is_empty() { String::new() } else { format!("`{short}`") }
-}
-
-/// Cuts a text at the end of a line so that every forge takes it.
-fn bounded(text: &str) -> String {
-    if text.len() <= COMMENT_BYTES_MAX {
-        return text.to_owned();
-    }
-    let mut end = COMMENT_BYTES_MAX - 64;
-    while !text.is_char_boundary(end) {
-        end -= 1;
-    }
-    let end = text[..end].rfind('\n').unwrap_or(end);
-    format!("{}\n\n(The rest is left out.)", &text[..end])
 }
 
 /// Returns the answer to `!status`: one line for each run.

@@ -1,4 +1,4 @@
-//! What is told: whole comments, and that nothing of others gets out of its place.
+//! What is told: comments, statuses, and that nothing of others gets out of its place.
 
 use api_types::condition::{self, Condition, ConditionStatus};
 use api_types::kind::Object;
@@ -9,9 +9,11 @@ use ports::redact::Redactor;
 use serde_json::{Value, json};
 
 use super::decide::{self, Action, Observed, Told, Wanted};
-use super::render;
+use super::render::{self, Around};
 use super::subject::Subject;
 use crate::kinds::repository::names;
+
+mod comments;
 
 const SHA: &str = "3fa21c9000000000000000000000000000000001";
 
@@ -46,40 +48,13 @@ fn failed() -> Object<TestRun> {
 }
 
 #[test]
-fn a_failed_run_reads_so() {
-    let earlier = run("nextcloud-pr7-3fa21c9-9", json!({"phase": "Succeeded", "level": 5}));
-    let text = render::comment(&failed(), &[earlier], None, &Redactor::default(), None);
-    let expected = "\
-<!-- cc-ci:report default/nextcloud -->
-🥀 **nextcloud** · level 4 of 5 · PR head `3fa21c9` · cold · 11m42 — run `nextcloud-pr7-3fa21c9-12`
-
-install ✔ 2m10 · upgrade ✔ 2m10 · backup-restore skipped 2m10 · functional ✔ 2m10 · lint ✘ 2m10
-
-- ✘ **lint** `LintFailed` `nginx.conf changed but NGINX_CONF_VERSION is still v7`
-
-Teardown: clean (2 objects removed, 0 left).
-
-Next: `!rerun failed` · `!why` · `!help`
-
-<details><summary>Earlier runs (1)</summary>
-
-- `nextcloud-pr7-3fa21c9-9` · `3fa21c9` · succeeded · level 5
-
-</details>";
-    assert_eq!(text, expected);
-    let status = render::status(&failed(), None, &Redactor::default(), None);
-    assert_eq!((status.context.as_str(), status.state.as_str()), ("cc-ci/nextcloud", "failure"));
-    assert_eq!(status.description, "Level 4 of 5: lint failed (LintFailed). Comment !why");
-}
-
-#[test]
 fn upgrades_from_several_versions_are_counted() {
     let upgrade =
         |version: &str| json!({"version": version, "commit": SHA, "status": "Pass", "reason": "ChecksPassed"});
     let upgrades = json!([upgrade("1.0.0+1"), upgrade("1.1.0+1"), upgrade("1.2.0+1")]);
     let rungs = json!([rung("upgrade", "Pass", "ChecksPassed", "ok")]);
     let run = run("a", json!({"phase": "Succeeded", "level": 5, "rungs": rungs, "upgrades": upgrades}));
-    let text = render::comment(&run, &[], None, &Redactor::default(), None);
+    let text = render::comment(&run, &Around::default(), &Redactor::default());
     assert!(text.contains("upgrade ✔ (from 3 versions) 2m10 ·"), "{text}");
 }
 
@@ -121,12 +96,17 @@ fn hostile_text_stays_in_its_place_and_secrets_are_taken_out() {
         "rungs": [rung("install", "Fail", "CrashLoop", hostile)],
         "tests": [{"stage": "install", "name": hostile, "status": "Fail", "message": hostile}],
         "queue": {"position": 1, "reason": hostile}, "cleanup": {"remaining": [hostile]},
+        "head": {"commit": SHA, "version": hostile, "images": [{"service": "app", "image": hostile}]},
         "conditions": [Condition::new("Succeeded", ConditionStatus::False, "RungFailed", hostile)],
     });
     let redactor = Redactor::default();
     redactor.insert("a", b"hunter2-secret");
     let hostile_run = run("a", status);
-    for text in [render::comment(&hostile_run, &[], None, &redactor, None), redactor.text(&render::why(&hostile_run))] {
+    let mut green = hostile_run.clone();
+    let images = json!([{"service": "app", "image": "nginx:1"}]);
+    green.status.head = serde_json::from_value(json!({"commit": SHA, "version": "1", "images": images})).unwrap();
+    let around = Around { green: Some(&green), ..Around::default() };
+    for text in [render::comment(&hostile_run, &around, &redactor), redactor.text(&render::why(&hostile_run))] {
         assert!(!text.contains("hunter2"), "{text}");
         for line in text.lines() {
             // Outside of code spans there is nothing of it.
@@ -153,7 +133,7 @@ fn what_is_told_is_bounded() {
         json!({"phase": "Failed", "level": 1, "tests": tests, "levelCap": long,
         "rungs": [rung("install", "Fail", "X", &long)]}),
     );
-    let text = render::comment(&large, &earlier, None, &Redactor::default(), None);
+    let text = render::comment(&large, &Around { earlier: &earlier, ..Around::default() }, &Redactor::default());
     assert!(text.len() <= COMMENT_BYTES_MAX, "{}", text.len());
     assert!(text.contains("Earlier runs (500)") && text.contains("and 246 more tests"));
     let description = render::status(&large, None, &Redactor::default(), None).description;
@@ -168,7 +148,7 @@ fn the_newest_run_has_the_comment_and_speaks_for_its_commit() {
         pull_request.head_sha = SHA.replace('3', "4");
     }
     let siblings = [elsewhere.clone(), new.clone(), old.clone()];
-    let of = |run: &Object<TestRun>| Wanted::of(run, &siblings, &Redactor::default(), None);
+    let of = |run: &Object<TestRun>| Wanted::of(run, &siblings, None, &Redactor::default(), None);
     assert!(of(&elsewhere).comment.is_some() && of(&elsewhere).status.is_some());
     assert!(of(&new).comment.is_none() && of(&new).status.is_some());
     assert_eq!(of(&old), Wanted { comment: None, status: None });
@@ -184,7 +164,7 @@ fn reported_is_true_only_when_the_end_has_been_told() {
         let mut run = failed();
         run.status.phase = serde_json::from_value(json!(phase)).unwrap();
         run.status.conditions = vec![reported.clone()];
-        let wanted = Wanted::of(&run, &[], &Redactor::default(), None);
+        let wanted = Wanted::of(&run, &[], None, &Redactor::default(), None);
         let hash = if hash == "wanted" { wanted.hash() } else { hash.to_owned() };
         let report = Report { hash: Some(hash), ..Report::default() };
         let long_ago = now.checked_sub(SignedDuration::from_secs(10)).unwrap();
@@ -212,11 +192,12 @@ fn runs_that_ended_long_ago_are_left_alone_once_they_are_told() {
 
 #[test]
 fn what_is_told_links_to_the_page_of_the_run() {
-    let of = |url: Option<&str>| Wanted::of(&failed(), &[], &Redactor::default(), url);
+    let of = |url: Option<&str>| Wanted::of(&failed(), &[], None, &Redactor::default(), url);
     let (linked, plain) = (of(Some("https://ci.example.org")), of(None));
     let page = "https://ci.example.org/runs/default/nextcloud-pr7-3fa21c9-12";
     let comment = linked.comment.as_deref().unwrap_or_default();
     assert!(comment.contains(&format!("— [run]({page})\n")), "{comment}");
+    assert!(comment.contains(&format!("[page]({page}/log) · `ccctl logs")), "{comment}");
     assert_eq!(linked.status.as_ref().map(|status| status.target_url.as_str()), Some(page));
     let halves = |wanted: &Wanted| wanted.hash().split_once('.').map(|(one, two)| (one.to_owned(), two.to_owned()));
     let (linked, plain) = (halves(&linked).unwrap(), halves(&plain).unwrap());
@@ -230,8 +211,9 @@ fn pull_requests_with_one_head_share_its_status_and_say_whose_run_it_tells() {
         pull_request.number = 8;
     }
     let siblings = [other.clone(), own.clone()];
-    let of =
-        |run: &Object<TestRun>, siblings: &[Object<TestRun>]| Wanted::of(run, siblings, &Redactor::default(), None);
+    let of = |run: &Object<TestRun>, siblings: &[Object<TestRun>]| {
+        Wanted::of(run, siblings, None, &Redactor::default(), None)
+    };
     let (newer, older) = (of(&other, &siblings), of(&own, &siblings));
     assert_eq!(newer.status.unwrap().description, "Pull request 8: Level 5 of 5.");
     let told = "Pull request 8 has the same head commit";
@@ -286,9 +268,9 @@ fn a_hostile_tag_stays_in_its_place_and_secrets_are_taken_out() {
     let newer = triggered("tagged", "tag", tag, json!({"phase": "Succeeded", "level": 5}));
     let own = failed();
     let siblings = [newer.clone(), own.clone()];
-    let status = Wanted::of(&newer, &siblings, &redactor, None).status.unwrap();
+    let status = Wanted::of(&newer, &siblings, None, &redactor, None).status.unwrap();
     assert!(status.description.starts_with("Tag v1 -") && status.description.ends_with("Level 5 of 5."), "{status:?}");
-    let comment = Wanted::of(&own, &siblings, &redactor, None).comment.unwrap();
+    let comment = Wanted::of(&own, &siblings, None, &redactor, None).comment.unwrap();
     for text in [&status.description, &comment] {
         assert!(!text.contains("hunter2") && !text.contains('\u{202e}'), "{text}");
     }

@@ -55,6 +55,34 @@ async fn a_comment_becomes_a_run_a_comment_and_a_green_tick() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn the_comment_says_what_changed_since_the_last_green_run() {
+    let world = World::start().await;
+    let tested = async |body: &str, image: &str, phase: &str| {
+        let name = world.run_of(world.comment(7, "ada", body)).await.metadata.name;
+        let began = crate::runtime::events::seconds(world.clock.now());
+        let head = json!({"commit": HEAD, "images": [{"service": "app", "image": image}]});
+        world.set_status(&name, json!({"phase": "Running", "startedAt": began, "head": head})).await;
+        world.finish(&name, phase, 5).await;
+        name
+    };
+    let told = async |words: &str| {
+        let is_told = || world.reports(7).first().is_some_and(|(_, text)| text.contains(words));
+        world.until(words, || async { is_told() }).await;
+    };
+    tested("!testme", "wiki:0", "Failed").await;
+    told("Reproduce: `ccctl run wiki -n default").await;
+    assert!(!world.reports(7)[0].1.contains("Since the last green"), "{:?}", world.reports(7));
+    let green = tested("!testme", "wiki:1", "Succeeded").await;
+    // None of these is proof.
+    tested("!testme --quick", "wiki:2", "Succeeded").await;
+    tested("!testme --only lint", "wiki:3", "Succeeded").await;
+    tested("!testme", "wiki:4", "Failed").await;
+    tested("!testme", "wiki:5", "Failed").await;
+    told(&format!("Since the last green run `{green}` (2 minutes earlier): image of `app` `wiki:1` → `wiki:5`.")).await;
+    assert_eq!(world.reports(7).len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_was_written_before_the_first_sight_does_not_count() {
     let world = World::unseen(json!({})).await;
     let early = world.comment(7, "ada", "!testme");
