@@ -4,7 +4,7 @@
 # Writes a manifest of deploy/demo/recipe with the places of this machine.
 manifest() {
   sed -e "s|TRAEFIK_URL|file://$directory/recipes/traefik|" -e "s|GUESTBOOK_URL|file://$directory/recipes/guestbook|" \
-    -e "s|PROXY_HTTP_PORT|$http_port|" -e "s|PROXY_HTTPS_PORT|$https_port|" \
+    -e "s|FORGE_URL|${forge_url:-}|" -e "s|PROXY_HTTP_PORT|$http_port|" -e "s|PROXY_HTTPS_PORT|$https_port|" \
     -e "s|ENGINE_SOCKET|${engine_socket#unix://}|" -e "s|unix:///var/run/docker.sock|$engine_socket|" \
     "$here/recipe/$1" >"$directory/$1"
   echo "$directory/$1"
@@ -53,8 +53,10 @@ level=$(kubectl get testrun guestbook-demo -o 'jsonpath={.status.level}')
 [ "$level" = 5 ] || fail "the run should have reached level 5; it reached ${level:-none}"
 good "level 5"
 
-heading "Look for anything that it left behind"
+. "$here/pull_request.sh"
+
+heading "Look for anything that the runs left behind"
 after=$(inventory | sort)
 left=$(comm -13 <(printf '%s\n' "$before") <(printf '%s\n' "$after"))
 [ -z "$left" ] || fail "left behind: $left"
-good "nothing: the engine has exactly what it had before the run"
+good "nothing: the engine has exactly what it had before"

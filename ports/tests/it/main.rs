@@ -3,4 +3,6 @@
 #[cfg(test)]
 mod documents;
 #[cfg(test)]
+mod fake_forge;
+#[cfg(test)]
 mod jobs;

@@ -8,6 +8,7 @@ mod hooks;
 mod json;
 mod oauth;
 mod routes;
+mod seed;
 mod server;
 mod world;
 
@@ -26,6 +27,7 @@ use crate::error::Error;
 
 pub use hooks::Delivery;
 pub use routes::{FakeReply, FakeRequest};
+pub use seed::{PermissionWord, PullRequestSeed, RepositorySeed, Seed};
 pub use world::World;
 
 /// How the next requests of a kind go wrong.
