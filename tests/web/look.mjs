@@ -31,9 +31,13 @@ const browser = await puppeteer.launch({
   executablePath: process.env.CC_CHROMIUM || "/usr/bin/chromium",
   args: ["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--no-first-run", "--disable-background-networking"],
 });
+const desktop = { width: 1280, height: 900 };
+const phone = { width: 390, height: 844, isMobile: true, hasTouch: true };
 const looks = [
-  { name: "desktop-light", viewport: { width: 1280, height: 900 }, scheme: "light", axe: true },
-  { name: "phone-dark", viewport: { width: 390, height: 844, isMobile: true, hasTouch: true }, scheme: "dark", axe: true },
+  { name: "desktop-light", viewport: desktop, scheme: "light" },
+  { name: "phone-dark", viewport: phone, scheme: "dark" },
+  { name: "desktop-dark", viewport: desktop, scheme: "dark" },
+  { name: "phone-light", viewport: phone, scheme: "light" },
 ];
 
 const watch = (page, where) => {
@@ -60,7 +64,6 @@ await Promise.all([first.waitForNavigation(), first.keyboard.press("Enter")]);
 if (!first.url().endsWith("/runs")) complain("/login", `leads to ${first.url()}`);
 await first.close();
 
-const texts = new Map();
 for (const look of looks) {
   const page = await context.newPage();
   const where = {};
@@ -79,7 +82,8 @@ for (const look of looks) {
       complain(where.name, `${violation.id}: ${violation.nodes.slice(0, 3).map((node) => `${node.target} ${node.failureSummary}`).join(" | ")}`);
     }
     await page.screenshot({ path: file(look.name, path), fullPage: true });
-    if (look === looks[0]) texts.set(path, await page.evaluate(() => document.querySelectorAll("main a, main button:not([hidden])").length));
+    const typed = await page.evaluate(() => [...document.querySelectorAll("code")].some((code) => code.textContent.trim().startsWith("ccctl ")));
+    if (!typed && !missing.has(path)) complain(where.name, "does not say how ccctl shows the same");
   }
   await page.close();
 }
@@ -105,28 +109,63 @@ const outline = await keys.evaluate(() => getComputedStyle(document.activeElemen
 if (outline === "none") complain("keyboard", "focus cannot be seen");
 await keys.close();
 
-// A change arrives without a reload, and nothing on the page moves for it.
-if (scene === "busy") {
+// A change arrives on every live page without a reload, and nothing there moves for it.
+const ask = async (method, path, body) => {
+  const answer = await fetch(base + path, {
+    method, headers: { authorization: `Bearer ${process.env.CCD_TOKEN}`, "content-type": "application/merge-patch+json" }, body: JSON.stringify(body),
+  });
+  if (!answer.ok) complain("live", `${method} ${path} is refused: ${answer.status} ${await answer.text()}`);
+};
+const ours = "/apis/ci.coopcloud.tech/v1alpha1";
+const moment = (seconds) => new Date(Date.now() + seconds * 1000).toISOString().replace(/\.\d+/, "");
+// What may change of the objects of a scene, as their reconcilers write it.
+const changes = {
+  busy: (at) => [
+    [`${ours}/namespaces/default/testruns/ghost-live/status`, { status: { steps: [{ name: `upgrade-check-${at}`, startedAt: moment(-5) }] } }],
+    [`${ours}/namespaces/default/testruns/nextcloud-live/status`, { status: { steps: [{ name: `upgrade-check-${at}`, startedAt: moment(-5) }] } }],
+    [`${ours}/namespaces/default/testruns/peertube-queued-1/status`, { status: { queue: { position: 1, reason: `the ${at}th of 2 runs is about to end` } } }],
+    [`${ours}/namespaces/default/testruns/nextcloud-005/status`, { status: { domain: `next-${at}.ci.example.org`, level: at % 2 ? 4 : 5 } }],
+    [`${ours}/namespaces/default/recipes/nextcloud/status`, { status: { level: at % 2 ? 4 : 5, latestVersion: `1.${at}.0+29.0.5` } }],
+    [`${ours}/namespaces/default/apps/cloud/status`, { status: { observed: { version: `2.1.${at}+29.0.5` } } }],
+    [`${ours}/namespaces/default/certificates/wildcard/status`, { status: { serial: `049b${at}`, notAfter: moment(86400 * (40 + at)) } }],
+    [`${ours}/hosts/here/status`, { status: { running: at % 3, engineVersion: `27.5.${at}` } }],
+    [`${ours}/namespaces/default/repositories/mumble/status`, { status: { counts: { seen: 412 + at } } }],
+    ["/api/v1/namespaces/default/events/nextcloud-live.1", { count: 3 + at, lastTimestamp: moment(0) }],
+  ],
+  failing: (at) => [
+    [`${ours}/namespaces/default/testruns/mumble-pr4/status`, { status: { conditions: [{ type: "Approved", status: "False", reason: "ApprovalNeeded",
+      message: `the pull request comes from a fork: a maintainer looks at its head commit, ${at} of them already did`, lastTransitionTime: moment(-600) }] } }],
+    [`${ours}/namespaces/default/testruns/nextcloud-002/status`, { status: { domain: `next-${at}.ci.example.org` } }],
+  ],
+};
+const live = { busy: paths.filter((path) => path !== "/approvals"), failing: ["/approvals", "/runs/default/mumble-pr4", "/runs/default/nextcloud-002"] };
+const watched = [];
+for (const look of scene in live ? looks.slice(0, 2) : []) {
   const page = await context.newPage();
+  await page.setViewport(look.viewport);
   await page.evaluateOnNewDocument(() => {
     window.moved = 0;
     new PerformanceObserver((list) => { for (const entry of list.getEntries()) if (!entry.hadRecentInput) window.moved += entry.value; })
       .observe({ type: "layout-shift", buffered: true });
+    window.hashes = () => [...document.querySelectorAll("#main .part")].map((part) => `${part.id} ${part.dataset.hash}`).join();
   });
-  await open(page, "/runs/default/ghost-live");
-  await page.waitForFunction(() => document.getElementById("live-state").textContent === "live" && !document.getElementById("live-state").hidden);
-  const before = await page.evaluate(() => { window.marker = 1; return window.moved; });
-  const answer = await fetch(`${base}/apis/ci.coopcloud.tech/v1alpha1/namespaces/default/testruns/ghost-live`, {
-    method: "PATCH", headers: { authorization: `Bearer ${process.env.CCD_TOKEN}`, "content-type": "application/merge-patch+json" },
-    body: JSON.stringify({ spec: { cancel: true } }),
-  });
-  if (answer.status !== 200) complain("live", `the change is refused: ${answer.status}`);
-  await page.waitForFunction(() => document.getElementById("top").textContent.includes("being cancelled"), { timeout: 10000 });
-  if (!await page.evaluate(() => window.marker === 1)) complain("live", "the page was loaded again");
-  const moved = await page.evaluate(() => window.moved) - before;
-  if (moved > 0.02) complain("live", `the page moves by ${moved}`);
+  for (const path of live[scene]) {
+    await open(page, path);
+    if (!await page.evaluate(() => document.getElementById("main").dataset.live)) continue;
+    const where = `${look.name} ${path}`;
+    watched.push(where);
+    await page.waitForFunction(() => document.getElementById("live-state").textContent === "live" && !document.getElementById("live-state").hidden);
+    const before = await page.evaluate(() => { window.marker = 1; window.before = window.hashes(); return window.moved; });
+    for (const [place, body] of changes[scene](watched.length)) await ask("PATCH", place, body);
+    const arrived = page.waitForFunction(() => window.hashes() !== window.before, { timeout: 10000 });
+    if (!await arrived.then(() => true, () => false)) { complain(where, "shows no change"); continue; }
+    const moved = await page.evaluate(() => new Promise((done) => setTimeout(() => done(window.moved), 300))) - before;
+    if (moved > 0.02) complain(where, `moves by ${moved}`);
+    if (!await page.evaluate(() => window.marker === 1)) complain(where, "was loaded again");
+  }
   await page.close();
 }
+if (scene in live) console.log(`${scene}: ${watched.length} live pages`);
 
 // A tab that nobody looks at for a while lets go of its connections, and goes on where it was.
 if (scene === "busy") {
@@ -145,11 +184,7 @@ if (scene === "busy") {
   await page.waitForFunction(() => window.sources.filter((source) => source.readyState === EventSource.OPEN).length === 2);
   await page.evaluate(() => window.hide(true));
   await page.waitForFunction(() => window.sources.every((source) => source.readyState === EventSource.CLOSED));
-  const answer = await fetch(`${base}/apis/ci.coopcloud.tech/v1alpha1/namespaces/default/testruns/nextcloud-live`, {
-    method: "PATCH", headers: { authorization: `Bearer ${process.env.CCD_TOKEN}`, "content-type": "application/merge-patch+json" },
-    body: JSON.stringify({ spec: { cancel: true } }),
-  });
-  if (answer.status !== 200) complain("hidden", `the change is refused: ${answer.status}`);
+  await ask("PATCH", `${ours}/namespaces/default/testruns/nextcloud-live`, { spec: { cancel: true } });
   if (await page.evaluate(() => document.getElementById("top").textContent.includes("being cancelled"))) complain("hidden", "a hidden page changes");
   await page.evaluate(() => window.hide(false));
   await page.waitForFunction(() => document.getElementById("top").textContent.includes("being cancelled"), { timeout: 10000 });
