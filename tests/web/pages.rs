@@ -7,7 +7,7 @@ use crate::showcase::{Scene, Showcase, ago, put, put_all, recipe, run};
 use futures::StreamExt as _;
 use serde_json::{Value, json};
 
-use crate::visitor::{SOON, Visitor, crawl, open};
+use crate::visitor::{SOON, Seen, Visitor, crawl, open};
 
 /// Largest page, compressed.
 const BYTES_MAX: usize = 60_000;
@@ -15,6 +15,9 @@ const BYTES_MAX: usize = 60_000;
 const CHANGE_TIME_MAX: Duration = Duration::from_secs(1);
 /// How often a change is made until it is everywhere in that time: tests share the machine with others.
 const CHANGES_MAX: u32 = 20;
+/// Longest time to the first byte of a page. Programs that are not optimised take ten times as long, and tests share the
+/// machine with others: then only what grows with the number of runs shows.
+const FIRST_BYTE_MAX: Duration = Duration::from_millis(if cfg!(debug_assertions) { 200 } else { 20 });
 /// How often a page is asked for until it comes quickly.
 const TRIES_MAX: u32 = 40;
 
@@ -96,6 +99,36 @@ async fn failures_come_first() {
     let calm = Showcase::open(Scene::Empty).await.unwrap();
     let admin = Visitor::signed_in(&calm, &calm.server.admin).await;
     assert!(admin.get("/").await.text().contains("Nothing needs you"));
+}
+
+/// What is usual is the median of the successful runs of the same lane, step by step; others say nothing about it.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_times_of_a_run_stand_beside_what_is_usual() {
+    let showcase = open(Scene::Empty).await;
+    let store = &showcase.server.store;
+    put(store, recipe("good", Some(5))).await.unwrap();
+    let at = |seconds: u32| format!("2026-01-01T12:{:02}:{:02}Z", seconds / 60, seconds % 60);
+    for (name, phase, lane, seconds) in [
+        ("one", "Succeeded", "Cold", 20),
+        ("two", "Succeeded", "Cold", 300),
+        ("three", "Succeeded", "Cold", 40),
+        ("quick", "Succeeded", "Quick", 1),
+        ("failed", "Failed", "Cold", 900),
+        ("last", "Failed", "Cold", 100),
+    ] {
+        let mut object = run(name, "good", phase, 5, "PPPPP", 60);
+        object["spec"]["lane"] = json!(lane);
+        let status = &mut object["status"];
+        (status["startedAt"], status["finishedAt"]) = (json!(at(0)), json!(at(seconds + 5)));
+        status["steps"] =
+            json!([{"name": "install-deploy", "startedAt": at(0), "finishedAt": at(seconds), "outcome": "Done"}]);
+        put(store, object).await.unwrap();
+    }
+    let admin = Visitor::signed_in(&showcase, &showcase.server.admin).await;
+    let page = admin.get("/runs/default/last").await.text();
+    for words in ["Usually 45s (median of 3 successful runs)", "1m 40s", "usually 40s"] {
+        assert!(page.contains(words), "{words}: {page}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -213,16 +246,16 @@ async fn a_full_store_makes_no_page_slow_or_large() {
     ] {
         let mut best = Duration::MAX;
         let mut tries = 0..TRIES_MAX;
-        // Tests are not optimised, and the machine has others to serve: an optimised program takes a tenth.
-        while best > Duration::from_millis(200) && tries.next().is_some() {
+        while best > FIRST_BYTE_MAX && tries.next().is_some() {
             let begun = Instant::now();
-            let page = admin.get(path).await;
+            let answer = admin.request("GET", path).send().await.unwrap();
             best = best.min(begun.elapsed());
+            let page = Seen::of(answer).await;
             assert_eq!(page.code, 200, "{path}");
             assert!(page.bytes.len() < BYTES_MAX, "{path} is {} bytes", page.bytes.len());
         }
         println!("{path}: {best:?}");
-        assert!(best <= Duration::from_millis(200), "{path} takes {best:?}");
+        assert!(best <= FIRST_BYTE_MAX, "the first byte of {path} comes after {best:?}");
     }
     look_at(&showcase, "full").await;
 }
