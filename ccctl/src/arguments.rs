@@ -198,6 +198,8 @@ pub enum Command {
     Auth(commands::auth::AuthArguments),
     /// Make, list and revoke tokens
     Token(commands::token::TokenArguments),
+    /// Find secrets where they do not belong
+    Secret(commands::secret::SecretArguments),
     /// Check everything between here and the server
     Doctor,
     /// Save everything that the server keeps to a file

@@ -9,7 +9,8 @@ use crate::client::request::namespace_of_path;
 pub enum Outcome {
     /// It did what was asked.
     Success,
-    /// It answered "no": `diff` found differences, `auth can-i` is not allowed, `doctor` found a fault.
+    /// It answered "no": `diff` found differences, `auth can-i` is not allowed, `doctor` found a fault, `secret scan` a
+    /// secret.
     Negative,
     /// The test run that was followed ended with a rung that failed.
     RunFailed,
@@ -68,7 +69,10 @@ pub enum ErrorKind {
 impl ErrorKind {
     /// Every kind with what it means, in the order of the exit codes; feeds the documentation.
     pub const ALL: [(Self, &'static str); 7] = [
-        (Self::Server, "The server refused the request (or: the answer is \"no\", as in `diff` and `auth can-i`)"),
+        (
+            Self::Server,
+            "The server refused the request (or: the answer is \"no\", as in `diff`, `auth can-i` and `secret scan`)",
+        ),
         (Self::User, "The command line, a file or an edited text cannot be understood"),
         (Self::Network, "The server cannot be reached or its certificate cannot be trusted"),
         (Self::Timeout, "What was waited for did not happen in time"),

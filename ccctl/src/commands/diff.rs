@@ -48,6 +48,9 @@ pub struct DiffArguments {
     pub server_side: bool,
 }
 
+/// Where `kubectl apply` keeps the whole object as it was applied.
+const LAST_APPLIED: &str = "/metadata/annotations/kubectl.kubernetes.io~1last-applied-configuration";
+
 /// Runs the command.
 ///
 /// # Errors
@@ -91,6 +94,7 @@ async fn compare(session: &Session, arguments: &DiffArguments, manifest: &Manife
         .query("fieldValidation", "Strict")
         .query("dryRun", "All");
     let merged = session.client()?.json(request).await?;
+    let (live, merged) = masked(live, merged);
     let shown = |object: &Value| yaml::to_string(&comparable(object, arguments.show_managed_fields));
     let before = live.as_ref().map(shown).unwrap_or_default();
     let after = shown(&merged);
@@ -106,6 +110,30 @@ async fn compare(session: &Session, arguments: &DiffArguments, manifest: &Manife
         unified(&before, &after, &format!("{label} ({was})"), &format!("{label} (applied)"), session.stdout_colours());
     session.print(&text)?;
     Ok(true)
+}
+
+/// Hides what a Secret holds, but not whether it changes: this is printed where pipelines keep it.
+fn masked(mut live: Option<Value>, mut merged: Value) -> (Option<Value>, Value) {
+    const SAME: &str = "***";
+    if merged["kind"] != "Secret" || merged["apiVersion"] != "v1" {
+        return (live, merged);
+    }
+    let before = live.as_ref().map(|live| live["data"].clone()).unwrap_or_default();
+    let after = merged["data"].clone();
+    let mask = |object: &mut Value, other: &Value, differs: &str| {
+        for (key, value) in object["data"].as_object_mut().into_iter().flatten() {
+            let is_other = other.get(key).is_some_and(|other| other != value);
+            *value = Value::from(if is_other { differs } else { SAME });
+        }
+        if let Some(applied) = object.pointer_mut(LAST_APPLIED) {
+            *applied = Value::from(SAME);
+        }
+    };
+    if let Some(live) = &mut live {
+        mask(live, &after, "*** (before)");
+    }
+    mask(&mut merged, &before, "*** (after)");
+    (live, merged)
 }
 
 /// Leaves out what changes with every write and says nothing.
@@ -140,4 +168,28 @@ pub fn unified(before: &str, after: &str, before_label: &str, after_label: &str,
         }
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn what_a_secret_holds_is_hidden_and_whether_it_changes_is_not() {
+        let secret = |data: Value| {
+            json!({"apiVersion": "v1", "kind": "Secret", "data": data, "metadata": {"annotations":
+                {"kubectl.kubernetes.io/last-applied-configuration": "canary"}}})
+        };
+        let live = secret(json!({"same": "Y2FuYXJ5", "changed": "Y2FuYXJ5MQ==", "gone": "Y2FuYXJ5"}));
+        let merged = secret(json!({"same": "Y2FuYXJ5", "changed": "Y2FuYXJ5Mg==", "new": "Y2FuYXJ5"}));
+        let (live, merged) = masked(Some(live), merged);
+        let live = live.unwrap();
+        assert_eq!(live["data"], json!({"same": "***", "changed": "*** (before)", "gone": "***"}));
+        assert_eq!(merged["data"], json!({"same": "***", "changed": "*** (after)", "new": "***"}));
+        assert!(!format!("{live}{merged}").contains("canary"));
+        let other = json!({"apiVersion": "v1", "kind": "ConfigMap", "data": {"a": "b"}});
+        assert_eq!(masked(None, other.clone()), (None, other));
+    }
 }

@@ -25,6 +25,7 @@ pub mod man;
 pub mod patch;
 pub mod run;
 pub mod scale;
+pub mod secret;
 pub mod suspend;
 pub mod token;
 pub mod top;
@@ -81,6 +82,7 @@ pub async fn run(session: &Session, command: Command) -> Result<Outcome> {
         Command::ApiVersions => Box::pin(api_resources::versions(session)),
         Command::Auth(arguments) => Box::pin(auth::run(session, arguments)),
         Command::Token(arguments) => Box::pin(token::run(session, arguments)),
+        Command::Secret(arguments) => Box::pin(secret::run(session, arguments)),
         Command::Doctor => Box::pin(doctor::run(session)),
         Command::Backup(arguments) => Box::pin(backup::backup(session, arguments)),
         Command::Restore(arguments) => Box::pin(backup::restore(session, arguments)),
