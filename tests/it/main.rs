@@ -17,6 +17,7 @@ mod kill;
 mod kill_ccd;
 mod kubectl;
 mod kubectl_old;
+mod leaks;
 mod power_cut;
 mod routes;
 mod run_files;
