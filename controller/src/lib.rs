@@ -15,4 +15,5 @@ pub mod reviews;
 pub mod runtime;
 pub mod schedule;
 pub mod secrets_in_use;
+pub mod sops_secrets;
 pub mod trust;

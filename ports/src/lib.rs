@@ -20,4 +20,5 @@ pub mod probe;
 pub mod program;
 pub mod recipe;
 pub mod redact;
+pub mod sops;
 pub mod swarm;

@@ -302,6 +302,10 @@ pub const NOT_DUE: &str = "NotDue";
 pub const UNREADABLE: &str = "Unreadable";
 /// The Secret in which a pair would be kept is there already, and somebody else's.
 pub const SECRET_NOT_OURS: &str = "SecretNotOurs";
+/// A Secret holds what its file of sops says.
+pub const SOPS_READ: &str = "SopsRead";
+/// The file of sops that a Secret names cannot be used.
+pub const SOPS_FAILED: &str = "SopsFailed";
 /// Every target has the newest pair.
 pub const DISTRIBUTED: &str = "Distributed";
 /// Targets are being moved to a new pair.
@@ -482,6 +486,8 @@ pub const ALL: &[&str] = &[
     NOT_DUE,
     UNREADABLE,
     SECRET_NOT_OURS,
+    SOPS_READ,
+    SOPS_FAILED,
     DISTRIBUTED,
     ROTATING,
     SERVED,

@@ -15,7 +15,9 @@ use std::path::{Path, PathBuf};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use work::{AbraConfig, CertificatesConfig, GitConfig, OutboundConfig, ProbeConfig, ReaperConfig, RunsConfig};
+use work::{
+    AbraConfig, CertificatesConfig, GitConfig, OutboundConfig, ProbeConfig, ReaperConfig, RunsConfig, SecretsConfig,
+};
 
 /// Everything that can be configured.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -47,6 +49,8 @@ pub struct Config {
     pub reaper: ReaperConfig,
     /// Where certificates may come from.
     pub certificates: CertificatesConfig,
+    /// Where Secrets may come from.
+    pub secrets: SecretsConfig,
 }
 
 /// `[server]`
@@ -373,6 +377,7 @@ impl Config {
         self.runs.check()?;
         self.probe.check()?;
         self.certificates.check()?;
+        self.secrets.check()?;
         self.git.check()
     }
 }

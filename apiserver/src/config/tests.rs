@@ -84,6 +84,8 @@ fn errors_name_the_line_or_the_field() {
         "[git]\nprotocols = [\"https\", \"ext\"]\n",
         "[git]\nfile_roots = [\"recipes\"]\n",
         "[certificates]\nfile_roots = [\"ssl\"]\n",
+        "[secrets]\nsops_file_roots = [\"ssl\"]\n",
+        "[secrets]\nage_identities = [\"key\"]\n",
     ];
     let messages: Vec<String> =
         cases.iter().map(|text| format!("{text}=> failed to {}\n", parse(text).unwrap_err())).collect();

@@ -106,6 +106,37 @@ impl CertificatesConfig {
     }
 }
 
+/// `[secrets]`
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct SecretsConfig {
+    /// Folders beneath which Secrets may name files of sops. Whoever may write Secrets can have every value in them that
+    /// `age_identities` open. Empty: none.
+    pub sops_file_roots: Vec<PathBuf>,
+    /// Files with what opens them: identities of age, or unencrypted ed25519 keys of OpenSSH. The systemd credential
+    /// `age-identity` comes before them.
+    pub age_identities: Vec<PathBuf>,
+}
+
+impl Default for SecretsConfig {
+    fn default() -> Self {
+        Self { sops_file_roots: Vec::new(), age_identities: vec![PathBuf::from("/etc/ssh/ssh_host_ed25519_key")] }
+    }
+}
+
+impl SecretsConfig {
+    pub(super) fn check(&self) -> Result<(), ConfigError> {
+        let named =
+            [("secrets.sops_file_roots", &self.sops_file_roots), ("secrets.age_identities", &self.age_identities)];
+        for (field, paths) in named {
+            if let Some(path) = paths.iter().find(|path| !path.is_absolute()) {
+                return Err(wrong(field, format!("{} must begin with /", path.display())));
+            }
+        }
+        Ok(())
+    }
+}
+
 const PROTOCOLS: [&str; 4] = ["https", "ssh", "http", "git"];
 
 impl Default for RunsConfig {

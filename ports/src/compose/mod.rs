@@ -22,7 +22,7 @@ pub mod source;
 pub mod stack;
 #[cfg(test)]
 mod tests;
-mod tree;
+pub(crate) mod tree;
 mod yaml;
 
 pub use source::{CheckoutFiles, InMemoryFiles, ReadError, RecipeFiles};

@@ -15,6 +15,7 @@ use crate::error::Error;
 pub struct GivenFiles {
     roots: Vec<PathBuf>,
     never: Vec<PathBuf>,
+    setting: &'static str,
 }
 
 impl GivenFiles {
@@ -22,7 +23,13 @@ impl GivenFiles {
     /// anybody.
     #[must_use]
     pub fn beneath(roots: Vec<PathBuf>, never: Vec<PathBuf>) -> Self {
-        Self { roots, never }
+        Self { roots, never, setting: "certificates.file_roots" }
+    }
+
+    /// Returns the same for folders that another setting of the configuration names; texts say which.
+    #[must_use]
+    pub fn named_by(self, setting: &'static str) -> Self {
+        Self { setting, ..self }
     }
 
     /// Returns the whole content of a file. Symbolic links are followed, to where files are allowed: programs that renew
@@ -61,9 +68,10 @@ impl GivenFiles {
             return Ok(());
         }
         let message = format!(
-            "the file {} lies where no object may name files: name its folder in certificates.file_roots of the \
-             configuration, unless it is one of ccd's own",
-            path.display()
+            "the file {} lies where no object may name files: name its folder in {} of the configuration, unless it is one \
+             of ccd's own",
+            path.display(),
+            self.setting
         );
         Err(Error::blocked("FileForbidden", message))
     }

@@ -20,6 +20,7 @@ use crate::runtime::manager::{Bell, Manager};
 use crate::runtime::objects::store_objects::StoreObjects;
 use crate::runtime::objects::{ObjectKey, Objects};
 use crate::secrets_in_use;
+use crate::sops_secrets::{SopsFiles, SopsKeeper};
 use anyhow::Context as _;
 use api_types::kind::Kind as _;
 use api_types::kinds::repository::Repository;
@@ -67,6 +68,8 @@ pub(super) struct Beside {
     pub(super) background: CancellationToken,
     /// What is waited for at the end.
     pub(super) tasks: TaskTracker,
+    /// Takes secrets out of what is logged, and of what everything else says.
+    pub(super) redactor: Redactor,
 }
 
 /// The daemon without its sockets.
@@ -75,6 +78,14 @@ pub(super) struct Assembly {
     pub(super) lifecycle: Lifecycle,
     pub(super) access: Access,
     store: Store,
+}
+
+/// Starts what keeps Secrets as their files of sops say.
+fn follow_sops_files(files: SopsFiles, manager: &Manager, beside: &Beside) {
+    let shared = manager.shared();
+    let keeper = SopsKeeper::new(shared.objects.clone(), shared.recorder.clone(), files);
+    let keeping = beside.background.clone();
+    beside.tasks.spawn(async move { keeping.run_until_cancelled(keeper.run()).await });
 }
 
 async fn open_store(paths: &DataPaths, environment: &Environment) -> anyhow::Result<Store> {
@@ -95,13 +106,13 @@ impl Assembly {
         beside: &Beside,
         additions: &Additions,
     ) -> anyhow::Result<Self> {
-        let (clock, Beside { stop, background, tasks }) = (&environment.clock, beside);
+        let (clock, Beside { stop, background, tasks, redactor }) = (&environment.clock, beside);
         let store = open_store(paths, environment).await?;
         let mut definitions = apiserver::built_in::own_definitions();
         definitions.extend(additions.definitions.iter().cloned());
         bootstrap::prepare(&store, &definitions).await?;
 
-        let outside = outside::open(paths, config, environment).await?;
+        let outside = outside::open(paths, config, environment, redactor.clone()).await?;
         secrets_in_use::load(&outside.redactor, &store.state());
         tasks.spawn(secrets_in_use::follow(outside.redactor.clone(), store.clone(), background.clone()));
         let metrics = Metrics::new();
@@ -136,6 +147,7 @@ impl Assembly {
         let mirrors = MirrorKeeper::new(manager.shared().objects.clone(), outside.git.clone());
         let keeping = background.clone();
         tasks.spawn(async move { keeping.run_until_cancelled(mirrors.run()).await });
+        follow_sops_files(outside::sops_files(paths, config, environment), &manager, beside);
         let mode = if config.reaper.dry_run { Mode::DryRun } else { Mode::Act };
         let shared = manager.shared();
         let reaper = Reaper::new(shared.objects.clone(), shared.recorder.clone(), outside, mode);

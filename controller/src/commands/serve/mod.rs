@@ -14,6 +14,7 @@ use apiserver::data_dir::{DataDir, DataPaths, reachable, space};
 use apiserver::serve::systemd::{Notice, notify};
 use apiserver::serve::{Drained, Listeners, Server};
 use apiserver::tls::Pki;
+use ports::redact::Redactor;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -55,10 +56,11 @@ pub(crate) fn run(arguments: &Arguments, environment: &Environment, additions: &
         config.server.https.clone_from(https);
     }
     config.check()?;
-    logging::start(&config.log)?;
+    let redactor = Redactor::default();
+    logging::start(&config.log, &redactor)?;
     space::raise_open_files_max();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("start the runtime")?;
-    let outcome = runtime.block_on(serve(&root, config, environment, additions));
+    let outcome = runtime.block_on(serve(&root, config, environment, additions, redactor));
     // What still runs after the drain's time has had its chance.
     runtime.shutdown_timeout(Duration::from_millis(200));
     outcome
@@ -69,6 +71,7 @@ async fn serve(
     config: Config,
     environment: &Environment,
     additions: &Additions,
+    redactor: Redactor,
 ) -> anyhow::Result<Outcome> {
     let stop = stop_on_signals()?;
     let directory = DataDir::open(root)?;
@@ -96,7 +99,7 @@ async fn serve(
 
     let background = CancellationToken::new();
     let tasks = TaskTracker::new();
-    let beside = Beside { stop: stop.clone(), background: background.clone(), tasks: tasks.clone() };
+    let beside = Beside { stop: stop.clone(), background: background.clone(), tasks: tasks.clone(), redactor };
     let assembly = Assembly::build(directory.paths(), &config, environment, &beside, additions).await?;
     assembly.add_certificate_figures(&pki);
     tasks.spawn(keeper.maintain(background.clone()));

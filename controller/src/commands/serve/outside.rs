@@ -28,11 +28,20 @@ use ports::swarm::docker::DockerEngines;
 use crate::environment::Environment;
 use crate::outside::Outside;
 use crate::runtime::operations::Operations;
+use crate::sops_secrets::SopsFiles;
+
+/// Name of systemd's credential with identities of age.
+const AGE_CREDENTIAL: &str = "age-identity";
 
 /// Opens everything that reconcilers may touch. Nothing is asked over the network yet.
-pub(super) async fn open(paths: &DataPaths, config: &Config, environment: &Environment) -> anyhow::Result<Outside> {
+pub(super) async fn open(
+    paths: &DataPaths,
+    config: &Config,
+    environment: &Environment,
+    redactor: Redactor,
+) -> anyhow::Result<Outside> {
     let folder = config.runs.folder.clone().unwrap_or_else(|| paths.root().join("files"));
-    let (redactor, clock) = (Redactor::default(), Arc::new(SystemClock));
+    let clock = Arc::new(SystemClock);
     let files = FileRoot::open(&folder, Faults::default()).context("open the files of runs")?;
     let limits = RunLimits {
         stage_log_bytes: config.runs.stage_log_bytes_max,
@@ -78,9 +87,24 @@ pub(super) async fn open(paths: &DataPaths, config: &Config, environment: &Envir
 
 /// The keys of ccd itself are none that an object may name.
 fn given_files(paths: &DataPaths, config: &Config, environment: &Environment) -> GivenFiles {
+    GivenFiles::beneath(config.certificates.file_roots.clone(), never(paths, environment))
+}
+
+fn never(paths: &DataPaths, environment: &Environment) -> Vec<PathBuf> {
     let mut never = vec![paths.root().to_owned(), paths.store_key()];
     never.extend(environment.credentials.clone());
-    GivenFiles::beneath(config.certificates.file_roots.clone(), never)
+    never
+}
+
+/// Returns where Secrets may come from.
+pub(super) fn sops_files(paths: &DataPaths, config: &Config, environment: &Environment) -> SopsFiles {
+    let credential = environment.credentials.as_ref().map(|folder| folder.join(AGE_CREDENTIAL));
+    let credential = credential.filter(|path| path.exists());
+    let given = GivenFiles::beneath(config.secrets.sops_file_roots.clone(), never(paths, environment));
+    SopsFiles {
+        given: given.named_by("secrets.sops_file_roots"),
+        identities: credential.into_iter().chain(config.secrets.age_identities.iter().cloned()).collect(),
+    }
 }
 
 /// Returns what takes pictures, where there is a Chromium. It never runs without its own sandbox, so root needs a

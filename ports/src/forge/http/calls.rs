@@ -87,7 +87,7 @@ impl HttpForge {
         let answer = self.ask(ask).await?;
         match answer.status.as_u16() {
             401 => Err(self.problem(&answer, "use it")),
-            403 => Ok(!answer.words().contains("required scope")),
+            403 => Ok(!answer.words(&self.token).contains("required scope")),
             500..=599 => Err(self.problem(&answer, "find out what the token may do")),
             _ => Ok(true),
         }
@@ -237,7 +237,7 @@ impl Forge for HttpForge {
         let answer = self.ask(ask).await?;
         let teams: WireTeams = match answer.status.as_u16() {
             200..=299 => answer.json()?,
-            403 if !answer.words().contains("required scope") => return Ok(Membership::Hidden),
+            403 if !answer.words(&self.token).contains("required scope") => return Ok(Membership::Hidden),
             404 => return Ok(Membership::Hidden),
             _ => return Err(self.problem(&answer, "find the team")),
         };
@@ -250,7 +250,7 @@ impl Forge for HttpForge {
         match answer.status.as_u16() {
             200..=299 => Ok(Membership::Member),
             404 => Ok(Membership::Stranger),
-            403 if !answer.words().contains("required scope") => Ok(Membership::Hidden),
+            403 if !answer.words(&self.token).contains("required scope") => Ok(Membership::Hidden),
             _ => Err(self.problem(&answer, "see who belongs to the team")),
         }
     }
@@ -261,7 +261,7 @@ impl Forge for HttpForge {
         match answer.status.as_u16() {
             200..=299 => Ok(Some(answer.json::<WirePermission>()?.into())),
             404 => Ok(Some(Permission::None)),
-            403 if !answer.words().contains("required scope") => Ok(None),
+            403 if !answer.words(&self.token).contains("required scope") => Ok(None),
             _ => Err(self.problem(&answer, "see what somebody may do with the repository")),
         }
     }

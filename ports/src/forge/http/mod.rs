@@ -44,6 +44,7 @@ use super::sign_in::{Application, Person, Proof};
 use super::wire::Problem;
 use super::{Forge, ForgeAddress, Forges};
 use crate::error::Error;
+use crate::redact::Redactor;
 use pace::{PAUSE_MAX, Pace, rate_limited};
 
 pub use pace::CALLS_PER_SECOND;
@@ -160,6 +161,15 @@ impl Forges for HttpForges {
     }
 }
 
+/// Takes a credential (`token …`) out of what its receiver says.
+fn without(credential: &HeaderValue, said: &str) -> String {
+    let credential = credential.as_bytes();
+    let secret = credential.splitn(2, |byte| *byte == b' ').last().unwrap_or_default();
+    let redactor = Redactor::default();
+    redactor.insert("credential", secret);
+    redactor.text(said)
+}
+
 pub(super) fn base_url(text: &str) -> Result<Url, Error> {
     let wrong = |why: &str| Error::terminal("InvalidSpec", format!("{text} cannot be asked: {why}"));
     let mut url = Url::parse(text).map_err(|error| wrong(&error.to_string()))?;
@@ -244,10 +254,12 @@ impl Answer {
         self.headers.get("x-total-count")?.to_str().ok()?.parse().ok()
     }
 
-    /// Returns the forge's own words about what is wrong.
-    fn words(&self) -> String {
+    /// Returns the forge's own words about what is wrong; a forge that says back what it was told says no credential.
+    fn words(&self, credential: &HeaderValue) -> String {
         let problem: Problem = serde_json::from_slice(&self.body).unwrap_or_default();
         let words = problem.message.split_whitespace().collect::<Vec<_>>().join(" ");
+        // Before it is cut: half a token is one as well.
+        let words = without(credential, &words);
         words.chars().take(WORDS_CHARACTERS_MAX).collect()
     }
 
@@ -309,12 +321,12 @@ impl HttpForge {
 
     /// Returns the error of an answer that is none of those that the caller knows.
     fn problem(&self, answer: &Answer, what: &str) -> Error {
-        let words = answer.words();
+        let words = answer.words(&self.token);
         let said = if words.is_empty() { String::new() } else { format!(" ({words})") };
         match answer.status.as_u16() {
             300..=399 => {
                 let to = answer.headers.get(LOCATION).and_then(|to| to.to_str().ok()).unwrap_or("somewhere else");
-                let to: String = to.chars().take(WORDS_CHARACTERS_MAX).collect();
+                let to: String = without(&self.token, to).chars().take(WORDS_CHARACTERS_MAX).collect();
                 let message = format!(
                     "{} sends to {to} for {what}, where the token is not sent: correct the URL or the name",
                     self.base

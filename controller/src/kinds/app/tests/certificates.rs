@@ -7,6 +7,8 @@ use api_types::condition::{ConditionStatus, find};
 use api_types::kind::{Kind as _, Object};
 use api_types::kinds::certificate::{Certificate, CertificateStatus};
 use api_types::reason;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use jiff::Timestamp;
 use ports::certificate::{Pair, self_signed};
 use ports::probe::fake::FakeAnswer;
@@ -14,6 +16,7 @@ use ports::swarm::{Engine as _, Filter};
 use serde_json::{Value, json};
 
 use super::world::{ABRA, STACK, World};
+use crate::kinds::certificate::kept;
 use crate::runtime::objects::ObjectKey;
 
 const COMPOSE: &str = "\
@@ -101,6 +104,18 @@ async fn until_in_use(world: &World, pair: &Pair) -> CertificateStatus {
     panic!("serial {} is not in use: {:#?}", pair.leaf().serial, status(world).await);
 }
 
+/// Waits until the App says that its secret is missing.
+async fn until_waiting(world: &World) {
+    for _ in 0..6_000 {
+        let status = world.app("x").await.unwrap().status;
+        if find(&status.conditions, "Ready").is_some_and(|ready| ready.reason == reason::SECRET_MISSING) {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    panic!("it does not wait: {:#?}", world.app("x").await.unwrap().status);
+}
+
 /// Returns the names of the swarm's secrets, and of those that the service mounts.
 async fn secrets(world: &World) -> (Vec<String>, Vec<String>) {
     let there = world.engine.secrets(&Filter::default()).await.unwrap().into_iter().map(|secret| secret.name);
@@ -161,6 +176,88 @@ async fn new_files_get_to_the_app_and_bad_ones_never_do() {
     write(folder.path(), two.certificate_pem(), two.key_pem());
     until_in_use(&world, &two).await;
     assert_eq!(world.running_tasks().await, tasks);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_secret_of_a_pair_is_put_back_and_a_strangers_is_left_alone() {
+    let world = start().await;
+    let folder = tempfile::tempdir().unwrap();
+    let one = pair(&[NAME], world.clock.now(), 90);
+    write(folder.path(), one.certificate_pem(), one.key_pem());
+    let kept = kept::key("default", "wildcard");
+    let strange = json!({"apiVersion": "v1", "kind": "Secret", "type": "Opaque",
+        "metadata": {"name": kept.name(), "namespace": "default"}, "data": {"mine": "bWluZQ=="}});
+    world.objects.create("secrets", strange).await.unwrap();
+    create_certificate(&world, "wildcard", spec(folder.path())).await;
+    until(&world, "Valid", ConditionStatus::False, reason::SECRET_NOT_OURS).await;
+    world.create_app("x", json!({"version": VERSION})).await;
+    until_waiting(&world).await;
+    assert!(world.objects.get(&kept).await.unwrap().value["data"]["mine"].is_string());
+    world.objects.delete(&kept, None).await.unwrap();
+    world.probe.set_chain(NAME, vec![one.leaf().clone()]);
+    until_in_use(&world, &one).await;
+    let tasks = world.running_tasks().await;
+    world.objects.delete(&kept, None).await.unwrap();
+    tokio::time::sleep(Duration::from_mins(1)).await;
+    assert!(world.objects.get(&kept).await.is_ok(), "it is put back");
+    until_in_use(&world, &one).await;
+    assert_eq!(world.running_tasks().await, tasks);
+}
+
+/// Writes a Secret of a pair as `kubectl create secret tls` makes it; `certificate` and `key` are what is in it.
+async fn put_secret(world: &World, certificate: &str, key: &str) {
+    let at = ObjectKey::new("secrets", "default", "given");
+    let mut value = json!({"apiVersion": "v1", "kind": "Secret", "type": "kubernetes.io/tls",
+        "metadata": {"name": at.name(), "namespace": "default"},
+        "data": {"tls.crt": STANDARD.encode(certificate), "tls.key": STANDARD.encode(key)}});
+    match world.objects.get(&at).await {
+        Ok(before) => {
+            value["metadata"]["resourceVersion"] = json!(before.metadata.resource_version);
+            world.objects.update(&at, value).await.unwrap();
+        }
+        Err(_) => drop(world.objects.create("secrets", value).await.unwrap()),
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_secret_that_is_named_is_followed_and_a_bad_one_never_is() {
+    let mut world = start().await;
+    let now = world.clock.now();
+    let (one, two, other) = (pair(&[NAME], now, 90), pair(&[NAME], now, 90), pair(&["other.example"], now, 90));
+    let folder = tempfile::tempdir().unwrap();
+    let mut wanted = spec(folder.path());
+    wanted["source"] = json!({"secretRef": {"name": "given"}});
+    create_certificate(&world, "wildcard", wanted).await;
+    world.create_app("x", json!({"version": VERSION})).await;
+    until(&world, "Valid", ConditionStatus::False, reason::SECRET_MISSING).await;
+    until_waiting(&world).await;
+
+    put_secret(&world, one.certificate_pem(), one.key_pem()).await;
+    world.probe.set_chain(NAME, vec![one.leaf().clone()]);
+    let first = until_in_use(&world, &one).await;
+    put_secret(&world, two.certificate_pem(), two.key_pem()).await;
+    world.probe.set_chain(NAME, vec![two.leaf().clone()]);
+    let second = until_in_use(&world, &two).await;
+    assert_ne!(first.secret_names, second.secret_names);
+    let (there, mounted) = secrets(&world).await;
+    assert_eq!((&second.secret_names, &there), (&mounted, &mounted), "the old ones are gone");
+
+    let tasks = world.running_tasks().await;
+    for (certificate, key, expected) in [
+        (one.certificate_pem(), other.key_pem(), reason::KEY_MISMATCH),
+        (other.certificate_pem(), other.key_pem(), reason::NAMES_NOT_COVERED),
+        (one.key_pem(), one.certificate_pem(), reason::UNREADABLE),
+    ] {
+        put_secret(&world, certificate, key).await;
+        let status = until(&world, "Valid", ConditionStatus::False, expected).await;
+        assert_eq!(status.serial, second.serial, "{expected}");
+        world.run();
+        tokio::time::sleep(Duration::from_mins(1)).await;
+        assert_eq!(world.running_tasks().await, tasks, "{expected}: after a restart of ccd as well");
+    }
+    world.objects.delete(&ObjectKey::new("secrets", "default", "given"), None).await.unwrap();
+    until(&world, "Valid", ConditionStatus::False, reason::SECRET_MISSING).await;
+    assert_eq!(secrets(&world).await, (there, mounted));
 }
 
 #[tokio::test(start_paused = true)]
