@@ -7,4 +7,5 @@ mod documents;
 mod faults;
 mod flows;
 mod program;
+mod prune;
 mod server;

@@ -275,7 +275,16 @@ fn verb(
         );
     }
     if method == Method::PATCH {
-        merge(&mut object, &serde_json::from_slice(body).unwrap());
+        let patch: Value = serde_json::from_slice(body).unwrap();
+        if apply {
+            // What the same manager applied before and does not any more goes; of labels that is enough here.
+            let manager = json!([{"manager": query.get("fieldManager"), "operation": "Apply"}]);
+            if object["metadata"]["managedFields"] == manager && object["metadata"]["labels"].is_object() {
+                object["metadata"]["labels"] = json!({});
+            }
+            object["metadata"]["managedFields"] = manager;
+        }
+        merge(&mut object, &patch);
         if existing.as_ref() == Some(&object) || dry {
             return json_answer(200, &object);
         }
