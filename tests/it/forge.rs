@@ -15,6 +15,7 @@ const REPOSITORY: &str = "coop/wiki";
 const TOKEN: &str = "token-of-the-bot-55d1";
 const SECRET: &str = "secret-of-the-webhook-0e44";
 const HEAD: &str = "3fa21c9000000000000000000000000000000001";
+const PUSHED: &str = "beefbee000000000000000000000000000000002";
 
 struct Place {
     daemon: Daemon,
@@ -126,7 +127,58 @@ fn comments_become_runs_over_a_kill_and_forged_deliveries_do_nothing() {
     let own = place.forge.world().comments_by(REPOSITORY, 7, "bot");
     assert_eq!(own.iter().filter(|(_, text)| text.contains("cc-ci:report")).count(), 1, "{own:?}");
     assert_eq!(own.iter().filter(|(_, text)| text.contains("cc-ci:answer")).count(), 1, "{own:?}");
+    tags_and_pushes_ring_too(&place);
+    checked(&place, "Version 1.24.2 answers, and bot may do what is needed");
+    place.daemon.kill().expect("it dies");
+    place.forge.world().revoke(TOKEN);
+    checked(&place, "make a new token on the forge and put it into the Secret default/forge-token");
     assert!(!place.daemon.log().contains(TOKEN) && !place.daemon.log().contains(SECRET));
+}
+
+/// A pushed tag and a pushed branch start one run each, for triggers that were added just now.
+fn tags_and_pushes_ring_too(place: &Place) {
+    let add = r#"[{"op": "add", "path": "/spec/triggers/-",
+        "value": {"on": "Tag", "pattern": "*+*", "run": {"recipeRef": "wiki"}}},
+        {"op": "add", "path": "/spec/triggers/-",
+        "value": {"on": "Push", "branch": "main", "run": {"recipeRef": "wiki"}}}]"#;
+    place.forge.world().branch(REPOSITORY, "main", HEAD).tag(REPOSITORY, "1.0.0+1.0.0", HEAD);
+    place.ccctl(&["patch", "repository", "wiki", "--type=json", "-p", add]);
+    let repository = || place.list("repositories").remove(0);
+    place.until("the triggers are looked at", || repository()["status"]["cursor"]["branches"]["main"] == HEAD);
+    place.forge.world().branch(REPOSITORY, "main", PUSHED).tag(REPOSITORY, "1.1.0+1.0.0", PUSHED);
+    for reference in ["refs/heads/main", "refs/tags/1.1.0+1.0.0"] {
+        let delivery = place.forge.world().push_delivery(REPOSITORY, reference, PUSHED).expect("a hook");
+        assert_eq!(place.runtime.block_on(delivery.send()).expect("ccd answers"), 202);
+    }
+    let of = |word: &str| {
+        let labelled = |run: &&Value| run["metadata"]["labels"]["ci.coopcloud.tech/trigger"] == word;
+        place.list("testruns").iter().filter(labelled).count()
+    };
+    place.until("there are both runs", || (of("tag"), of("push")) == (1, 1));
+    place.until("both are noted", || repository()["status"]["cursor"]["tags"]["1.1.0+1.0.0"] == PUSHED);
+    let inbox = place.ccctl(&["inbox"]);
+    for part in ["Tag 1.1.0+1.0.0", "Push main"] {
+        assert_eq!(inbox.lines().filter(|line| line.contains(part) && line.contains("Accepted")).count(), 1, "{inbox}");
+    }
+    assert_eq!((of("tag"), of("push")), (1, 1));
+    // Both are about one commit, which has one status and says whose it is; no comment speaks of them.
+    let told = || place.forge.world().status_history(REPOSITORY, PUSHED, "cc-ci/wiki").pop();
+    let says = |words: &str| ["Tag 1.1.0+1.0.0: ", "Push to main: "].iter().any(|subject| words.starts_with(subject));
+    place.until("the commit has a status", || told().is_some_and(|(state, words)| state == "pending" && says(&words)));
+    assert!(place.forge.world().comments_by(REPOSITORY, 7, "bot").iter().all(|(_, text)| !text.contains("beefbee")));
+}
+
+/// `ccd check` asks the forge anew, beside the daemon and without it, and shows no token.
+fn checked(place: &Place, forge_says: &str) {
+    let output = Command::new(program("ccd"))
+        .args(["check", "--data-dir"])
+        .arg(place.folder.path().join("data"))
+        .output()
+        .expect("ccd runs");
+    let text = String::from_utf8(output.stdout).expect("text");
+    let line = text.lines().find(|line| line.starts_with("forge ")).unwrap_or_else(|| panic!("no forge: {text}"));
+    assert!(line.contains(forge_says), "{text}");
+    assert!(!text.contains(TOKEN) && !text.contains(SECRET), "{text}");
 }
 
 /// Without the secret nobody rings: not with no signature, nor with another body under a good one.

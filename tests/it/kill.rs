@@ -24,7 +24,7 @@ fn kill_nine_loses_nothing() {
     let mut known = Known::default();
     let mut writes = 0;
     let sizes = Sizes::Mixed;
-    let work = Work { dir: dir.path().to_owned(), writers: WRITERS, sizes, rewrites: false, without: None };
+    let work = Work { dir: dir.path().to_owned(), writers: WRITERS, sizes, rewrite_every: None, without: None };
     for round in 0..ROUNDS {
         let worker = Worker::start(Path::new(env!("CARGO_BIN_EXE_store-worker")), &work).unwrap();
         let said = worker.kill_after(Duration::from_micros(20_000 + random.below(120_000))).unwrap();

@@ -31,8 +31,8 @@ pub struct Work {
     pub writers: usize,
     /// How large the widgets are.
     pub sizes: Sizes,
-    /// Whether the files are written anew all the time.
-    pub rewrites: bool,
+    /// How many revisions lie between two times that the files are written anew; nothing for never.
+    pub rewrite_every: Option<u64>,
     /// Name of the guard that is taken away, to see that it is missed.
     pub without: Option<String>,
 }

@@ -12,6 +12,7 @@ use tests::recipes::{RecipeRepository, Tree, replace, version};
 const ALL_WITHIN: Duration = Duration::from_mins(12);
 const BASE: &str = "1.0.0+1.0.0";
 const HEAD: &str = "1.1.0+1.1.0";
+const OLDER: &str = "0.9.0+1.0.0";
 
 /// The result that a rung must have: its status and, if one is named, its reason.
 type Expected = (&'static str, &'static str, &'static str);
@@ -21,6 +22,8 @@ struct Canary {
     name: &'static str,
     /// What is broken in the version to upgrade from; `None` when there is no such version.
     base: Option<fn(&mut Tree)>,
+    /// The same of an even older version.
+    older: Option<fn(&mut Tree)>,
     /// What is broken in the newest commit.
     head: fn(&mut Tree),
     /// What its Recipe says besides.
@@ -41,6 +44,7 @@ fn nothing() -> Value {
 const SOUND: Canary = Canary {
     name: "",
     base: Some(sound),
+    older: None,
     head: sound,
     recipe: nothing,
     run: nothing,
@@ -174,6 +178,15 @@ fn upgrades() -> Vec<Canary> {
             ..SOUND
         },
         Canary {
+            name: "upgrades-from-all",
+            older: Some(sound),
+            run: || json!({"baseVersion": "all", "stages": ["install", "upgrade"]}),
+            phase: "Succeeded",
+            level: 2,
+            rungs: &[("install", "Pass", ""), ("upgrade", "Pass", "ChecksPassed")],
+            ..SOUND
+        },
+        Canary {
             name: "lost-its-base",
             base: Some(|tree| replace(tree, "compose.yml", "guestbook:1.0.0", "guestbook:0.0.1")),
             phase: "Error",
@@ -287,6 +300,13 @@ fn lay_over(value: &mut Value, changes: &Value) {
 /// Makes the canary's repository and returns its Recipe and TestRun.
 fn objects(canary: &Canary, folder: &std::path::Path) -> [Value; 2] {
     let mut repository = RecipeRepository::new(&folder.join(canary.name)).expect("git works");
+    if let Some(edit) = canary.older {
+        let mut tree = version("guestbook", BASE).expect("the bundled recipe is there");
+        replace(&mut tree, "compose.yml", BASE, OLDER);
+        edit(&mut tree);
+        repository.commit(&tree, "chore: publish an older version").expect("git works");
+        repository.publish(OLDER).expect("git works");
+    }
     if let Some(edit) = canary.base {
         let mut tree = version("guestbook", BASE).expect("the bundled recipe is there");
         edit(&mut tree);
@@ -332,6 +352,16 @@ fn differences(canary: &Canary, run: &Value) -> Vec<String> {
     compare("the phase", &status["phase"], json!(canary.phase));
     compare("the level", &status["level"], json!(canary.level));
     compare("what remains", &status["cleanup"]["remaining"], Value::Null);
+    if canary.older.is_some() {
+        let upgrades = status["upgrades"].as_array().into_iter().flatten();
+        let told: Vec<String> =
+            upgrades.map(|upgrade| format!("{} {}", upgrade["version"], upgrade["status"])).collect();
+        compare(
+            "what was upgraded from",
+            &json!(told),
+            json!([format!("{OLDER:?} \"Pass\""), format!("{BASE:?} \"Pass\"")]),
+        );
+    }
     for (name, wanted, reason) in canary.rungs {
         let rungs = status["rungs"].as_array();
         let rung = rungs.into_iter().flatten().find(|rung| rung["name"] == *name).cloned().unwrap_or_default();

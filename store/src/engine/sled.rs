@@ -9,7 +9,8 @@
 //! - sled frees a segment once what replaced it lies two segments further on, synced or not. Large segments make that
 //!   distance longer than any batch, so that nothing is overwritten before what replaces it is on disk.
 //! - Every call may panic: each runs under `catch_unwind`, also the closing.
-//! - sled forgets to wake a call when a write of another thread fails: see `waker.rs`.
+//! - sled forgets to wake a call when a write of another thread fails: see `waker.rs`. What wakes it must get past a lock
+//!   that all databases of a process share: see [`ONE_AT_A_TIME`].
 //! - sled takes a snapshot that it had not finished when the power failed for its newest one, and then for damage: such
 //!   files are removed before it looks.
 //! - sled keeps its lock for a moment after it was dropped: opening waits for it.
@@ -18,6 +19,7 @@ use std::fs::{self, File};
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::waker::Waker;
@@ -32,6 +34,14 @@ const LOCK_PAUSE: Duration = Duration::from_millis(10);
 
 /// How sled calls a snapshot before it is whole: `snap.LSN.generating`. Its rows are still in the log.
 const UNFINISHED_SNAPSHOT: (&str, &str) = ("snap.", ".generating");
+
+/// Held by whoever waits for sled's own threads.
+///
+/// sled has one reader-writer lock for all databases of a process: a flush reads, a batch writes. A flush that sleeps for
+/// want of a bell holds it; a batch for another database then queues for it, and behind a queued writer no further
+/// reader gets in: also not the flush that the waker calls to ring that bell, so that everything stands still for ever.
+/// One call at a time leaves the lock open to the waker. It costs nothing: a batch had to wait for every flush anyway.
+static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
 
 /// An open database.
 pub(super) struct Database {
@@ -148,6 +158,7 @@ impl Database {
 
     /// Calls sled where it waits for its own threads.
     fn watched<T>(&self, call: impl FnOnce() -> T) -> Result<T, EngineError> {
+        let _turn = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
         let waker = self.waker.as_ref().expect("the waker is taken only by drop");
         waker.watch(|| guarded(call))
     }

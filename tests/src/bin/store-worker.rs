@@ -27,8 +27,8 @@ async fn main() -> anyhow::Result<()> {
     for number in 0..work.writers {
         tasks.spawn(write(store.clone(), format!("w{number}"), work.sizes));
     }
-    if work.rewrites {
-        tasks.spawn(rewrite(store.clone()));
+    if let Some(revisions) = work.rewrite_every {
+        tasks.spawn(rewrite(store.clone(), revisions));
     }
     while let Some(ended) = tasks.join_next().await {
         ended??;
@@ -36,11 +36,11 @@ async fn main() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Writes the files anew again and again, some fifty writes apart.
-async fn rewrite(store: Store) -> anyhow::Result<()> {
+/// Writes the files anew again and again, some `revisions` apart.
+async fn rewrite(store: Store, revisions: u64) -> anyhow::Result<()> {
     let mut changes = store.changes();
     loop {
-        let next = store.state().revision + 50;
+        let next = store.state().revision + revisions;
         // A disk that fails is noticed by the writers.
         let _ = store.rewrite_files().await;
         changes.wait_for(|revision| *revision >= next).await?;
