@@ -1,12 +1,12 @@
 //! `ccctl apply`: server-side apply of files under the field manager `ccctl`.
 
-mod prune;
+pub mod prune;
 pub mod set;
 
 use clap::Args;
 use serde_json::Value;
 
-use self::prune::Pruning;
+use self::prune::{PruneArguments, Pruning};
 use super::{DryRun, FIELD_MANAGER};
 use crate::client::request::{ApiRequest, PatchType};
 use crate::error::{CommandError, Outcome, Result};
@@ -14,9 +14,6 @@ use crate::manifests::{FileArguments, Manifest};
 use crate::output::{self, Format};
 use crate::reference::ObjectReference;
 use crate::session::{Failures, Session};
-
-/// Most objects that are pruned at once unless told otherwise.
-const PRUNE_MAX: usize = 5;
 
 /// Make objects what files say
 ///
@@ -42,15 +39,9 @@ pub struct ApplyArguments {
     /// Accepted for kubectl's sake: apply is always server-side
     #[arg(long, hide = true, num_args = 0..=1, default_missing_value = "true")]
     pub server_side: Option<bool>,
-    /// Delete what was applied with --prune before and is no longer in the files
-    #[arg(long)]
-    pub prune: bool,
-    /// Name of the set that the files make up; the folder's name when only one folder is applied
-    #[arg(long, value_name = "NAME", requires = "prune")]
-    pub applyset: Option<String>,
-    /// Most objects that may be pruned at once; when there are more, nothing is changed
-    #[arg(long, value_name = "COUNT", default_value_t = PRUNE_MAX, requires = "prune")]
-    pub prune_max: usize,
+    /// What becomes of what the files no longer name
+    #[command(flatten)]
+    pub prune: PruneArguments,
     /// Accept unknown fields: ignore drops them, warn says so
     #[arg(long, value_enum, default_value_t = Validation::Strict, value_name = "HOW")]
     pub validate: Validation,
@@ -104,8 +95,11 @@ pub async fn run(session: &Session, arguments: ApplyArguments) -> Result<Outcome
     }
     let format = arguments.output.as_deref().map(Format::parse).transpose()?;
     let manifests = order(arguments.files.read()?);
-    let pruning = match arguments.prune {
-        true => Some(Pruning::look(session, &arguments, &manifests).await?),
+    let pruning = match arguments.prune.prune {
+        true => {
+            let look = Pruning::look(session, &arguments.prune, &arguments.files, &arguments.field_manager, &manifests);
+            Some(look.await?)
+        }
         false => None,
     };
     let mut failures = Failures::default();
@@ -132,7 +126,8 @@ pub async fn run(session: &Session, arguments: ApplyArguments) -> Result<Outcome
 }
 
 /// Puts what others need first: namespaces and definitions, then everything else as it was written.
-fn order(mut manifests: Vec<Manifest>) -> Vec<Manifest> {
+#[must_use]
+pub fn order(mut manifests: Vec<Manifest>) -> Vec<Manifest> {
     manifests.sort_by_key(rank);
     manifests
 }

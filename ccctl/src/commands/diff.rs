@@ -13,6 +13,7 @@ use crate::manifests::{FileArguments, Manifest};
 use crate::objects;
 use crate::output::text::{Colour, coloured};
 use crate::output::yaml;
+use crate::reference::ObjectReference;
 use crate::session::{Failures, Session};
 
 /// Lines around each change.
@@ -64,11 +65,20 @@ pub async fn run(session: &Session, arguments: DiffArguments) -> Result<Outcome>
             CommandError::user("must specify -f").hint("for example `ccctl diff -f FILE`, or `ccctl diff app/NAME`")
         );
     }
+    let how = How {
+        field_manager: &arguments.field_manager,
+        force: arguments.force_conflicts,
+        managed: arguments.show_managed_fields,
+    };
     let mut different = false;
     let mut failures = Failures::default();
     for manifest in arguments.files.read()? {
-        match compare(session, &arguments, &manifest).await {
-            Ok(found) => different |= found,
+        match difference(session, &manifest, &how, &|_| ()).await {
+            Ok(Difference { text: Some(text), .. }) => {
+                different = true;
+                session.print(&text)?;
+            }
+            Ok(_) => {}
             Err(error) => {
                 let error = error.while_doing(&format!("error when comparing \"{}\"", manifest.source));
                 failures.add(session, if error.kind == ErrorKind::Server { error.exit_with(FAILED) } else { error })?;
@@ -79,33 +89,88 @@ pub async fn run(session: &Session, arguments: DiffArguments) -> Result<Outcome>
     Ok(Outcome::from_yes(!different))
 }
 
-async fn compare(session: &Session, arguments: &DiffArguments, manifest: &Manifest) -> Result<bool> {
+/// How objects are compared.
+#[derive(Clone, Copy, Debug)]
+pub struct How<'a> {
+    /// Name to own the fields under.
+    pub field_manager: &'a str,
+    /// Whether fields that belong to others are taken over.
+    pub force: bool,
+    /// Whether managedFields are compared, too.
+    pub managed: bool,
+}
+
+/// What applying an object would change.
+#[derive(Clone, Debug)]
+pub struct Difference {
+    /// Which object.
+    pub reference: ObjectReference,
+    /// The object as it is.
+    pub live: Option<Value>,
+    /// The object as it would be.
+    pub merged: Value,
+    /// The difference as a unified diff; `None` when there is none.
+    pub text: Option<String>,
+}
+
+/// Finds out what applying a manifest would change; `prepare` has the last word about what would be sent.
+///
+/// # Errors
+/// The server refuses.
+pub async fn difference(
+    session: &Session,
+    manifest: &Manifest,
+    how: &How<'_>,
+    prepare: &dyn Fn(&mut Value),
+) -> Result<Difference> {
     let reference = apply::reference_of(session, manifest).await?;
     let live = match objects::fetch(session, &reference).await {
         Ok(live) => Some(live),
         Err(error) if error.is_not_found() => None,
         Err(error) => return Err(error),
     };
-    let body = apply::body_of(manifest, &reference);
-    let request = apply::request(&reference, &body, &arguments.field_manager, arguments.force_conflicts)
+    let mut body = apply::body_of(manifest, &reference);
+    prepare(&mut body);
+    let request = apply::request(&reference, &body, how.field_manager, how.force)
         .query("fieldValidation", "Strict")
         .query("dryRun", "All");
     let merged = session.client()?.json(request).await?;
-    let shown = |object: &Value| yaml::to_string(&comparable(object, arguments.show_managed_fields));
-    let before = live.as_ref().map(shown).unwrap_or_default();
-    let after = shown(&merged);
-    if before == after {
-        return Ok(false);
+    let (before, after) = sides(live.as_ref(), &merged, how.managed);
+    let text = (before != after).then(|| {
+        let label = match &reference.namespace {
+            Some(namespace) => format!("{}/{} in {namespace}", reference.resource.kind, reference.name),
+            None => format!("{}/{}", reference.resource.kind, reference.name),
+        };
+        let was = if live.is_some() { "live" } else { "live: does not exist" };
+        let (old, new) = (format!("{label} ({was})"), format!("{label} (applied)"));
+        unified(&before, &after, &old, &new, session.stdout_colours())
+    });
+    Ok(Difference { reference, live, merged, text })
+}
+
+/// Returns both sides as text, without values of Secrets.
+fn sides(live: Option<&Value>, merged: &Value, managed: bool) -> (String, String) {
+    let mut before = live.map(|live| comparable(live, managed));
+    let mut after = comparable(merged, managed);
+    if merged["kind"] == "Secret" {
+        mask(before.as_mut(), &mut after);
     }
-    let label = match &reference.namespace {
-        Some(namespace) => format!("{}/{} in {namespace}", reference.resource.kind, reference.name),
-        None => format!("{}/{}", reference.resource.kind, reference.name),
-    };
-    let was = if live.is_some() { "live" } else { "live: does not exist" };
-    let text =
-        unified(&before, &after, &format!("{label} ({was})"), &format!("{label} (applied)"), session.stdout_colours());
-    session.print(&text)?;
-    Ok(true)
+    (before.as_ref().map(yaml::to_string).unwrap_or_default(), yaml::to_string(&after))
+}
+
+/// Replaces values of Secrets by asterisks, with a word where they differ.
+fn mask(mut before: Option<&mut Value>, after: &mut Value) {
+    for field in ["data", "stringData"] {
+        let old = before.as_deref().map(|before| before[field].clone()).unwrap_or_default();
+        let new = after[field].clone();
+        let differs = |key: &str| !old[key].is_null() && !new[key].is_null() && old[key] != new[key];
+        for (side, word) in [(before.as_deref_mut(), "*** (before)"), (Some(&mut *after), "*** (after)")] {
+            let values = side.and_then(|side| side.get_mut(field)).and_then(Value::as_object_mut);
+            for (key, value) in values.into_iter().flatten() {
+                *value = Value::from(if differs(key) { word } else { "***" });
+            }
+        }
+    }
 }
 
 /// Leaves out what changes with every write and says nothing.
@@ -140,4 +205,25 @@ pub fn unified(before: &str, after: &str, before_label: &str, after_label: &str,
         }
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn values_of_secrets_are_compared_and_not_shown() {
+        let secret = |data: Value| json!({"kind": "Secret", "data": data});
+        let (before, after) = sides(
+            Some(&secret(json!({"a": "MQ==", "b": "MQ=="}))),
+            &secret(json!({"a": "Mg==", "b": "MQ==", "c": "MQ=="})),
+            false,
+        );
+        assert_eq!(before, "data:\n  a: \"*** (before)\"\n  b: \"***\"\nkind: Secret\n");
+        assert_eq!(after, "data:\n  a: \"*** (after)\"\n  b: \"***\"\n  c: \"***\"\nkind: Secret\n");
+        let (before, after) = sides(None, &secret(json!({"a": "Mg=="})), false);
+        assert!(before.is_empty() && !after.contains("Mg"), "{after}");
+    }
 }

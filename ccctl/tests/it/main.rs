@@ -6,6 +6,7 @@ mod arguments;
 mod documents;
 mod faults;
 mod flows;
+mod plan;
 mod program;
 mod prune;
 mod server;

@@ -17,6 +17,7 @@ use crate::client::request::{ApiRequest, PatchType};
 use crate::commands::DryRun;
 use crate::discovery::ResourceType;
 use crate::error::{CommandError, Result};
+use crate::manifests::FileArguments;
 use crate::manifests::Manifest;
 use crate::objects::{self, PAGE, list_pages};
 use crate::reference::ObjectReference;
@@ -25,8 +26,25 @@ use crate::session::Session;
 /// Names that a refusal lists; the rest is counted.
 const NAMES_SHOWN: usize = 10;
 
+/// Most objects that are pruned at once unless told otherwise.
+const PRUNE_MAX: usize = 5;
+
+/// Options that say what becomes of what the files no longer name.
+#[derive(Clone, Debug, Default, clap::Args)]
+pub struct PruneArguments {
+    /// Delete what was applied with --prune before and is no longer in the files
+    #[arg(long)]
+    pub prune: bool,
+    /// Name of the set that the files make up; the folder's name when only one folder is applied
+    #[arg(long, value_name = "NAME", requires = "prune")]
+    pub applyset: Option<String>,
+    /// Most objects that may be pruned at once; when there are more, nothing is changed
+    #[arg(long, value_name = "COUNT", default_value_t = PRUNE_MAX, requires = "prune")]
+    pub prune_max: usize,
+}
+
 /// A prune that was looked into and may go on.
-pub(super) struct Pruning {
+pub struct Pruning {
     set: ApplySet,
     /// What the files alone need.
     scope: Scope,
@@ -45,8 +63,14 @@ impl Pruning {
     ///
     /// # Errors
     /// The set has no name or is somebody else's; more would go than may; an object belongs to another set.
-    pub(super) async fn look(session: &Session, arguments: &ApplyArguments, manifests: &[Manifest]) -> Result<Self> {
-        let set = set_of(session, arguments)?;
+    pub async fn look(
+        session: &Session,
+        arguments: &PruneArguments,
+        files: &FileArguments,
+        field_manager: &str,
+        manifests: &[Manifest],
+    ) -> Result<Self> {
+        let set = set_of(session, arguments, files)?;
         let mut scope = Scope::default();
         scope.namespaces.insert(set.namespace.clone());
         let mut named = BTreeSet::new();
@@ -71,7 +95,7 @@ impl Pruning {
         };
         let scope_before = record.as_ref().map(|record| set.read(record)).transpose()?.unwrap_or_default();
         let mut pruning = Self { scope_before, going: Vec::new(), scope, set };
-        pruning.find_members(session, arguments, &named).await?;
+        pruning.find_members(session, field_manager, &named).await?;
         pruning.refuse_too_many(arguments)?;
         Ok(pruning)
     }
@@ -79,7 +103,7 @@ impl Pruning {
     async fn find_members(
         &mut self,
         session: &Session,
-        arguments: &ApplyArguments,
+        field_manager: &str,
         named: &BTreeSet<(String, Option<String>, String)>,
     ) -> Result<()> {
         let everything = self.scope.clone().with(&self.scope_before);
@@ -99,14 +123,14 @@ impl Pruning {
                     if named.contains(&identity(&reference)) {
                         continue;
                     }
-                    match fate(&object, &arguments.field_manager) {
+                    match fate(&object, field_manager) {
                         Fate::Prune => self.going.push(Member { reference, uid: text("uid") }),
                         Fate::Going => {}
                         Fate::NotOurs => session.note(&format!(
                             "{} stays: it carries the label of the set {}, but was not applied as {}",
                             reference.text(),
                             self.set.name,
-                            arguments.field_manager
+                            field_manager
                         )),
                         Fate::TooMuchGoesWithIt => {
                             self.keep_in_scope(&reference);
@@ -126,7 +150,7 @@ impl Pruning {
         self.scope.group_kinds.insert(group_kind(&reference.resource.api_version(), &reference.resource.kind));
     }
 
-    fn refuse_too_many(&self, arguments: &ApplyArguments) -> Result<()> {
+    fn refuse_too_many(&self, arguments: &PruneArguments) -> Result<()> {
         let count = self.going.len();
         if count <= arguments.prune_max {
             return Ok(());
@@ -144,16 +168,21 @@ impl Pruning {
             names.join(", ")
         );
         Err(CommandError::user(text)
-            .hint(format!("look first at all of them: `--prune-max={count} --dry-run=server`"))
+            .hint(format!("look first at all of them: `ccctl plan --prune --prune-max={count} -f …`"))
             .hint(format!("if they should go: `--prune-max={count}`")))
     }
 
     /// Puts the set's label on an object that is about to be applied.
-    pub(super) fn label(&self, body: &mut Value) {
+    pub fn label(&self, body: &mut Value) {
         if !body["metadata"]["labels"].is_object() {
             body["metadata"]["labels"] = json!({});
         }
         body["metadata"]["labels"][PART_OF] = self.set.id().into();
+    }
+
+    /// Returns what goes.
+    pub fn going(&self) -> impl Iterator<Item = &ObjectReference> {
+        self.going.iter().map(|member| &member.reference)
     }
 
     /// Notes where members are and may be from now on.
@@ -202,14 +231,14 @@ impl Pruning {
     }
 }
 
-fn set_of(session: &Session, arguments: &ApplyArguments) -> Result<ApplySet> {
+fn set_of(session: &Session, arguments: &PruneArguments, files: &FileArguments) -> Result<ApplySet> {
     let name = match &arguments.applyset {
         Some(name) if is_name(name) => name.clone(),
         Some(name) => {
             let text = format!("{name:?} is no name for a set: small letters, digits and hyphens, at most 63");
             return Err(CommandError::user(text));
         }
-        None => default_name(&arguments.files.filename)?,
+        None => default_name(&files.filename)?,
     };
     Ok(ApplySet { name, namespace: session.namespace()? })
 }
