@@ -21,6 +21,7 @@ use crate::hooks::{Doorbell, Hooks};
 use crate::limits::Permit;
 use crate::limits::body::LimitedBody;
 use crate::negotiation::Negotiated;
+use crate::plans::{NoPlans, Planner};
 use crate::pods::LogSource;
 use crate::query::{Query, default_manager};
 use crate::request::RequestInfo;
@@ -39,6 +40,7 @@ pub struct Api {
     pub clock: Clock,
     /// Where logs of runs come from.
     pub logs: Arc<dyn LogSource>,
+    pub(crate) planner: Arc<dyn Planner>,
     debug_state: Option<DebugState>,
     pub(crate) hooks: Hooks,
     pub(crate) documents: DocumentCache,
@@ -57,6 +59,7 @@ impl Api {
             lifecycle,
             clock,
             logs,
+            planner: Arc::new(NoPlans),
             debug_state: None,
             hooks: Hooks::default(),
             documents: DocumentCache::default(),
@@ -67,6 +70,12 @@ impl Api {
     #[must_use]
     pub fn with_debug_state(self, state: DebugState) -> Self {
         Self { debug_state: Some(state), ..self }
+    }
+
+    /// Returns the same API that asks `planner` what converging an App would do.
+    #[must_use]
+    pub fn with_planner(self, planner: Arc<dyn Planner>) -> Self {
+        Self { planner, ..self }
     }
 
     /// Returns the same API, whose webhooks ring this bell; `seen` is the file of the deliveries that have been here.

@@ -27,6 +27,7 @@ pub mod limits;
 pub mod metrics;
 mod negotiation;
 mod openapi;
+pub mod plans;
 pub mod pods;
 mod protobuf;
 mod query;

@@ -12,6 +12,7 @@
 //! BASE/PLURAL/NAME/status|scale                GET · PUT · PATCH
 //! BASE/namespaces/NAME/finalize                PUT
 //! BASE/pods|testruns|apps/NAME/log             GET
+//! BASE/apps/NAME/plan                          POST
 //! BASE/serviceaccounts/NAME/token              POST
 //! BASE/tokens[/NAME]                           GET · POST · DELETE, of our own group
 //! BASE/testruns/NAME/artifacts/FILE            GET
@@ -46,7 +47,7 @@ use crate::request::RequestInfo;
 use crate::reviews::{self, Review};
 use crate::served::{Served, View};
 use crate::verbs::{VerbResult, artifact, create, delete, delete_collection, get, list, log, patch, update, watch};
-use crate::{documents, hooks, pods, scale, tokens};
+use crate::{documents, hooks, plans, pods, scale, tokens};
 
 /// Returns the router of the API. It answers every path, so that other routes can be merged into it.
 pub fn router(api: Arc<Api>) -> Router {
@@ -315,6 +316,7 @@ async fn subresource(call: &mut Call, served: &Served, reads: bool) -> VerbResul
         "scale" => declared.scale.is_some() && served.view != View::Pod,
         "finalize" => &*served.resource.key == NAMESPACES,
         "log" => [pods::RUNS, pods::APPS].contains(&&*served.resource.key),
+        plans::SUBRESOURCE => &*served.resource.key == pods::APPS,
         "token" => &*served.resource.key == SERVICE_ACCOUNTS,
         artifact::SUBRESOURCE => &*served.resource.key == pods::RUNS && served.view != View::Pod,
         _ => false,
@@ -338,6 +340,7 @@ async fn subresource(call: &mut Call, served: &Served, reads: bool) -> VerbResul
         ("scale", &Method::PATCH) => scale::patch(call, served).await,
         ("finalize", &Method::PUT) => update::update(call, served, Part::Finalize).await,
         ("log", _) if reads => log::log(call, served).await,
+        (plans::SUBRESOURCE, &Method::POST) => plans::answer(call, served).await,
         ("token", &Method::POST) => tokens::request::create(call, served).await,
         (artifact::SUBRESOURCE, _) if reads => artifact::artifact(call, served).await,
         _ => Err(unsupported(served, &method)),

@@ -146,6 +146,8 @@ pub enum Command {
     Apply(commands::apply::ApplyArguments),
     /// Show what `apply` would change
     Diff(commands::diff::DiffArguments),
+    /// Show what `apply` would change, and what would be done about it in the swarm
+    Plan(commands::plan::PlanArguments),
     /// Create objects from files or from arguments
     Create(commands::create::CreateArguments),
     /// Change an object in your editor

@@ -11,6 +11,7 @@ pub mod kinds;
 pub mod logs;
 pub mod outside;
 pub mod pictures;
+pub mod plans;
 pub mod reviews;
 pub mod runtime;
 pub mod schedule;

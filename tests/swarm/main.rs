@@ -20,6 +20,8 @@ mod forge;
 #[cfg(test)]
 mod idle;
 #[cfg(test)]
+mod plans;
+#[cfg(test)]
 mod policy;
 #[cfg(test)]
 mod private;

@@ -80,6 +80,7 @@ fn edit() -> Vec<Rule> {
         Rule::resources(&WRITE, &["coordination.k8s.io"], &["leases"]),
         Rule::resources(&WRITE, &[OWN], &edited_kinds()),
         Rule::resources(&["patch", "update"], &[OWN], &edited_scales()),
+        Rule::resources(&["create"], &[OWN], &["apps/plan"]),
     ]);
     rules
 }

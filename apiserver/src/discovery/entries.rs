@@ -8,6 +8,7 @@ use store::registry::{NAMESPACES, Origin, Registry, Resource, ResourceVersion};
 
 use crate::authentication::SERVICE_ACCOUNTS;
 use crate::events::NEW_GROUP;
+use crate::plans;
 use crate::pods;
 use crate::reviews::REVIEWS;
 use crate::tokens;
@@ -112,6 +113,10 @@ fn entry(resource: &Resource, version: &ResourceVersion) -> Entry {
     }
     if [pods::RUNS, pods::APPS].contains(&&*resource.key) {
         subresources.push(own("log", &["get"]));
+    }
+    if &*resource.key == pods::APPS {
+        let question = own(plans::SUBRESOURCE, &["create"]);
+        subresources.push(Subresource { kind: plans::KIND.to_owned(), ..question });
     }
     Entry {
         group: names.group.clone(),

@@ -1,8 +1,12 @@
 //! `ccctl apply`: server-side apply of files under the field manager `ccctl`.
 
+pub mod prune;
+pub mod set;
+
 use clap::Args;
 use serde_json::Value;
 
+use self::prune::{PruneArguments, Pruning};
 use super::{DryRun, FIELD_MANAGER};
 use crate::client::request::{ApiRequest, PatchType};
 use crate::error::{CommandError, Outcome, Result};
@@ -14,10 +18,10 @@ use crate::session::{Failures, Session};
 /// Make objects what files say
 ///
 /// The fields in the files become ours; fields that others set stay theirs. Applying the same file again changes
-/// nothing.
+/// nothing. With --prune, a folder is the whole truth: what was applied from it and is no longer in it is deleted.
 #[derive(Clone, Debug, Args)]
 #[command(
-    after_help = "Examples:\n  ccctl apply -f recipe.yaml\n  ccctl apply -f infra/ -R --dry-run=server\n  ccctl create configmap a --from-literal=k=v --dry-run=client -o yaml | ccctl apply -f -"
+    after_help = "Examples:\n  ccctl apply -f recipe.yaml\n  ccctl apply -f infra/ -R --dry-run=server\n  ccctl apply -f infra/ -R --prune\n  ccctl create configmap a --from-literal=k=v --dry-run=client -o yaml | ccctl apply -f -"
 )]
 pub struct ApplyArguments {
     /// Files to apply
@@ -35,12 +39,22 @@ pub struct ApplyArguments {
     /// Accepted for kubectl's sake: apply is always server-side
     #[arg(long, hide = true, num_args = 0..=1, default_missing_value = "true")]
     pub server_side: Option<bool>,
+    /// What becomes of what the files no longer name
+    #[command(flatten)]
+    pub prune: PruneArguments,
     /// Accept unknown fields: ignore drops them, warn says so
     #[arg(long, value_enum, default_value_t = Validation::Strict, value_name = "HOW")]
     pub validate: Validation,
     /// Print the resulting objects: yaml, json, name, jsonpath=…
     #[arg(short, long, value_name = "FORMAT")]
     pub output: Option<String>,
+}
+
+impl ApplyArguments {
+    /// Says whether lines for people are printed, not objects.
+    fn prints_lines(&self) -> bool {
+        self.output.as_deref().is_none_or(|output| matches!(output, "name" | "table" | "wide"))
+    }
 }
 
 /// What happens to unknown fields.
@@ -80,25 +94,50 @@ pub async fn run(session: &Session, arguments: ApplyArguments) -> Result<Outcome
         return Err(CommandError::user("ccctl has no client-side apply").hint("leave --server-side out"));
     }
     let format = arguments.output.as_deref().map(Format::parse).transpose()?;
-    let manifests = arguments.files.read()?;
+    let manifests = order(arguments.files.read()?);
+    let pruning = match arguments.prune.prune {
+        true => {
+            let look = Pruning::look(session, &arguments.prune, &arguments.files, &arguments.field_manager, &manifests);
+            Some(look.await?)
+        }
+        false => None,
+    };
     let mut failures = Failures::default();
-    for manifest in order(manifests) {
-        if let Err(error) = apply_one(session, &arguments, format.as_ref(), &manifest).await {
+    // The set's record may live in a namespace that is among the files.
+    let namespaces = manifests.iter().take_while(|manifest| rank(manifest) == 0).count();
+    for (index, manifest) in manifests.iter().enumerate() {
+        if let Some(pruning) = pruning.as_ref().filter(|_| index == namespaces) {
+            pruning.begin(session, &arguments).await?;
+        }
+        if let Err(error) = apply_one(session, &arguments, format.as_ref(), manifest, pruning.as_ref()).await {
             failures.add(session, error.while_doing(&format!("error when applying \"{}\"", manifest.source)))?;
         }
     }
-    failures.finish()?;
+    if let Err(error) = failures.finish() {
+        if pruning.is_some() {
+            session.note("nothing was pruned, because not everything could be applied");
+        }
+        return Err(error);
+    }
+    if let Some(pruning) = &pruning {
+        pruning.finish(session, &arguments).await?;
+    }
     Ok(Outcome::Success)
 }
 
 /// Puts what others need first: namespaces and definitions, then everything else as it was written.
-fn order(mut manifests: Vec<Manifest>) -> Vec<Manifest> {
-    manifests.sort_by_key(|manifest| match manifest.object["kind"].as_str() {
+#[must_use]
+pub fn order(mut manifests: Vec<Manifest>) -> Vec<Manifest> {
+    manifests.sort_by_key(rank);
+    manifests
+}
+
+fn rank(manifest: &Manifest) -> u8 {
+    match manifest.object["kind"].as_str() {
         Some("Namespace") => 0,
         Some("CustomResourceDefinition") => 1,
         _ => 2,
-    });
-    manifests
+    }
 }
 
 async fn apply_one(
@@ -106,13 +145,17 @@ async fn apply_one(
     arguments: &ApplyArguments,
     format: Option<&Format>,
     manifest: &Manifest,
+    pruning: Option<&Pruning>,
 ) -> Result<()> {
     let reference = reference_of(session, manifest).await?;
     if manifest.name().is_empty() {
         return Err(CommandError::user("metadata.name is missing: apply needs it to find the object again")
             .hint("objects with generateName are made with `ccctl create -f`"));
     }
-    let body = body_of(manifest, &reference);
+    let mut body = body_of(manifest, &reference);
+    if let Some(pruning) = pruning {
+        pruning.label(&mut body);
+    }
     if arguments.dry_run == DryRun::Client {
         return report(session, format, &reference, body, "serverside-applied", arguments.dry_run);
     }

@@ -13,6 +13,7 @@ use crate::manifests::{FileArguments, Manifest};
 use crate::objects;
 use crate::output::text::{Colour, coloured};
 use crate::output::yaml;
+use crate::reference::ObjectReference;
 use crate::session::{Failures, Session};
 
 /// Lines around each change.
@@ -67,11 +68,20 @@ pub async fn run(session: &Session, arguments: DiffArguments) -> Result<Outcome>
             CommandError::user("must specify -f").hint("for example `ccctl diff -f FILE`, or `ccctl diff app/NAME`")
         );
     }
+    let how = How {
+        field_manager: &arguments.field_manager,
+        force: arguments.force_conflicts,
+        managed: arguments.show_managed_fields,
+    };
     let mut different = false;
     let mut failures = Failures::default();
     for manifest in arguments.files.read()? {
-        match compare(session, &arguments, &manifest).await {
-            Ok(found) => different |= found,
+        match difference(session, &manifest, &how, &|_| ()).await {
+            Ok(Difference { text: Some(text), .. }) => {
+                different = true;
+                session.print(&text)?;
+            }
+            Ok(_) => {}
             Err(error) => {
                 let error = error.while_doing(&format!("error when comparing \"{}\"", manifest.source));
                 failures.add(session, if error.kind == ErrorKind::Server { error.exit_with(FAILED) } else { error })?;
@@ -82,34 +92,65 @@ pub async fn run(session: &Session, arguments: DiffArguments) -> Result<Outcome>
     Ok(Outcome::from_yes(!different))
 }
 
-async fn compare(session: &Session, arguments: &DiffArguments, manifest: &Manifest) -> Result<bool> {
+/// How objects are compared.
+#[derive(Clone, Copy, Debug)]
+pub struct How<'a> {
+    /// Name to own the fields under.
+    pub field_manager: &'a str,
+    /// Whether fields that belong to others are taken over.
+    pub force: bool,
+    /// Whether managedFields are compared, too.
+    pub managed: bool,
+}
+
+/// What applying an object would change.
+#[derive(Clone, Debug)]
+pub struct Difference {
+    /// Which object.
+    pub reference: ObjectReference,
+    /// The object as it is.
+    pub live: Option<Value>,
+    /// The object as it would be.
+    pub merged: Value,
+    /// The difference as a unified diff; `None` when there is none.
+    pub text: Option<String>,
+}
+
+/// Finds out what applying a manifest would change; `prepare` has the last word about what would be sent.
+///
+/// # Errors
+/// The server refuses.
+pub async fn difference(
+    session: &Session,
+    manifest: &Manifest,
+    how: &How<'_>,
+    prepare: &dyn Fn(&mut Value),
+) -> Result<Difference> {
     let reference = apply::reference_of(session, manifest).await?;
     let live = match objects::fetch(session, &reference).await {
         Ok(live) => Some(live),
         Err(error) if error.is_not_found() => None,
         Err(error) => return Err(error),
     };
-    let body = apply::body_of(manifest, &reference);
-    let request = apply::request(&reference, &body, &arguments.field_manager, arguments.force_conflicts)
+    let mut body = apply::body_of(manifest, &reference);
+    prepare(&mut body);
+    let request = apply::request(&reference, &body, how.field_manager, how.force)
         .query("fieldValidation", "Strict")
         .query("dryRun", "All");
     let merged = session.client()?.json(request).await?;
-    let (live, merged) = masked(live, merged);
-    let shown = |object: &Value| yaml::to_string(&comparable(object, arguments.show_managed_fields));
-    let before = live.as_ref().map(shown).unwrap_or_default();
-    let after = shown(&merged);
-    if before == after {
-        return Ok(false);
-    }
-    let label = match &reference.namespace {
-        Some(namespace) => format!("{}/{} in {namespace}", reference.resource.kind, reference.name),
-        None => format!("{}/{}", reference.resource.kind, reference.name),
-    };
-    let was = if live.is_some() { "live" } else { "live: does not exist" };
-    let text =
-        unified(&before, &after, &format!("{label} ({was})"), &format!("{label} (applied)"), session.stdout_colours());
-    session.print(&text)?;
-    Ok(true)
+    let (shown_live, shown_merged) = masked(live.clone(), merged.clone());
+    let shown = |object: &Value| yaml::to_string(&comparable(object, how.managed));
+    let (before, after) = (shown_live.as_ref().map(shown).unwrap_or_default(), shown(&shown_merged));
+    let text = (before != after).then(|| {
+        let label = match &reference.namespace {
+            Some(namespace) => format!("{}/{} in {namespace}", reference.resource.kind, reference.name),
+            None => format!("{}/{}", reference.resource.kind, reference.name),
+        };
+        let was = if live.is_some() { "live" } else { "live: does not exist" };
+        let (old, new) = (format!("{label} ({was})"), format!("{label} (applied)"));
+        unified(&before, &after, &old, &new, session.stdout_colours())
+    });
+    Ok(Difference { reference, live, merged, text })
 }
 
 /// Hides what a Secret holds, but not whether it changes: this is printed where pipelines keep it.

@@ -23,6 +23,7 @@ pub mod label;
 pub mod logs;
 pub mod man;
 pub mod patch;
+pub mod plan;
 pub mod run;
 pub mod scale;
 pub mod secret;
@@ -56,6 +57,7 @@ pub async fn run(session: &Session, command: Command) -> Result<Outcome> {
         Command::Why(arguments) => Box::pin(why::run(session, arguments)),
         Command::Apply(arguments) => Box::pin(apply::run(session, arguments)),
         Command::Diff(arguments) => Box::pin(diff::run(session, arguments)),
+        Command::Plan(arguments) => Box::pin(plan::run(session, arguments)),
         Command::Create(arguments) => Box::pin(create::run(session, arguments)),
         Command::Edit(arguments) => Box::pin(edit::run(session, arguments)),
         Command::Patch(arguments) => Box::pin(patch::run(session, arguments)),

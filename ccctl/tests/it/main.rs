@@ -6,6 +6,8 @@ mod arguments;
 mod documents;
 mod faults;
 mod flows;
+mod plan;
 mod program;
+mod prune;
 mod secret;
 mod server;

@@ -213,6 +213,10 @@ async fn answer(State(shared): State<Arc<Shared>>, request: Request) -> Response
     if target.subresource.as_deref() == Some("log") {
         return raw(200, "line one\nline two\n");
     }
+    if target.subresource.as_deref() == Some("plan") {
+        let question: Value = serde_json::from_slice(&body).unwrap();
+        return json_answer(201, &planned(&target, &question));
+    }
     if query.get("watch").is_some_and(|watch| watch == "true") {
         return watch(shared, target, &query, accept.contains("as=Table"));
     }
@@ -220,6 +224,33 @@ async fn answer(State(shared): State<Arc<Shared>>, request: Request) -> Response
     let answer = verb(&mut world, &parts.method, &target, &query, &body, accept.contains("as=Table"));
     shared.changed.send_replace(world.revision);
     answer
+}
+
+/// A plan that shows what the server was told.
+fn planned(target: &Target, question: &Value) -> Value {
+    let name = target.name.clone().unwrap_or_default();
+    let told: Vec<Value> = question["spec"]["objects"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .map(|object| {
+            json!(format!(
+                "{}/{} {}",
+                object["kind"].as_str().unwrap(),
+                object["metadata"]["name"].as_str().unwrap(),
+                object["data"]
+            ))
+        })
+        .collect();
+    let status = match name.as_str() {
+        "idle" => json!({"commit": "0123456789", "host": "one", "deployer": "Swarm", "calls": []}),
+        "stuck" => json!({"calls": [], "reason": "NoHost", "message": "There is no Host."}),
+        _ => json!({"commit": "0123456789", "version": "1.0.0+1", "host": "one", "deployer": "Swarm", "calls": [
+            {"verb": "create", "kind": "secret", "name": "cloud_pass_v1"},
+            {"verb": "update", "kind": "service", "name": "cloud_app", "changes": told},
+        ]}),
+    };
+    json!({"kind": "AppPlan", "apiVersion": "ci.coopcloud.tech/v1alpha1", "status": status})
 }
 
 fn verb(
@@ -275,7 +306,16 @@ fn verb(
         );
     }
     if method == Method::PATCH {
-        merge(&mut object, &serde_json::from_slice(body).unwrap());
+        let patch: Value = serde_json::from_slice(body).unwrap();
+        if apply {
+            // What the same manager applied before and does not any more goes; of labels that is enough here.
+            let manager = json!([{"manager": query.get("fieldManager"), "operation": "Apply"}]);
+            if object["metadata"]["managedFields"] == manager && object["metadata"]["labels"].is_object() {
+                object["metadata"]["labels"] = json!({});
+            }
+            object["metadata"]["managedFields"] = manager;
+        }
+        merge(&mut object, &patch);
         if existing.as_ref() == Some(&object) || dry {
             return json_answer(200, &object);
         }

@@ -41,7 +41,7 @@ struct Entry {
     changed_at: u64,
 }
 
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 struct Contents {
     resources: HashMap<Arc<str>, HashMap<Arc<str>, Entry>>,
     synced: HashMap<Arc<str>, bool>,
@@ -60,6 +60,18 @@ impl Cache {
     pub fn get(&self, key: &ObjectKey) -> Option<Arc<StoredObject>> {
         let contents = self.contents.read().unwrap_or_else(PoisonError::into_inner);
         Some(contents.resources.get(&key.resource)?.get(&key.key)?.newest.clone())
+    }
+
+    /// Returns a copy in which these objects are the newest: what would be known if they were written.
+    #[must_use]
+    pub fn with(&self, objects: Vec<Arc<StoredObject>>) -> Self {
+        let mut contents = self.contents.read().unwrap_or_else(PoisonError::into_inner).clone();
+        for object in objects {
+            let entries = contents.resources.entry(object.key.resource.clone()).or_default();
+            let entry = Entry { seen: None, newest: object.clone(), changed_at: contents.sequence };
+            entries.insert(object.key.key.clone(), entry);
+        }
+        Self { contents: RwLock::new(contents) }
     }
 
     /// Returns every object of a resource, in the order of their keys.

@@ -13,6 +13,7 @@ use crate::logs::RunLogs;
 use crate::logs::apps::AppLogs;
 use crate::outside::Outside;
 use crate::pictures::CameraPainter;
+use crate::plans::Plans;
 use crate::reviews::StoredReviews;
 use crate::runtime::guards::Guards;
 use crate::runtime::job_keeper::JobKeeper;
@@ -150,6 +151,7 @@ impl Assembly {
         follow_sops_files(outside::sops_files(paths, config, environment), &manager, beside);
         let mode = if config.reaper.dry_run { Mode::DryRun } else { Mode::Act };
         let shared = manager.shared();
+        let plans = Arc::new(Plans::new(shared, outside.clone()));
         let reaper = Reaper::new(shared.objects.clone(), shared.recorder.clone(), outside, mode);
         let reaping = background.clone();
         tasks.spawn(async move { reaping.run_until_cancelled(reaper.run()).await });
@@ -163,6 +165,7 @@ impl Assembly {
         });
         let bell = Arc::new(HookBell { doorbells, bell: manager.bell(), clock: clock.clone() });
         let api = Api::new(store.clone(), access.clone(), lifecycle.clone(), clock.clone(), logs)
+            .with_planner(plans)
             .with_doorbell(bell, &paths.deliveries())
             .with_debug_state(Arc::new(move || manager.debug_state()));
         let key = SessionKey::open(&paths.web_key()).context("open the key of the web pages' sessions")?;

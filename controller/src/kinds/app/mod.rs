@@ -11,6 +11,7 @@ pub mod labels;
 mod memory;
 pub mod observe;
 pub mod place;
+pub mod plan;
 pub mod prepare;
 pub mod pull_secrets;
 pub mod reaper;
@@ -96,13 +97,12 @@ impl Apps {
     #[must_use]
     pub fn new(manager: &Manager, outside: Outside) -> Self {
         let shared = manager.shared();
-        Self {
-            cache: shared.cache.clone(),
-            recorder: shared.recorder.clone(),
-            outside,
-            memories: Memories::default(),
-            networks: Mutex::default(),
-        }
+        Self::over(shared.cache.clone(), shared.recorder.clone(), outside)
+    }
+
+    /// Returns a reconciler of the Apps in a cache.
+    pub(crate) fn over(cache: Arc<Cache>, recorder: Recorder, outside: Outside) -> Self {
+        Self { cache, recorder, outside, memories: Memories::default(), networks: Mutex::default() }
     }
 
     fn key(&self, app: &Object<App>) -> ObjectKey {

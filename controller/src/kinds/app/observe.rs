@@ -240,7 +240,7 @@ impl Apps {
     }
 
     /// Two Apps cannot have one stack: the one that came first has it, until it is gone.
-    fn check_domain(&self, app: &Object<App>, stack: &str) -> Result<(), Failure> {
+    pub(super) fn check_domain(&self, app: &Object<App>, stack: &str) -> Result<(), Failure> {
         let Some(first) = self.first_of_stack(stack) else { return Ok(()) };
         if first.metadata.uid == app.metadata.uid {
             return Ok(());
@@ -408,7 +408,7 @@ impl Apps {
     }
 
     /// Says whose the stack is that is there.
-    async fn claim(
+    pub(super) async fn claim(
         &self,
         app: &Object<App>,
         stack: &str,
@@ -579,7 +579,7 @@ fn claim_on_leftovers(stack: &str, policy: VolumePolicy, leaving: Leaving) -> Cl
     }
 }
 
-async fn live(services: Vec<Service>, engine: &dyn Engine) -> Result<Live, Failure> {
+pub(super) async fn live(services: Vec<Service>, engine: &dyn Engine) -> Result<Live, Failure> {
     let all = Filter::default();
     Ok(Live {
         services,
@@ -590,7 +590,7 @@ async fn live(services: Vec<Service>, engine: &dyn Engine) -> Result<Live, Failu
 }
 
 /// Returns the secrets that the recipe lets us make, that the swarm does not have, and whose value is not there yet.
-fn secrets_to_make(prepared: &Prepared, wanted: &super::deployer::Wanted, live: &Live) -> Vec<String> {
+pub(super) fn secrets_to_make(prepared: &Prepared, wanted: &super::deployer::Wanted, live: &Live) -> Vec<String> {
     let missing = prepared
         .secret_rules
         .keys()

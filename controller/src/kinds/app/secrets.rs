@@ -19,6 +19,8 @@ use crate::runtime::outcome::Failure;
 const FILE: &str = "secrets.json";
 /// Most bytes of it.
 const FILE_BYTES_MAX: u64 = 4 << 20;
+/// Stands for the version of a value in a plan for an app that has no key yet.
+pub(super) const VERSION_TO_COME: &str = "v-to-come";
 /// Bytes of the key by which values are told apart without being shown.
 const KEY_BYTES: usize = 32;
 

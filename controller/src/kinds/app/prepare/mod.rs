@@ -30,6 +30,7 @@ use super::deployer::{Refusal, SecretValue, Wanted};
 use super::health::Checks;
 use super::images::LastError;
 use super::{secrets, version};
+use crate::commit_files::CommitFiles;
 use crate::outside::Outside;
 use crate::runtime::outcome::{Failure, sentence};
 use crate::trust::Tier;
@@ -80,14 +81,9 @@ pub(crate) type Outcome = Result<std::sync::Arc<Prepared>, Refusal>;
 /// # Errors
 /// What may pass: the forge is away, the disk is full.
 pub(crate) async fn prepare(inputs: &Inputs, outside: &Outside) -> Result<Outcome, Failure> {
-    let url = match RemoteUrl::new(inputs.url.clone()) {
-        Ok(url) => url,
-        Err(error) => return Ok(Err(refusal(reason::INVALID_SPEC, &error.to_string()))),
-    };
-    let chosen = match choose(inputs, outside, &url).await {
-        Ok(chosen) => chosen,
-        Err(Trouble::Refused(refusal)) => return Ok(Err(refusal)),
-        Err(Trouble::Failed(failure)) => return Err(failure),
+    let (url, chosen) = match choose_of(inputs, outside).await? {
+        Ok(found) => found,
+        Err(refusal) => return Ok(Err(refusal)),
     };
     let folder = outside.files.path(Area::Apps, &secrets::folder(&inputs.owner.stack)?);
     let checkout = folder.join(inputs.checkout);
@@ -101,7 +97,11 @@ pub(crate) async fn prepare(inputs: &Inputs, outside: &Outside) -> Result<Outcom
         for (key, value) in &inputs.given_secrets {
             versions.insert(version_variable(key), secrets::version_of(&files, &inputs.owner.stack, &value.0)?);
         }
-        Ok(read(&inputs, &chosen, &checkout, versions).map(std::sync::Arc::new))
+        let files = match open(&checkout) {
+            Ok(files) => files,
+            Err(refusal) => return Ok(Err(refusal)),
+        };
+        Ok(read(&inputs, &chosen, (&files, &checkout), versions).map(std::sync::Arc::new))
     };
     let prepared: Result<Outcome, Failure> = super::act::blocking(work).await?;
     if let Ok(Ok(prepared)) = &prepared {
@@ -110,6 +110,31 @@ pub(crate) async fn prepare(inputs: &Inputs, outside: &Outside) -> Result<Outcom
         }
     }
     prepared
+}
+
+/// Returns what [`prepare`] would come to, without a checkout and without a key for the versions of given secrets.
+///
+/// # Errors
+/// As [`prepare`].
+pub(super) async fn foresee(inputs: &Inputs, outside: &Outside) -> Result<Outcome, Failure> {
+    let (url, chosen) = match choose_of(inputs, outside).await? {
+        Ok(found) => found,
+        Err(refusal) => return Ok(Err(refusal)),
+    };
+    let content = CommitFiles::read(&*outside.git, &url, &chosen.commit).await?;
+    let checkout = outside.files.path(Area::Apps, &secrets::folder(&inputs.owner.stack)?).join(inputs.checkout);
+    let (inputs, files) = (inputs.clone(), outside.files.clone());
+    let work = move || {
+        let mut versions = BTreeMap::new();
+        for (key, value) in &inputs.given_secrets {
+            let known = secrets::known_versions(&files, &inputs.owner.stack, std::array::from_ref(&value.0))?;
+            let version = known.and_then(|mut known| known.pop());
+            let version = version.unwrap_or_else(|| secrets::VERSION_TO_COME.to_owned());
+            versions.insert(version_variable(key), version);
+        }
+        Ok(read(&inputs, &chosen, (&content, &checkout), versions).map(std::sync::Arc::new))
+    };
+    super::act::blocking(work).await?
 }
 
 /// Returns what a commit would be refused for, and what would be noted, without anything being made of it. Blocks.
@@ -155,6 +180,18 @@ impl From<Error> for Trouble {
                 Self::Refused(refusal(reason::FETCH_FAILED, &ports::error::chain(&error)))
             }
         }
+    }
+}
+
+async fn choose_of(inputs: &Inputs, outside: &Outside) -> Result<Result<(RemoteUrl, Chosen), Refusal>, Failure> {
+    let url = match RemoteUrl::new(inputs.url.clone()) {
+        Ok(url) => url,
+        Err(error) => return Ok(Err(refusal(reason::INVALID_SPEC, &error.to_string()))),
+    };
+    match choose(inputs, outside, &url).await {
+        Ok(chosen) => Ok(Ok((url, chosen))),
+        Err(Trouble::Refused(refusal)) => Ok(Err(refusal)),
+        Err(Trouble::Failed(failure)) => Err(failure),
     }
 }
 
@@ -253,17 +290,20 @@ fn no_version(inputs: &Inputs, version: Option<&RecipeVersion>, tags: &[ports::g
     refusal(reason::COMMIT_NOT_FOUND, &text)
 }
 
-/// Reads a checkout. Blocks.
+fn open(checkout: &Path) -> Result<CheckoutFiles, Refusal> {
+    CheckoutFiles::open(checkout)
+        .map_err(|error| refusal(reason::COMPOSE_INVALID, &format!("the checkout cannot be read: {error}")))
+}
+
+/// Reads the files of a recipe that are, or would be, checked out somewhere. Blocks.
 fn read(
     inputs: &Inputs,
     chosen: &Chosen,
-    checkout: &Path,
+    (files, checkout): (&dyn RecipeFiles, &Path),
     secret_versions: BTreeMap<String, String>,
 ) -> Result<Prepared, Refusal> {
-    let files = CheckoutFiles::open(checkout)
-        .map_err(|error| refusal(reason::COMPOSE_INVALID, &format!("the checkout cannot be read: {error}")))?;
     let Loaded { mut stack, sample, converge_timeout, order } =
-        load_stack(inputs, chosen, (&files, checkout), secret_versions)?;
+        load_stack(inputs, chosen, (files, checkout), secret_versions)?;
     let (wanted_secrets, wrong) = wanted(&stack, &sample);
     if !wrong.is_empty() {
         return Err(refused(reason::COMPOSE_INVALID, &wrong));

@@ -1,0 +1,222 @@
+//! What converging an App would do, found out without doing any of it.
+//!
+//! The very functions decide that decide when it is done: the choice of the version, the reading and judging of the stack,
+//! whose the stack is, and what is missing of it. Only what they rest on differs: the recipe is read out of the mirror
+//! instead of a checkout, and secrets that would be made are taken for made.
+
+use api_types::kind::Object;
+use api_types::kinds::app::{App, Deployer};
+use ports::swarm::Filter;
+use serde::Serialize;
+
+use super::deployer::compare::differences;
+use super::deployer::swarm::Native;
+use super::deployer::{Deploys as _, Effect, Live, Prune, Refusal, SecretValue, Wanted};
+use super::observe::{Claim, live, secrets_to_make};
+use super::{Apps, images, place, prepare, secrets, stack_name, teardown};
+use crate::runtime::outcome::Failure;
+
+/// What converging an App would do.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Plan {
+    /// Name of the stack.
+    pub stack: String,
+    /// Name of the Host.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub host: String,
+    /// With what it is deployed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub deployer: Option<Deployer>,
+    /// The version that would run.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub version: Option<String>,
+    /// The commit that would run.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub commit: Option<String>,
+    /// A newer version that is not taken.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub available_version: Option<String>,
+    /// What would be done, in order.
+    pub calls: Vec<Call>,
+    /// Why nothing more can be said, in one word.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub reason: String,
+    /// The same in a sentence.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub message: String,
+}
+
+/// One thing that would be done.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Call {
+    /// What is done.
+    pub verb: Verb,
+    /// To what kind of thing: `service`, `secret`, …
+    pub kind: &'static str,
+    /// Its name.
+    pub name: String,
+    /// In what it differs from what is there.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub changes: Vec<String>,
+}
+
+/// What is done to a thing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Verb {
+    /// It is fetched from its registry.
+    Pull,
+    /// A value is drawn for it.
+    Generate,
+    /// It is made.
+    Create,
+    /// It gets another spec.
+    Update,
+    /// It is removed.
+    Remove,
+    /// abra hands it over.
+    Deploy,
+}
+
+impl Call {
+    fn new(verb: Verb, kind: &'static str, name: &str) -> Self {
+        // A value that was never given has no version yet.
+        let name = name.replace(secrets::VERSION_TO_COME, "…");
+        Self { verb, kind, name, changes: Vec::new() }
+    }
+}
+
+impl Apps {
+    /// Returns what converging an App would do as far as that can be told.
+    ///
+    /// # Errors
+    /// As [`look`](Self::look): what may pass, and what the App waits for.
+    pub(crate) async fn plan(&self, app: &Object<App>) -> Result<Plan, Failure> {
+        let stack = stack_name(&app.spec.domain);
+        self.check_domain(app, &stack)?;
+        let host = place::choose(&self.cache, app)?;
+        let inputs = self.inputs(app, &stack)?;
+        let mut plan = Plan { stack: stack.clone(), host: host.name.clone(), ..Plan::default() };
+        let prepared = match prepare::foresee(&inputs, &self.outside).await? {
+            Ok(prepared) => prepared,
+            Err(refusal) => return Ok(plan.refused(refusal)),
+        };
+        plan.version.clone_from(&prepared.identity.version);
+        plan.commit.clone_from(&prepared.identity.commit);
+        plan.available_version.clone_from(&prepared.available_version);
+        let engine = self.outside.engines.connect(&host.engine)?;
+        let services = engine.services(&Filter::stack(&stack)).await?;
+        let mut first = Vec::new();
+        let services = match self.claim(app, &stack, &services, &*engine).await? {
+            Claim::Ours | Claim::Ending => services,
+            Claim::Foreign(refusal) => return Ok(plan.refused(refusal)),
+            Claim::Leftovers(leaving) => {
+                let names = teardown::remaining(&leaving.inventory, leaving.scope);
+                first.extend(names.iter().map(|name| removal(name)));
+                Vec::new()
+            }
+        };
+        let pulls = images::to_settle(&prepared, &services).into_iter();
+        first.extend(pulls.map(|image| Call::new(Verb::Pull, "image", image)));
+        let live = live(services, &*engine).await?;
+        let mut wanted = prepared.wanted.clone();
+        for name in secrets_to_make(&prepared, &wanted, &live) {
+            first.push(Call::new(Verb::Generate, "secret", &name));
+            wanted.secrets.insert(name, SecretValue(Vec::new()));
+        }
+        let (word, deployer) = match self.deployer(app, &prepared, &host.engine) {
+            Ok(deployer) => deployer,
+            Err(refusal) => return Ok(plan.refused(refusal)),
+        };
+        plan.deployer = Some(word);
+        let missing = match deployer.missing(&wanted, &live) {
+            Ok(missing) => missing,
+            Err(refusal) => return Ok(plan.refused(refusal)),
+        };
+        let prune = if app.spec.prune_dropped { Prune::Services } else { Prune::Nothing };
+        let effects: Vec<Effect> = missing.into_iter().chain(Native.surplus(&wanted, &live, prune)).collect();
+        plan.calls = first.into_iter().chain(calls(&effects, &wanted, &live)).collect();
+        if app.spec.suspend && !plan.calls.is_empty() {
+            plan.message = format!("It is suspended: nothing is done before ccctl resume app/{}.", app.metadata.name);
+        }
+        Ok(plan)
+    }
+}
+
+impl Plan {
+    fn refused(self, refusal: Refusal) -> Self {
+        Self { reason: refusal.reason.to_owned(), message: refusal.message, ..self }
+    }
+}
+
+/// Returns the call that removes what a teardown names as `kind/name`.
+fn removal(remaining: &str) -> Call {
+    let (kind, name) = remaining.split_once('/').unwrap_or(("", remaining));
+    let kinds = ["service", "task", "container", "network", "config", "secret", "volume", "files"];
+    let kind = kinds.into_iter().find(|known| *known == kind).unwrap_or("thing");
+    Call::new(Verb::Remove, kind, name)
+}
+
+/// Returns effects in words. Pure.
+fn calls(effects: &[Effect], wanted: &Wanted, live: &Live) -> Vec<Call> {
+    effects.iter().map(|effect| call(effect, wanted, live)).collect()
+}
+
+fn call(effect: &Effect, wanted: &Wanted, live: &Live) -> Call {
+    let stack = &wanted.stack;
+    match effect {
+        Effect::CreateNetwork(key) => {
+            let network = stack.networks.iter().find(|network| &network.key == key);
+            Call::new(Verb::Create, "network", network.map_or(key, |network| &network.name))
+        }
+        Effect::CreateSecret(name) => Call::new(Verb::Create, "secret", name),
+        Effect::CreateConfig(key) => {
+            let config = stack.configs.iter().find(|config| &config.key == key);
+            Call::new(Verb::Create, "config", config.map_or(key, |config| &config.name))
+        }
+        Effect::CreateService(spec) => {
+            let image = format!("image {}", spec.task_template.container_spec.image);
+            Call { changes: vec![image], ..Call::new(Verb::Create, "service", &spec.name) }
+        }
+        Effect::UpdateService { spec, .. } => {
+            let present = live.service(&spec.name);
+            let mut changes =
+                present.map(|present| differences(spec, &present.spec, &live.network_names())).unwrap_or_default();
+            if changes.is_empty() {
+                changes.push("labels".to_owned());
+            }
+            let changes = changes.into_iter().map(|text| text.replace(secrets::VERSION_TO_COME, "…")).collect();
+            Call { changes, ..Call::new(Verb::Update, "service", &spec.name) }
+        }
+        Effect::DeployByAbra(domain) => {
+            // What abra makes of it is what the engine would be told.
+            let native = Native.missing(wanted, live).unwrap_or_default();
+            let words = native.iter().map(|effect| format!("{effect:?}")).collect();
+            Call { changes: words, ..Call::new(Verb::Deploy, "app", domain) }
+        }
+        Effect::RemoveService(_, name) => Call::new(Verb::Remove, "service", name),
+        Effect::RemoveConfig(_, name) => Call::new(Verb::Remove, "config", name),
+        Effect::RemoveSecret(_, name) => Call::new(Verb::Remove, "secret", name),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_teardown_names_is_removed() {
+        for (remaining, kind, name) in
+            [("volume/x_data", "volume", "x_data"), ("zork/a", "thing", "a"), ("b", "thing", "b")]
+        {
+            assert_eq!(removal(remaining), Call::new(Verb::Remove, kind, name), "{remaining}");
+        }
+    }
+
+    #[test]
+    fn a_version_that_does_not_exist_yet_is_not_shown() {
+        let name = format!("x_pass_{}", secrets::VERSION_TO_COME);
+        assert_eq!(Call::new(Verb::Create, "secret", &name).name, "x_pass_…");
+    }
+}
