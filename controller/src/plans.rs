@@ -170,7 +170,8 @@ mod tests {
 
     fn app(name: &str, domain: &str) -> Value {
         json!({
-            "kind": "App", "metadata": {"name": name, "namespace": "default", "uid": "forged"},
+            "apiVersion": "ci.coopcloud.tech/v1alpha1", "kind": "App",
+            "metadata": {"name": name, "namespace": "default", "uid": "forged"},
             "spec": {"recipe": {"recipeRef": "x"}, "domain": domain}, "status": {"deployedHash": "forged"},
         })
     }
@@ -181,7 +182,7 @@ mod tests {
         stored["metadata"]["uid"] = json!("u1");
         stored["metadata"]["resourceVersion"] = json!("5");
         stored["status"] = json!({"deployedHash": "real"});
-        let secret = json!({"kind": "Secret", "metadata": {"name": "s", "namespace": "default"}, "data": {"a": "MQ==", "b": "Mg=="}});
+        let secret = json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "s", "namespace": "default"}, "data": {"a": "MQ==", "b": "Mg=="}});
         for (resource, value) in [(App::resource(), stored), ("secrets".to_owned(), secret)] {
             let object = Arc::new(StoredObject::new(&resource, value).unwrap());
             cache.apply(&Change::Is(object)).unwrap();
@@ -217,7 +218,8 @@ mod tests {
 
     #[test]
     fn values_that_are_left_out_are_those_that_are_there() {
-        let secret = json!({"kind": "Secret", "metadata": {"name": "s"}, "data": {"a": null, "b": "Mw=="}});
+        let secret =
+            json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "s"}, "data": {"a": null, "b": "Mw=="}});
         let (cache, _) = overlaid(&cache(), &request(vec![secret]), "").unwrap();
         let found = cache.get(&ObjectKey::new("secrets", "default", "s")).unwrap();
         assert_eq!(found.value["data"], json!({"a": "MQ==", "b": "Mw=="}));
@@ -225,7 +227,7 @@ mod tests {
 
     #[test]
     fn no_host_is_taken_from_a_request() {
-        let host = json!({"kind": "Host", "metadata": {"name": "evil"}, "spec": {"engine": "tcp://10.0.0.1:2375"}});
+        let host = json!({"apiVersion": "ci.coopcloud.tech/v1alpha1", "kind": "Host", "metadata": {"name": "evil"}, "spec": {"engine": "tcp://10.0.0.1:2375"}});
         let (cache, _) = overlaid(&cache(), &request(vec![host]), "").unwrap();
         assert!(cache.list("hosts.ci.coopcloud.tech").is_empty());
     }
