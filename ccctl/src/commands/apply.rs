@@ -95,13 +95,8 @@ pub async fn run(session: &Session, arguments: ApplyArguments) -> Result<Outcome
     }
     let format = arguments.output.as_deref().map(Format::parse).transpose()?;
     let manifests = order(arguments.files.read()?);
-    let pruning = match arguments.prune.prune {
-        true => {
-            let look = Pruning::look(session, &arguments.prune, &arguments.files, &arguments.field_manager, &manifests);
-            Some(look.await?)
-        }
-        false => None,
-    };
+    let (prune, field_manager) = (&arguments.prune, &arguments.field_manager);
+    let pruning = Pruning::asked_for(session, prune, &arguments.files, field_manager, &manifests).await?;
     let mut failures = Failures::default();
     // The set's record may live in a namespace that is among the files.
     let namespaces = manifests.iter().take_while(|manifest| rank(manifest) == 0).count();

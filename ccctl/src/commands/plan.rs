@@ -57,13 +57,8 @@ pub async fn run(session: &Session, arguments: PlanArguments) -> Result<Outcome>
         return Err(CommandError::user("must specify -f").hint("for example `ccctl plan -f FOLDER -R`"));
     }
     let manifests = apply::order(arguments.files.read()?);
-    let pruning = match arguments.prune.prune {
-        true => {
-            let look = Pruning::look(session, &arguments.prune, &arguments.files, &arguments.field_manager, &manifests);
-            Some(look.await?)
-        }
-        false => None,
-    };
+    let (prune, field_manager) = (&arguments.prune, &arguments.field_manager);
+    let pruning = Pruning::asked_for(session, prune, &arguments.files, field_manager, &manifests).await?;
     let mut failures = Failures::default();
     let made = Made::by(&manifests);
     let (mut different, mut differences) = (false, Vec::new());

@@ -59,11 +59,28 @@ struct Member {
 }
 
 impl Pruning {
+    /// Looks at what would go when that was asked for; see [`Self::look`].
+    ///
+    /// # Errors
+    /// As [`Self::look`].
+    pub async fn asked_for(
+        session: &Session,
+        arguments: &PruneArguments,
+        files: &FileArguments,
+        field_manager: &str,
+        manifests: &[Manifest],
+    ) -> Result<Option<Self>> {
+        if !arguments.prune {
+            return Ok(None);
+        }
+        Self::look(session, arguments, files, field_manager, manifests).await.map(Some)
+    }
+
     /// Looks at what would go, and refuses what must not.
     ///
     /// # Errors
     /// The set has no name or is somebody else's; more would go than may; an object belongs to another set.
-    pub async fn look(
+    async fn look(
         session: &Session,
         arguments: &PruneArguments,
         files: &FileArguments,
