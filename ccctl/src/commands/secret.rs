@@ -128,7 +128,7 @@ pub async fn run(session: &Session, arguments: SecretArguments) -> Result<Outcom
     let mut findings = if arguments.objects {
         scan_objects(session, arguments.all_namespaces, &known).await?
     } else {
-        scan_files(session, &arguments.paths, &known)?
+        scan_files(session, &arguments, &known)?
     };
     if session.shows_requests() {
         return Ok(Outcome::Success);
@@ -166,12 +166,12 @@ async fn known_values(session: &Session, everywhere: bool) -> Result<Known> {
     Ok(known)
 }
 
-fn scan_files(session: &Session, paths: &[PathBuf], known: &Known) -> Result<Vec<Finding>> {
+fn scan_files(session: &Session, arguments: &ScanArguments, known: &Known) -> Result<Vec<Finding>> {
     let mut files = Files::default();
-    if paths.is_empty() {
+    if arguments.paths.is_empty() {
         files.add(Path::new("."));
     }
-    for path in paths {
+    for path in &arguments.paths {
         files.add(path);
     }
     let mut findings = Vec::new();
@@ -194,7 +194,7 @@ fn scan_files(session: &Session, paths: &[PathBuf], known: &Known) -> Result<Vec
         [] => Ok(findings),
         [first, ..] => {
             // What was found is worth knowing even so.
-            print(session, ScanOutput::Table, &findings)?;
+            print(session, arguments.output, &findings)?;
             let more = files.unread.len() - 1;
             let more = if more == 0 { String::new() } else { format!(", and {more} more") };
             Err(CommandError::user(format!("cannot look at everything: {first}{more}")))

@@ -1,5 +1,7 @@
 //! The values of Secrets that the caller may read, in every form in which they may have been copied somewhere.
 
+use std::collections::HashSet;
+
 use aho_corasick::{AhoCorasick, AhoCorasickBuilder, MatchKind};
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD, URL_SAFE_NO_PAD};
@@ -34,6 +36,7 @@ impl Known {
     /// There are more than can be looked for at once.
     pub(super) fn of(secrets: &[Value]) -> Result<Self> {
         let (mut texts, mut patterns, mut count) = (Vec::new(), Vec::new(), 0);
+        let mut seen = HashSet::new();
         for secret in secrets {
             let metadata = &secret["metadata"];
             let name = format!("{}/{}", fields::text(metadata, "namespace"), fields::text(metadata, "name"));
@@ -46,7 +49,7 @@ impl Known {
                 }
                 count += 1;
                 for (form, text) in forms(&value[..value.len().min(VALUE_BYTES_MAX)]) {
-                    if text.len() >= VALUE_BYTES_MIN && !texts.contains(&text) {
+                    if text.len() >= VALUE_BYTES_MIN && seen.insert(text.clone()) {
                         texts.push(text);
                         patterns.push(format!("the value of key {key} of the Secret {name}{form}"));
                     }
