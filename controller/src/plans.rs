@@ -47,9 +47,10 @@ impl Plans {
     }
 
     async fn make(&self, request: PlanRequest) -> Result<Value, Status> {
+        // Before the copy: those who wait cost nothing.
+        let _place = self.places.acquire().await.expect("the places are never closed");
         let now = crate::runtime::events::seconds(self.outside.clock.now());
         let (cache, app) = overlaid(&self.shared.cache, &request, &now)?;
-        let _place = self.places.acquire().await.expect("the places are never closed");
         let apps = Apps::over(Arc::new(cache), self.shared.recorder.clone(), self.outside.clone());
         let plan = match apps.plan(&app).await {
             Ok(plan) => plan,
