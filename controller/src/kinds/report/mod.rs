@@ -98,9 +98,8 @@ impl Reports {
 
     /// Returns the runs of the same recipe and the same pull request or commit that the forge is told of, newest first; the
     /// run itself is among them.
-    fn siblings(&self, run: &Object<TestRun>) -> Vec<Object<TestRun>> {
+    fn siblings(run: &Object<TestRun>, stored: &[Arc<StoredObject>]) -> Vec<Object<TestRun>> {
         let Some(own) = Subject::of(run) else { return Vec::new() };
-        let stored = self.cache.list(&TestRun::resource());
         let same = stored.iter().filter(|found| {
             let (spec, source) = (&found.value["spec"], &found.value["spec"]["source"]);
             let of = &source["pullRequest"];
@@ -122,10 +121,9 @@ impl Reports {
 
     /// Returns the last green run of the same recipe before this one: from nothing, through every rung, and ended when this
     /// one began.
-    fn last_green(&self, run: &Object<TestRun>) -> Option<Object<TestRun>> {
+    fn last_green(run: &Object<TestRun>, stored: &[Arc<StoredObject>]) -> Option<Object<TestRun>> {
         let moment = |text: Option<&str>| text.and_then(|text| text.parse::<Timestamp>().ok());
         let began = moment(run.status.started_at.as_deref());
-        let stored = self.cache.list(&TestRun::resource());
         let ended = |found: &Arc<StoredObject>| moment(found.value["status"]["finishedAt"].as_str());
         let green = stored.iter().filter(|found| {
             let (spec, status) = (&found.value["spec"], &found.value["status"]);
@@ -158,8 +156,9 @@ impl Reports {
 
     fn wanted(&self, run: &Object<TestRun>) -> Wanted {
         let public_url = self.outside.public_url.as_deref();
-        let green = self.last_green(run);
-        Wanted::of(run, &self.siblings(run), green.as_ref(), &self.outside.redactor, public_url)
+        let stored = self.cache.list(&TestRun::resource());
+        let green = Self::last_green(run, &stored);
+        Wanted::of(run, &Self::siblings(run, &stored), green.as_ref(), &self.outside.redactor, public_url)
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use api_types::kind::Object;
+use api_types::kind::{Kind as _, Object};
 use api_types::kinds::test_run::{Report, TestRun};
 use api_types::reason;
 use jiff::Timestamp;
@@ -76,7 +76,7 @@ impl Reports {
     /// Returns the comment that an earlier run of the pull request wrote.
     fn comment_of_siblings(&self, run: &Object<TestRun>) -> Option<i64> {
         let number = |run: &Object<TestRun>| run.spec.source.pull_request.as_ref().map(|of| of.number);
-        let mut siblings = self.siblings(run);
+        let mut siblings = Self::siblings(run, &self.cache.list(&TestRun::resource()));
         siblings.retain(|other| number(other) == number(run));
         let of = |run: &Object<TestRun>| {
             let told = self.told(&run.metadata.uid).and_then(|told| told.report.comment_id);
