@@ -14,18 +14,18 @@ mod decide;
 #[cfg(test)]
 mod tests;
 
-use std::collections::HashMap;
-use std::os::unix::fs::PermissionsExt as _;
-use std::path::{Path, PathBuf};
+use std::collections::{BTreeMap, HashMap};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use api_types::reason;
-use api_types::status::Reason;
+use api_types::status::{Reason, Status};
 use ports::error::chain;
 use ports::files::GivenFiles;
-use ports::sops::{BYTES_MAX, Identities, Opened};
+use ports::sops::{BYTES_MAX, Identities, IdentityFile, Opened, SopsError};
 
+use crate::runtime::cache::Cache;
 use crate::runtime::events::{EventKind, Recorder};
 use crate::runtime::objects::{Objects, StoredObject};
 use crate::runtime::outcome::Failure;
@@ -36,8 +36,6 @@ use decide::{Change, Wanted};
 /// pieces.
 const PERIOD: Duration = Duration::from_secs(5);
 const SECRETS: &str = "secrets";
-/// Permissions of others.
-const OTHERS: u32 = 0o077;
 
 /// Which files Secrets may come from, and what opens them.
 #[derive(Clone, Debug)]
@@ -45,11 +43,13 @@ pub struct SopsFiles {
     /// Files that may be named.
     pub given: GivenFiles,
     /// Files with identities; those that are not there are passed over.
-    pub identities: Vec<PathBuf>,
+    pub identities: Vec<IdentityFile>,
 }
 
 /// Keeps Secrets as their files say.
 pub struct SopsKeeper {
+    /// What Secrets there are: looking costs next to nothing, however many.
+    cache: Arc<Cache>,
     objects: Arc<dyn Objects>,
     recorder: Recorder,
     files: SopsFiles,
@@ -60,8 +60,8 @@ pub struct SopsKeeper {
 impl SopsKeeper {
     /// Returns a keeper that has looked at nothing yet.
     #[must_use]
-    pub fn new(objects: Arc<dyn Objects>, recorder: Recorder, files: SopsFiles) -> Self {
-        Self { objects, recorder, files, wrong: HashMap::new() }
+    pub fn new(cache: Arc<Cache>, objects: Arc<dyn Objects>, recorder: Recorder, files: SopsFiles) -> Self {
+        Self { cache, objects, recorder, files, wrong: HashMap::new() }
     }
 
     /// Looks again and again until it is dropped.
@@ -79,8 +79,9 @@ impl SopsKeeper {
     /// # Errors
     /// When the store does not answer. What is wrong with a file is told at the Secret.
     pub async fn look(&mut self) -> Result<(), Failure> {
-        let secrets = self.objects.list(SECRETS, None).await?.objects;
-        let named: Vec<(Arc<StoredObject>, Wanted)> = secrets
+        let named: Vec<(Arc<StoredObject>, Wanted)> = self
+            .cache
+            .list(SECRETS)
             .into_iter()
             .filter(|secret| !secret.is_being_deleted())
             .filter_map(|secret| Wanted::of(&secret).map(|wanted| (secret, wanted)))
@@ -91,12 +92,9 @@ impl SopsKeeper {
         }
         let files = self.files.clone();
         let read = move || {
-            let identities = files.identities();
+            let (identities, wrong) = files.identities();
             let open = |(secret, wanted): (Arc<StoredObject>, Wanted)| {
-                let found = match &identities {
-                    Ok(identities) => files.open(&wanted, identities),
-                    Err(message) => Err(message.clone()),
-                };
+                let found = files.open(&wanted, &identities, &wrong);
                 (secret, wanted, found)
             };
             named.into_iter().map(open).collect::<Vec<_>>()
@@ -111,68 +109,77 @@ impl SopsKeeper {
                     continue;
                 }
             }
-            if let Some(change) = decide::decide(&secret, &wanted, found.map(|opened| opened.beneath(&wanted.path))) {
-                self.write(&secret, change).await?;
-            }
+            self.keep(&secret, &wanted, found.map(|opened| opened.beneath(&wanted.path))).await?;
         }
         Ok(())
     }
 
-    async fn write(&self, secret: &StoredObject, change: Change) -> Result<(), Failure> {
+    /// Writes what follows from what was found. When the Secret does not take it, that is what is wrong.
+    async fn keep(
+        &self,
+        secret: &StoredObject,
+        wanted: &Wanted,
+        found: Result<BTreeMap<String, String>, String>,
+    ) -> Result<(), Failure> {
+        let Some(change) = decide::decide(secret, wanted, found) else { return Ok(()) };
+        let Some(refused) = self.write(secret, change).await? else { return Ok(()) };
+        let why = format!("the Secret does not take them: {}", refused.message);
+        match decide::decide(secret, wanted, Err(why)) {
+            Some(change) => self.write(secret, change).await.map(drop),
+            None => Ok(()),
+        }
+    }
+
+    /// Writes a change and tells of it; returns why it is refused for good.
+    async fn write(&self, secret: &StoredObject, change: Change) -> Result<Option<Status>, Failure> {
         let Change { value, kind, message } = change;
         match self.objects.update(&secret.key, value).await {
             Ok(_) => {}
-            // The next look sees it as it is then.
-            Err(status) if matches!(status.reason, Some(Reason::Conflict | Reason::NotFound)) => return Ok(()),
-            Err(status) if status.reason == Some(Reason::Invalid) => {
-                let message = format!("What the file holds cannot be put into the Secret: {}.", status.message);
-                self.recorder.record("sops", secret, EventKind::Warning, reason::SOPS_FAILED, &message);
-                return Ok(());
+            Err(status) => {
+                return match status.reason {
+                    // The next look sees it as it is then.
+                    Some(Reason::Conflict | Reason::NotFound) => Ok(None),
+                    Some(Reason::Invalid | Reason::RequestEntityTooLarge) => Ok(Some(status)),
+                    _ => Err(status.into()),
+                };
             }
-            Err(status) => return Err(status.into()),
         }
         let word = if kind == EventKind::Normal { reason::SOPS_READ } else { reason::SOPS_FAILED };
         self.recorder.record("sops", secret, kind, word, &message);
-        Ok(())
+        Ok(None)
     }
 }
 
 impl SopsFiles {
-    /// Returns what opens files, or what is wrong with it.
-    fn identities(&self) -> Result<Identities, String> {
+    /// Returns what opens files, and what is wrong with each file of identities that is of no use: one that works is
+    /// enough.
+    fn identities(&self) -> (Identities, Vec<String>) {
         let mut identities = Identities::default();
-        let mut any = false;
-        for path in self.identities.iter().filter(|path| path.exists()) {
-            let text = private(path).map_err(|why| format!("the identities in {}: {why}", path.display()))?;
-            identities.add(&text).map_err(|error| format!("the identities in {}, {error}", path.display()))?;
-            any = true;
-        }
-        let names: Vec<String> = self.identities.iter().map(|path| path.display().to_string()).collect();
-        let none = || {
-            format!(
+        let added = self.identities.iter().map(|file| identities.add_file(file));
+        let wrong = added.filter_map(|added| added.err().map(|error| error.to_string())).collect();
+        (identities, wrong)
+    }
+
+    /// Opens a file, or says in one sentence why that cannot be.
+    fn open(&self, wanted: &Wanted, identities: &Identities, wrong: &[String]) -> Result<Opened, String> {
+        if identities.is_empty() && wrong.is_empty() {
+            let names: Vec<String> = self.identities.iter().map(|file| file.path.display().to_string()).collect();
+            return Err(format!(
                 "there is nothing to open it with: none of the files in secrets.age_identities of the configuration is there \
                  ({})",
                 names.join(", ")
-            )
-        };
-        if any { Ok(identities) } else { Err(none()) }
-    }
-
-    fn open(&self, wanted: &Wanted, identities: &Identities) -> Result<Opened, String> {
+            ));
+        }
+        let also = || wrong.join("; ");
+        if identities.is_empty() {
+            return Err(also());
+        }
         let bytes = self.given.read(Path::new(&wanted.file), BYTES_MAX).map_err(|error| chain(&error))?;
-        Opened::read(&bytes, identities).map_err(|error| format!("the file {}: {error}", wanted.file))
+        Opened::read(&bytes, identities).map_err(|error| match error {
+            SopsError::NoIdentity { .. } if !wrong.is_empty() => {
+                format!("the file {}: {error}; or mend this: {}", wanted.file, also())
+            }
+            error => format!("the file {}: {error}", wanted.file),
+        })
     }
-}
-
-/// Returns the text of a file that only its owner can read.
-fn private(path: &Path) -> Result<String, String> {
-    // systemd keeps credentials from others itself; a link may lead to where /nix/store or the like is.
-    let metadata = std::fs::metadata(path).map_err(|error| error.to_string())?;
-    if metadata.permissions().mode() & OTHERS != 0 {
-        return Err(format!("others can read it; run `chmod go= {}`", path.display()));
-    }
-    if metadata.len() > BYTES_MAX as u64 {
-        return Err("it is too large for a file of keys".to_owned());
-    }
-    std::fs::read_to_string(path).map_err(|error| error.to_string())
 }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt as _;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -90,6 +91,7 @@ fn what_is_decided() {
 /// A store with one Secret, and a folder with a file and an identity.
 struct World {
     folder: tempfile::TempDir,
+    cache: Arc<Cache>,
     objects: Arc<dyn Objects>,
     keeper: SopsKeeper,
     recorder: Recorder,
@@ -107,10 +109,13 @@ impl World {
         let files = SopsFiles {
             given: GivenFiles::beneath(vec![folder.path().join("sops")], Vec::new())
                 .named_by("secrets.sops_file_roots"),
-            identities: vec![folder.path().join("nowhere"), folder.path().join("identity")],
+            identities: ["nowhere", "identity", "credential"]
+                .map(|name| IdentityFile { path: folder.path().join(name), is_credential: name == "credential" })
+                .to_vec(),
         };
-        let keeper = SopsKeeper::new(objects.clone(), recorder.clone(), files);
-        let world = Self { folder, objects, keeper, recorder };
+        let cache = Arc::new(Cache::default());
+        let keeper = SopsKeeper::new(cache.clone(), objects.clone(), recorder.clone(), files);
+        let world = Self { folder, cache, objects, keeper, recorder };
         world.write("sops/secrets.yaml", ALL);
         world.write("identity", AGE);
         world
@@ -123,16 +128,31 @@ impl World {
     }
 
     async fn create(&self, name: &str, file: &str, path: &str) {
+        self.create_with(name, file, path, false).await;
+    }
+
+    async fn create_with(&self, name: &str, file: &str, path: &str, immutable: bool) {
         let file = self.folder.path().join(file);
-        let value = json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": name, "namespace": "default",
-            "annotations": {FILE: file, PATH: path}}});
+        let value = json!({"apiVersion": "v1", "kind": "Secret", "immutable": immutable, "metadata":
+            {"name": name, "namespace": "default", "annotations": {FILE: file, PATH: path}}});
         self.objects.create(SECRETS, value).await.unwrap();
+    }
+
+    async fn look_once(&mut self) {
+        let listing = self.objects.list(SECRETS, None).await.unwrap();
+        self.cache.replace(&Arc::from(SECRETS), &listing);
+        self.keeper.look().await.unwrap();
+    }
+
+    async fn events(&self) -> Vec<Arc<StoredObject>> {
+        self.recorder.write_all(&self.objects).await;
+        self.objects.list("events", None).await.unwrap().objects
     }
 
     /// Looks twice, after which what is wrong is told; returns a value, and the state.
     async fn look(&mut self, name: &str, key: &str) -> (String, String) {
-        self.keeper.look().await.unwrap();
-        self.keeper.look().await.unwrap();
+        self.look_once().await;
+        self.look_once().await;
         let stored = self.objects.get(&ObjectKey::new(SECRETS, "default", name)).await.unwrap();
         let value = STANDARD.decode(stored.value["data"][key].as_str().unwrap_or_default()).unwrap();
         let state = stored.value["metadata"]["annotations"][STATE].as_str().unwrap_or_default().to_owned();
@@ -176,6 +196,23 @@ async fn a_secret_follows_its_file_and_keeps_what_was_good() {
     assert!(world.look("forge", "token").await.1.contains("others can read it; run `chmod go= "));
 }
 
+/// The host's key is root's alone where ccd runs as somebody else.
+#[tokio::test]
+async fn one_identity_that_works_is_enough() {
+    let mut world = World::start().await;
+    world.create("forge", "sops/secrets.yaml", "forge").await;
+    let identity = world.folder.path().join("identity");
+    fs::set_permissions(&identity, Permissions::from_mode(0o644)).unwrap();
+    world.write("credential", AGE);
+    // As systemd's credentials look.
+    fs::set_permissions(world.folder.path().join("credential"), Permissions::from_mode(0o440)).unwrap();
+    assert_eq!(world.look("forge", "token").await, ("forge-kanari-1".to_owned(), "Read".to_owned()));
+    world.write("credential", STRANGER);
+    let (_, state) = world.look("forge", "token").await;
+    assert!(state.contains("none of ccd's identities") && state.contains("or mend this: the identities in"), "{state}");
+    assert!(state.contains("others can read it; run `chmod go= "), "{state}");
+}
+
 #[tokio::test]
 async fn what_is_half_written_is_not_told_and_other_folders_stay_closed() {
     let mut world = World::start().await;
@@ -188,13 +225,31 @@ async fn what_is_half_written_is_not_told_and_other_folders_stay_closed() {
     assert!(gone.contains("none.yaml is not there"), "{gone}");
 
     world.write("sops/secrets.yaml", &ALL[..200]);
-    world.keeper.look().await.unwrap();
+    world.look_once().await;
     let stored = world.objects.get(&ObjectKey::new(SECRETS, "default", "forge")).await.unwrap();
     assert_eq!(stored.value["metadata"]["annotations"][STATE], "Read", "told at the first look");
-    world.recorder.write_all(&world.objects).await;
-    let events = world.objects.list("events", None).await.unwrap().objects;
+    let events = world.events().await;
     let reasons: Vec<&str> = events.iter().filter_map(|event| event.value["reason"].as_str()).collect();
     assert_eq!(reasons.iter().filter(|reason| **reason == "SopsFailed").count(), 2, "{reasons:?}");
     assert!(reasons.contains(&"SopsRead"), "{reasons:?}");
     assert!(events.iter().all(|event| !event.value.to_string().contains("kanari")));
+}
+
+#[tokio::test]
+async fn a_secret_that_takes_nothing_says_so_once_and_keeps_no_other_waiting() {
+    let mut world = World::start().await;
+    world.create_with("a-frozen", "sops/secrets.yaml", "forge", true).await;
+    world.create("other", "sops/secrets.yaml", "forge").await;
+    let (value, state) = world.look("a-frozen", "token").await;
+    assert!(value.is_empty());
+    assert!(state.contains("the Secret does not take them") && state.contains("immutable"), "{state}");
+    assert_eq!(world.look("other", "token").await.1, "Read");
+    let seen = async |world: &World| {
+        let secrets = world.objects.list(SECRETS, None).await.unwrap().objects;
+        let secrets = secrets.iter().map(|secret| secret.value.clone());
+        secrets.chain(world.events().await.iter().map(|event| event.value.clone())).collect::<Vec<_>>()
+    };
+    let before = seen(&world).await;
+    world.look("a-frozen", "token").await;
+    assert_eq!(seen(&world).await, before, "it is written again and again");
 }

@@ -1,5 +1,10 @@
 //! What opens files of sops: identities of age, and ed25519 keys of OpenSSH such as the host's.
 
+use std::fs::File;
+use std::io::{self, Read as _};
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+
 use aws_lc_rs::digest::{SHA512, digest};
 use bech32::{Bech32, Hrp};
 use ssh_key::PrivateKey;
@@ -13,6 +18,53 @@ const SSH_END: &str = "-----END OPENSSH PRIVATE KEY-----";
 const ED25519: &[u8] = b"ssh-ed25519";
 /// Most identities in one file.
 const IDENTITIES_MAX: usize = 64;
+/// A larger file is not read, in bytes.
+const FILE_BYTES_MAX: u64 = 1 << 20;
+/// Permissions of others.
+const OTHERS: u32 = 0o077;
+
+/// A file with identities.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct IdentityFile {
+    /// Where it is.
+    pub path: PathBuf,
+    /// Whether it is one of systemd's credentials: those are kept from others by an access list, which looks in the mode
+    /// as if the group could read them.
+    pub is_credential: bool,
+}
+
+/// Why a file of identities is of no use. Lower case, no full stop; it holds nothing of any key.
+#[derive(Debug, thiserror::Error)]
+pub enum IdentityFileError {
+    /// The system refused.
+    #[error("the identities in {}: {source}", path.display())]
+    Unreadable {
+        /// Which file.
+        path: PathBuf,
+        /// What it said.
+        source: io::Error,
+    },
+    /// Its permissions are too wide.
+    #[error("the identities in {}: others can read it; run `chmod go= {}`", path.display(), path.display())]
+    Unsafe {
+        /// Which file.
+        path: PathBuf,
+    },
+    /// Nobody has so many keys.
+    #[error("the identities in {}: it is too large for a file of keys", path.display())]
+    TooLarge {
+        /// Which file.
+        path: PathBuf,
+    },
+    /// It holds something else.
+    #[error("the identities in {}, {source}", path.display())]
+    Wrong {
+        /// Which file.
+        path: PathBuf,
+        /// Which line, and what is wrong.
+        source: IdentityError,
+    },
+}
 
 /// Why a file holds no identity that can be used. Nothing of any key is in the text: lower case, no full stop.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
@@ -41,7 +93,22 @@ pub struct Identities {
 }
 
 impl Identities {
-    /// Adds what a file holds: lines `AGE-SECRET-KEY-1…`, comments, and unencrypted OpenSSH keys of the kind ed25519.
+    /// Adds what is in a file that only its owner can read; a file that is not there is passed over. Blocks.
+    ///
+    /// # Errors
+    /// [`IdentityFileError`]; nothing is added then.
+    pub fn add_file(&mut self, file: &IdentityFile) -> Result<(), IdentityFileError> {
+        let Some(text) = text_of(&file.path, file.is_credential)? else { return Ok(()) };
+        self.add(&text).map_err(|source| IdentityFileError::Wrong { path: file.path.clone(), source })
+    }
+
+    /// Whether there is nothing to open files with.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.all.is_empty()
+    }
+
+    /// Adds what a text holds: lines `AGE-SECRET-KEY-1…`, comments, and unencrypted OpenSSH keys of the kind ed25519.
     ///
     /// # Errors
     /// [`IdentityError`]; nothing is added then.
@@ -87,6 +154,24 @@ impl Identities {
     pub(super) fn all(&self) -> &[Identity] {
         &self.all
     }
+}
+
+fn text_of(path: &Path, is_credential: bool) -> Result<Option<String>, IdentityFileError> {
+    let unreadable = |source| IdentityFileError::Unreadable { path: path.to_owned(), source };
+    let file = match File::open(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        opened => opened.map_err(unreadable)?,
+    };
+    let mode = file.metadata().map_err(unreadable)?.permissions().mode();
+    if !is_credential && mode & OTHERS != 0 {
+        return Err(IdentityFileError::Unsafe { path: path.to_owned() });
+    }
+    let mut text = String::new();
+    file.take(FILE_BYTES_MAX + 1).read_to_string(&mut text).map_err(unreadable)?;
+    if text.len() as u64 > FILE_BYTES_MAX {
+        return Err(IdentityFileError::TooLarge { path: path.to_owned() });
+    }
+    Ok(Some(text))
 }
 
 fn recipient(public: &[u8; 32]) -> String {

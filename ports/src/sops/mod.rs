@@ -23,7 +23,7 @@ use aws_lc_rs::constant_time::verify_slices_are_equal;
 use aws_lc_rs::digest::{Context, SHA256, SHA512, digest};
 
 use document::{Document, Leaf, Metadata, Scalar};
-pub use identity::{Identities, IdentityError};
+pub use identity::{Identities, IdentityError, IdentityFile, IdentityFileError};
 use value::DataKey;
 
 /// A larger file is not read, in bytes.

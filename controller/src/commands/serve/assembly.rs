@@ -84,7 +84,7 @@ pub(super) struct Assembly {
 /// Starts what keeps Secrets as their files of sops say.
 fn follow_sops_files(files: SopsFiles, manager: &Manager, beside: &Beside) {
     let shared = manager.shared();
-    let keeper = SopsKeeper::new(shared.objects.clone(), shared.recorder.clone(), files);
+    let keeper = SopsKeeper::new(shared.cache.clone(), shared.objects.clone(), shared.recorder.clone(), files);
     let keeping = beside.background.clone();
     beside.tasks.spawn(async move { keeping.run_until_cancelled(keeper.run()).await });
 }

@@ -23,6 +23,7 @@ use ports::outbound::Outbound;
 use ports::probe::ConnectRules;
 use ports::probe::network::NetworkProbe;
 use ports::redact::Redactor;
+use ports::sops::IdentityFile;
 use ports::swarm::docker::DockerEngines;
 
 use crate::environment::Environment;
@@ -99,11 +100,16 @@ fn never(paths: &DataPaths, environment: &Environment) -> Vec<PathBuf> {
 /// Returns where Secrets may come from.
 pub(super) fn sops_files(paths: &DataPaths, config: &Config, environment: &Environment) -> SopsFiles {
     let credential = environment.credentials.as_ref().map(|folder| folder.join(AGE_CREDENTIAL));
-    let credential = credential.filter(|path| path.exists());
     let given = GivenFiles::beneath(config.secrets.sops_file_roots.clone(), never(paths, environment));
     SopsFiles {
         given: given.named_by("secrets.sops_file_roots"),
-        identities: credential.into_iter().chain(config.secrets.age_identities.iter().cloned()).collect(),
+        identities: credential
+            .map(|path| IdentityFile { path, is_credential: true })
+            .into_iter()
+            .chain(
+                config.secrets.age_identities.iter().cloned().map(|path| IdentityFile { path, is_credential: false }),
+            )
+            .collect(),
     }
 }
 
