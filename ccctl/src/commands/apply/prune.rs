@@ -59,10 +59,10 @@ struct Member {
 }
 
 impl Pruning {
-    /// Looks at what would go when that was asked for; see [`Self::look`].
+    /// Looks at what would go when that was asked for, and refuses what must not.
     ///
     /// # Errors
-    /// As [`Self::look`].
+    /// The set has no name or is somebody else's; more would go than may; an object belongs to another set.
     pub async fn asked_for(
         session: &Session,
         arguments: &PruneArguments,
@@ -76,10 +76,6 @@ impl Pruning {
         Self::look(session, arguments, files, field_manager, manifests).await.map(Some)
     }
 
-    /// Looks at what would go, and refuses what must not.
-    ///
-    /// # Errors
-    /// The set has no name or is somebody else's; more would go than may; an object belongs to another set.
     async fn look(
         session: &Session,
         arguments: &PruneArguments,
