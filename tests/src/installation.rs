@@ -31,7 +31,16 @@ impl Installation {
     /// # Errors
     /// Says what did not become ready, with what ccd printed.
     pub fn start(directory: &Path, capacity: u32) -> anyhow::Result<Self> {
-        Self::start_within(directory, capacity, &[])
+        Self::start_within(directory, capacity, &[], "")
+    }
+
+    /// Starts all of it, and lets recipes be fetched over plain HTTP from `host`, wherever that is.
+    ///
+    /// # Errors
+    /// As [`start`](Self::start).
+    pub fn fetching_from(directory: &Path, capacity: u32, host: &str) -> anyhow::Result<Self> {
+        let more = format!("[git]\nprotocols = [\"https\", \"http\"]\n\n[outbound]\nallow = [\"{host}\"]\n\n");
+        Self::start_within(directory, capacity, &[], &more)
     }
 
     /// Starts all of it with Debian's Chromium as its camera, so that runs of maintainers take a picture of their app.
@@ -39,13 +48,14 @@ impl Installation {
     /// # Errors
     /// As [`start`](Self::start).
     pub fn with_camera(directory: &Path, capacity: u32) -> anyhow::Result<Self> {
-        Self::start_within(directory, capacity, &[("CC_CHROMIUM", "/usr/bin/chromium")])
+        Self::start_within(directory, capacity, &[("CC_CHROMIUM", "/usr/bin/chromium")], "")
     }
 
     fn start_within(
         directory: &Path,
         capacity: u32,
         environment: &'static [(&'static str, &'static str)],
+        more: &str,
     ) -> anyhow::Result<Self> {
         for recipe in ["guestbook", "traefik"] {
             let status = Command::new(bundled().join("images")).arg(recipe).status()?;
@@ -54,7 +64,7 @@ impl Installation {
         let https_port = free_port()?;
         certificate(directory)?;
         let configuration = format!(
-            "[runs]\nzone = \"{ZONE}\"\nfile_urls = true\n\n[probe]\nca_files = [\"{}\"]\n\n[probe.connect]\n\"{ZONE}\" = \"127.0.0.1:{https_port}\"\n",
+            "[runs]\nzone = \"{ZONE}\"\nfile_urls = true\n\n{more}[probe]\nca_files = [\"{}\"]\n\n[probe.connect]\n\"{ZONE}\" = \"127.0.0.1:{https_port}\"\n",
             directory.join("cert.pem").display()
         );
         std::fs::write(directory.join("config.toml"), configuration)?;

@@ -1,0 +1,324 @@
+//! A real Gitea or Forgejo, when there is one: the client's contract, and the whole flow from a comment to a green tick.
+//!
+//! `CC_TEST_GITEA` is its URL and `CC_TEST_GITEA_TOKEN` a token of an administrator with every scope: the tests make
+//! people and an organisation of their own, and remove them. It must be reached from here and, for its webhooks, reach
+//! this machine (`[webhook] ALLOWED_HOST_LIST`); what is played instead, where there is none, is in `forge.rs`.
+
+use std::path::Path;
+use std::time::Duration;
+
+use ports::forge::conformance::{self, Situation};
+use ports::forge::http::{ForgeTimes, HttpForges};
+use ports::forge::{ForgeAddress, ForgeToken, Forges as _, RepositoryName};
+use serde_json::{Value, json};
+use tests::engine;
+use tests::installation::{Installation, ZONE, status_of};
+use tests::recipes::{RecipeRepository, version};
+
+const RUN_WITHIN: Duration = Duration::from_mins(6);
+const PASSWORD: &str = "Of-nobody-4-long";
+const WEBHOOK_SECRET: &str = "secret-of-the-webhook-55d0";
+
+/// How a request says who sends it.
+enum As<'a> {
+    Token(&'a str),
+    Password(&'a str),
+}
+
+/// A real server, and what these tests have made there.
+struct Server {
+    http: reqwest::Client,
+    url: String,
+    token: String,
+    /// What to delete at the end, in this order.
+    made: Vec<String>,
+}
+
+impl Server {
+    /// Returns the server that the environment names, if it does.
+    #[expect(clippy::disallowed_methods, reason = "the environment says whether there is a real server")]
+    fn from_environment() -> Option<Self> {
+        let url = std::env::var("CC_TEST_GITEA").ok().filter(|url| !url.is_empty())?;
+        let token = std::env::var("CC_TEST_GITEA_TOKEN").expect("CC_TEST_GITEA needs CC_TEST_GITEA_TOKEN");
+        let http = reqwest::Client::builder().no_proxy().build().expect("a client");
+        Some(Self { http, url: url.trim_end_matches('/').to_owned(), token, made: Vec::new() })
+    }
+
+    async fn ask(&self, who: As<'_>, method: &str, path: &str, body: &Value) -> Value {
+        let method = method.parse().expect("a method");
+        let request = self.http.request(method, format!("{}/api/v1{path}", self.url)).json(body);
+        let request = match who {
+            As::Token(token) => request.header("authorization", format!("token {token}")),
+            As::Password(user) => request.basic_auth(user, Some(PASSWORD)),
+        };
+        let answer = request.send().await.expect("the server answers");
+        let status = answer.status();
+        let text = answer.text().await.unwrap_or_default();
+        assert!(
+            status.is_success(),
+            "{path} with {body}: {status} {text} (CC_TEST_GITEA_TOKEN must be an administrator's)"
+        );
+        serde_json::from_str(&text).unwrap_or_default()
+    }
+
+    /// Waits until the server knows a branch: it takes note of what was pushed afterwards.
+    async fn has_branch(&self, repository: &str, branch: &str) {
+        let url = format!("{}/api/v1/repos/{repository}/branches/{branch}", self.url);
+        let started = std::time::Instant::now();
+        loop {
+            let request = self.http.get(&url).header("authorization", format!("token {}", self.token));
+            if request.send().await.expect("the server answers").status().is_success() {
+                return;
+            }
+            assert!(started.elapsed() < Duration::from_secs(20), "{repository} has no {branch}");
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    }
+
+    async fn make(&mut self, path: &str, body: Value, undo: String) -> Value {
+        let made = self.ask(As::Token(&self.token), "POST", path, &body).await;
+        self.made.insert(0, undo);
+        made
+    }
+
+    /// Makes somebody, and returns a token of theirs.
+    async fn person(&mut self, name: &str, scopes: &[&str]) -> String {
+        let body = json!({
+            "username": name, "email": format!("{name}@example.org"), "password": PASSWORD, "must_change_password": false,
+        });
+        self.make("/admin/users", body, format!("/admin/users/{name}?purge=true")).await;
+        let body = json!({"name": "cc-ci-test", "scopes": scopes});
+        let token = self.ask(As::Password(name), "POST", &format!("/users/{name}/tokens"), &body).await;
+        token["sha1"].as_str().expect("a token").to_owned()
+    }
+}
+
+/// However a test ends, the server has what it had.
+impl Drop for Server {
+    fn drop(&mut self) {
+        let remove = async |server: &Self| {
+            for path in &server.made {
+                server.ask(As::Token(&server.token), "DELETE", path, &json!({})).await;
+            }
+        };
+        // A thread of its own: where this runs, a runtime may be running already.
+        let server = &*self;
+        let removed = std::thread::scope(|scope| scope.spawn(|| runtime().block_on(remove(server))).join());
+        assert!(removed.is_ok() || std::thread::panicking(), "{:?} could not be removed from {}", self.made, self.url);
+    }
+}
+
+fn runtime() -> tokio::runtime::Runtime {
+    tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().expect("a runtime")
+}
+
+fn or_say_so(server: Option<Server>) -> Option<Server> {
+    if server.is_none() {
+        println!("CC_TEST_GITEA is not set: only the played forge is tested, by forge.rs and ports/src/forge/tests.rs");
+    }
+    server
+}
+
+#[tokio::test]
+async fn a_real_server_keeps_the_contract() {
+    let Some(mut server) = or_say_so(Server::from_environment()) else { return };
+    let own = server.ask(As::Token(&server.token), "GET", "/user", &Value::Null).await;
+    let (owner, name) = (own["login"].as_str().expect("a name"), format!("cc-ci-contract-{}", std::process::id()));
+    let body = json!({"name": name, "auto_init": true, "default_branch": "main"});
+    server.make("/user/repos", body, format!("/repos/{owner}/{name}")).await;
+    let (organization, member, stranger) = (
+        format!("cc-ci-contract-org-{}", std::process::id()),
+        owner.to_owned(),
+        format!("cc-ci-nobody-{}", std::process::id()),
+    );
+    server.person(&stranger, &["read:user"]).await;
+    let body = json!({"username": organization});
+    server.make("/orgs", body, format!("/orgs/{organization}")).await;
+    let file = json!({"content": "Y2hhbmdl", "branch": "main", "new_branch": "change", "message": "change"});
+    server.ask(As::Token(&server.token), "POST", &format!("/repos/{owner}/{name}/contents/change"), &file).await;
+    let body = json!({"head": "change", "base": "main", "title": "change"});
+    server.ask(As::Token(&server.token), "POST", &format!("/repos/{owner}/{name}/pulls"), &body).await;
+
+    let forges = HttpForges::open(&[], ForgeTimes::default()).expect("a client");
+    let address = ForgeAddress { url: server.url.clone(), token: ForgeToken::new(&server.token) };
+    let situation = Situation {
+        repository: RepositoryName::new(owner, &name),
+        pull_request: 1,
+        organization: Some((organization, member, stranger)),
+        before: jiff::Timestamp::UNIX_EPOCH,
+    };
+    conformance::check(&*forges.connect(&address).expect("a URL"), &situation).await;
+}
+
+/// Who and what plays along on the server; their names are nobody else's.
+struct Cast {
+    organization: String,
+    ada: (String, String),
+    mallory: (String, String),
+    bot_token: String,
+    bot: String,
+}
+
+async fn cast(server: &mut Server) -> Cast {
+    let name = |what: &str| format!("cc-ci-{what}-{}", std::process::id());
+    let (organization, ada, mallory, bot) = (name("coop"), name("ada"), name("mallory"), name("bot"));
+    let people = ["write:repository", "write:issue", "write:user", "read:organization"];
+    let ada_token = server.person(&ada, &people).await;
+    let mallory_token = server.person(&mallory, &people).await;
+    // What docs/forges.md asks for, and no more.
+    let bot_token = server.person(&bot, &["write:repository", "write:issue", "read:user", "read:organization"]).await;
+    server.make("/orgs", json!({"username": organization}), format!("/orgs/{organization}")).await;
+    let team = json!({
+        "name": "keepers", "permission": "write", "includes_all_repositories": true,
+        "units": ["repo.code", "repo.issues", "repo.pulls"],
+    });
+    let path = format!("/orgs/{organization}/teams");
+    let team = server.ask(As::Token(&server.token), "POST", &path, &team).await;
+    for member in [&ada, &bot] {
+        let path = format!("/teams/{}/members/{member}", team["id"]);
+        server.ask(As::Token(&server.token), "PUT", &path, &json!({})).await;
+    }
+    Cast { organization, ada: (ada, ada_token), mallory: (mallory, mallory_token), bot_token, bot }
+}
+
+/// Publishes the recipe there with a branch to be merged, from `ada`, and another one in a fork, from `mallory`. Returns
+/// the head of the first.
+async fn publish(server: &mut Server, cast: &Cast, folder: &Path) -> String {
+    let organization = &cast.organization;
+    let repository = json!({"name": "wiki", "default_branch": "main"});
+    let path = format!("/orgs/{organization}/repos");
+    server.make(&path, repository, format!("/repos/{organization}/wiki")).await;
+    let mut recipe = RecipeRepository::new(folder).expect("git works");
+    let tree = version("guestbook", "1.0.0+1.0.0").expect("the bundled recipe is there");
+    recipe.commit(&tree, "chore: publish the base").expect("git works");
+    recipe.publish("1.0.0+1.0.0").expect("git works");
+    let (ada, token) = &cast.ada;
+    let upstream = server.url.replacen("://", &format!("://{ada}:{token}@"), 1);
+    let upstream = format!("{upstream}/{organization}/wiki.git");
+    recipe.push(&upstream, &["main", "--tags"]).expect("the server takes it");
+    server.has_branch(&format!("{organization}/wiki"), "main").await;
+    server.ask(As::Token(&cast.mallory.1), "POST", &format!("/repos/{organization}/wiki/forks"), &json!({})).await;
+    let tree = version("guestbook", "1.1.0+1.1.0").expect("the bundled recipe is there");
+    let head = recipe.commit(&tree, "feat: a change").expect("git works");
+    recipe.push(&upstream, &["main:change"]).expect("the server takes it");
+    let file =
+        json!({"content": "Y2hhbmdl", "branch": "main", "new_branch": "change", "message": "feat: another change"});
+    let path = format!("/repos/{}/wiki/contents/change", cast.mallory.0);
+    server.ask(As::Token(&cast.mallory.1), "POST", &path, &file).await;
+    let fork = format!("{}:change", cast.mallory.0);
+    let mallory = &cast.mallory.0;
+    for (token, owner, branch) in [(&cast.ada.1, organization, "change"), (&cast.mallory.1, mallory, fork.as_str())] {
+        server.has_branch(&format!("{owner}/wiki"), "change").await;
+        let body = json!({"head": branch, "base": "main", "title": "A change"});
+        server.ask(As::Token(token), "POST", &format!("/repos/{organization}/wiki/pulls"), &body).await;
+    }
+    server.made.insert(0, format!("/repos/{mallory}/wiki"));
+    head
+}
+
+fn objects(server: &Server, cast: &Cast) -> Vec<Value> {
+    let api = "ci.coopcloud.tech/v1alpha1";
+    let organization = &cast.organization;
+    vec![
+        json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "forge-token"},
+            "stringData": {"token": cast.bot_token}}),
+        json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "webhook"},
+            "stringData": {"secret": WEBHOOK_SECRET}}),
+        json!({"apiVersion": api, "kind": "Forge", "metadata": {"name": "home"}, "spec": {
+            "url": server.url, "tokenSecretRef": {"namespace": "default", "name": "forge-token"}}}),
+        json!({"apiVersion": api, "kind": "Recipe", "metadata": {"name": "wiki"}, "spec": {
+            "source": {"url": format!("{}/{organization}/wiki.git", server.url)}, "zone": ZONE, "deployer": "Swarm",
+            "repositoryRef": "wiki",
+            "env": {"LETS_ENCRYPT_ENV": "", "TITLE": "Wiki"},
+            "timeouts": {"pull": "1m", "converge": "3m", "http": "1m", "run": "10m"},
+            "tests": crate::canaries::tests(),
+        }}),
+        json!({"apiVersion": api, "kind": "Repository", "metadata": {"name": "wiki"}, "spec": {
+            "forgeRef": "home", "owner": organization, "name": "wiki", "pollInterval": "10s",
+            "webhook": {"mode": "Optional", "secretRef": {"name": "webhook", "key": "secret"}},
+            "triggers": [{"on": "Comment", "phrase": "!testme", "authorize": {"organization": organization},
+                "run": {"recipeRef": "wiki"}}],
+        }}),
+    ]
+}
+
+fn runs(installation: &Installation, number: u64) -> Vec<Value> {
+    let runs = installation.list("testruns").expect("ccd answers");
+    runs.into_iter().filter(|run| run["spec"]["source"]["pullRequest"]["number"] == number).collect()
+}
+
+fn run_of(installation: &Installation, number: u64) -> String {
+    let started = std::time::Instant::now();
+    loop {
+        if let Some(run) = runs(installation, number).first() {
+            return run["metadata"]["name"].as_str().expect("a name").to_owned();
+        }
+        let is_late = started.elapsed() > Duration::from_mins(1);
+        assert!(!is_late, "there is no run of #{number}\n{}", installation.daemon.log());
+        tests::daemon::wait_a_moment();
+    }
+}
+
+#[test]
+fn a_comment_on_a_real_server_becomes_a_green_tick() {
+    let Some(mut server) = or_say_so(Server::from_environment()) else { return };
+    let folder = tempfile::tempdir().expect("a folder");
+    let runtime = runtime();
+    let cast = runtime.block_on(cast(&mut server));
+    let head = runtime.block_on(publish(&mut server, &cast, &folder.path().join("wiki")));
+    let host = reqwest::Url::parse(&server.url).expect("CC_TEST_GITEA is a URL");
+    let host = host.host_str().expect("CC_TEST_GITEA names a host");
+    let installation = Installation::fetching_from(folder.path(), 2, host).expect("the installation starts");
+    let before = engine::inventory();
+    let place = format!("/repos/{}/wiki", cast.organization);
+    let hook = json!({
+        "type": "gitea", "active": true, "events": ["issue_comment", "pull_request_comment", "pull_request"],
+        "config": {
+            "url": format!("http://{}/hooks/default/wiki", installation.daemon.http()),
+            "content_type": "json", "secret": WEBHOOK_SECRET,
+        },
+    });
+    runtime.block_on(server.ask(As::Token(&server.token), "POST", &format!("{place}/hooks"), &hook));
+    installation.apply(&objects(&server, &cast)).expect("the objects are accepted");
+    for (plural, name) in [("forges", "home"), ("recipes", "wiki"), ("repositories", "wiki")] {
+        installation.wait_for(plural, name, "Ready").expect("it gets ready");
+    }
+
+    let say = |token: &str, number: u64, words: &str| {
+        let path = format!("{place}/issues/{number}/comments");
+        runtime.block_on(server.ask(As::Token(token), "POST", &path, &json!({"body": words})));
+    };
+    // Who is in nobody's team asks for nothing.
+    say(&cast.mallory.1, 1, "!testme");
+    say(&cast.ada.1, 1, "Please look.\n\n!testme");
+    say(&cast.ada.1, 2, "!testme");
+    let (name, fork) = (run_of(&installation, 1), run_of(&installation, 2));
+    let is_told = |run: &Value| {
+        !matches!(run["status"]["phase"].as_str(), None | Some("Pending" | "Queued" | "Running"))
+            && status_of(run, "Reported") == "True"
+    };
+    let run = installation.wait("testruns", &name, RUN_WITHIN, is_told).expect("the run ends, and is told");
+    assert_eq!((&run["status"]["phase"], &run["status"]["level"]), (&json!("Succeeded"), &json!(5)), "{run:#}");
+
+    let waits = installation.get("testruns", &fork).expect("ccd answers").expect("it is there");
+    assert_eq!(status_of(&waits, "Approved"), "False", "{waits:#}");
+    say(&cast.ada.1, 2, "!cancel");
+    let is_cancelled = |run: &Value| run["status"]["phase"] == "Cancelled" && status_of(run, "Reported") == "True";
+    installation.wait("testruns", &fork, Duration::from_mins(1), is_cancelled).expect("it ends");
+    assert_eq!((runs(&installation, 1).len(), runs(&installation, 2).len()), (1, 1), "one run for each command");
+
+    let get = |path: String| runtime.block_on(server.ask(As::Token(&server.token), "GET", &path, &Value::Null));
+    for (number, words) in [(1, "level 5 of 5"), (2, "ancelled")] {
+        let comments = get(format!("{place}/issues/{number}/comments"));
+        let by_bot = comments.as_array().expect("a list").iter().filter(|found| found["user"]["login"] == *cast.bot);
+        let texts: Vec<&str> = by_bot.filter_map(|found| found["body"].as_str()).collect();
+        assert!(matches!(texts[..], [text] if text.contains(words)), "#{number}: {texts:#?}");
+    }
+    let statuses = get(format!("{place}/commits/{head}/statuses"));
+    let is_green = |found: &Value| found["context"] == "cc-ci/wiki" && found["status"] == "success";
+    assert!(statuses.as_array().expect("a list").iter().any(is_green), "{statuses:#}");
+    let log = installation.daemon.log();
+    assert!(!log.contains(&cast.bot_token) && !log.contains(WEBHOOK_SECRET), "the log tells a secret");
+    assert_eq!(engine::inventory(), before, "the engine has what it had before the runs");
+    installation.remove().expect("the proxy goes as well");
+}
