@@ -1,8 +1,6 @@
 //! A real Gitea or Forgejo, when there is one: the client's contract, and the whole flow from a comment to a green tick.
 //!
-//! `CC_TEST_GITEA` is its URL and `CC_TEST_GITEA_TOKEN` a token of an administrator with every scope: the tests make
-//! people and an organisation of their own, and remove them. It must be reached from here and, for its webhooks, reach
-//! this machine (`[webhook] ALLOWED_HOST_LIST`); what is played instead, where there is none, is in `forge.rs`.
+//! Which server that is: `tests/src/real_forge.rs`. What is played where there is none: `forge.rs`.
 
 use std::path::Path;
 use std::time::Duration;
@@ -13,106 +11,17 @@ use ports::forge::{ForgeAddress, ForgeToken, Forges as _, RepositoryName};
 use serde_json::{Value, json};
 use tests::engine;
 use tests::installation::{Installation, ZONE, status_of};
+use tests::real_forge::{As, RealForge};
 use tests::recipes::{RecipeRepository, version};
 
 const RUN_WITHIN: Duration = Duration::from_mins(6);
-const PASSWORD: &str = "Of-nobody-4-long";
 const WEBHOOK_SECRET: &str = "secret-of-the-webhook-55d0";
-
-/// How a request says who sends it.
-enum As<'a> {
-    Token(&'a str),
-    Password(&'a str),
-}
-
-/// A real server, and what these tests have made there.
-struct Server {
-    http: reqwest::Client,
-    url: String,
-    token: String,
-    /// What to delete at the end, in this order.
-    made: Vec<String>,
-}
-
-impl Server {
-    /// Returns the server that the environment names, if it does.
-    #[expect(clippy::disallowed_methods, reason = "the environment says whether there is a real server")]
-    fn from_environment() -> Option<Self> {
-        let url = std::env::var("CC_TEST_GITEA").ok().filter(|url| !url.is_empty())?;
-        let token = std::env::var("CC_TEST_GITEA_TOKEN").expect("CC_TEST_GITEA needs CC_TEST_GITEA_TOKEN");
-        let http = reqwest::Client::builder().no_proxy().build().expect("a client");
-        Some(Self { http, url: url.trim_end_matches('/').to_owned(), token, made: Vec::new() })
-    }
-
-    async fn ask(&self, who: As<'_>, method: &str, path: &str, body: &Value) -> Value {
-        let method = method.parse().expect("a method");
-        let request = self.http.request(method, format!("{}/api/v1{path}", self.url)).json(body);
-        let request = match who {
-            As::Token(token) => request.header("authorization", format!("token {token}")),
-            As::Password(user) => request.basic_auth(user, Some(PASSWORD)),
-        };
-        let answer = request.send().await.expect("the server answers");
-        let status = answer.status();
-        let text = answer.text().await.unwrap_or_default();
-        assert!(
-            status.is_success(),
-            "{path} with {body}: {status} {text} (CC_TEST_GITEA_TOKEN must be an administrator's)"
-        );
-        serde_json::from_str(&text).unwrap_or_default()
-    }
-
-    /// Waits until the server knows a branch: it takes note of what was pushed afterwards.
-    async fn has_branch(&self, repository: &str, branch: &str) {
-        let url = format!("{}/api/v1/repos/{repository}/branches/{branch}", self.url);
-        let started = std::time::Instant::now();
-        loop {
-            let request = self.http.get(&url).header("authorization", format!("token {}", self.token));
-            if request.send().await.expect("the server answers").status().is_success() {
-                return;
-            }
-            assert!(started.elapsed() < Duration::from_secs(20), "{repository} has no {branch}");
-            tokio::time::sleep(Duration::from_millis(100)).await;
-        }
-    }
-
-    async fn make(&mut self, path: &str, body: Value, undo: String) -> Value {
-        let made = self.ask(As::Token(&self.token), "POST", path, &body).await;
-        self.made.insert(0, undo);
-        made
-    }
-
-    /// Makes somebody, and returns a token of theirs.
-    async fn person(&mut self, name: &str, scopes: &[&str]) -> String {
-        let body = json!({
-            "username": name, "email": format!("{name}@example.org"), "password": PASSWORD, "must_change_password": false,
-        });
-        self.make("/admin/users", body, format!("/admin/users/{name}?purge=true")).await;
-        let body = json!({"name": "cc-ci-test", "scopes": scopes});
-        let token = self.ask(As::Password(name), "POST", &format!("/users/{name}/tokens"), &body).await;
-        token["sha1"].as_str().expect("a token").to_owned()
-    }
-}
-
-/// However a test ends, the server has what it had.
-impl Drop for Server {
-    fn drop(&mut self) {
-        let remove = async |server: &Self| {
-            for path in &server.made {
-                server.ask(As::Token(&server.token), "DELETE", path, &json!({})).await;
-            }
-        };
-        // A thread of its own: where this runs, a runtime may be running already.
-        let server = &*self;
-        let removed = std::thread::scope(|scope| scope.spawn(|| runtime().block_on(remove(server))).join());
-        assert!(removed.is_ok() || std::thread::panicking(), "{:?} could not be removed from {}", self.made, self.url);
-    }
-}
 
 fn runtime() -> tokio::runtime::Runtime {
     tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().expect("a runtime")
 }
 
-fn or_say_so(server: Option<Server>) -> Option<Server> {
+fn or_say_so(server: Option<RealForge>) -> Option<RealForge> {
     if server.is_none() {
         println!("CC_TEST_GITEA is not set: only the played forge is tested, by forge.rs and ports/src/forge/tests.rs");
     }
@@ -121,7 +30,7 @@ fn or_say_so(server: Option<Server>) -> Option<Server> {
 
 #[tokio::test]
 async fn a_real_server_keeps_the_contract() {
-    let Some(mut server) = or_say_so(Server::from_environment()) else { return };
+    let Some(mut server) = or_say_so(RealForge::from_environment()) else { return };
     let own = server.ask(As::Token(&server.token), "GET", "/user", &Value::Null).await;
     let (owner, name) = (own["login"].as_str().expect("a name"), format!("cc-ci-contract-{}", std::process::id()));
     let body = json!({"name": name, "auto_init": true, "default_branch": "main"});
@@ -132,8 +41,7 @@ async fn a_real_server_keeps_the_contract() {
         format!("cc-ci-nobody-{}", std::process::id()),
     );
     server.person(&stranger, &["read:user"]).await;
-    let body = json!({"username": organization});
-    server.make("/orgs", body, format!("/orgs/{organization}")).await;
+    server.organization(&organization, &[]).await;
     let file = json!({"content": "Y2hhbmdl", "branch": "main", "new_branch": "change", "message": "change"});
     server.ask(As::Token(&server.token), "POST", &format!("/repos/{owner}/{name}/contents/change"), &file).await;
     let body = json!({"head": "change", "base": "main", "title": "change"});
@@ -159,7 +67,7 @@ struct Cast {
     bot: String,
 }
 
-async fn cast(server: &mut Server) -> Cast {
+async fn cast(server: &mut RealForge) -> Cast {
     let name = |what: &str| format!("cc-ci-{what}-{}", std::process::id());
     let (organization, ada, mallory, bot) = (name("coop"), name("ada"), name("mallory"), name("bot"));
     let people = ["write:repository", "write:issue", "write:user", "read:organization"];
@@ -167,23 +75,13 @@ async fn cast(server: &mut Server) -> Cast {
     let mallory_token = server.person(&mallory, &people).await;
     // What docs/forges.md asks for, and no more.
     let bot_token = server.person(&bot, &["write:repository", "write:issue", "read:user", "read:organization"]).await;
-    server.make("/orgs", json!({"username": organization}), format!("/orgs/{organization}")).await;
-    let team = json!({
-        "name": "keepers", "permission": "write", "includes_all_repositories": true,
-        "units": ["repo.code", "repo.issues", "repo.pulls"],
-    });
-    let path = format!("/orgs/{organization}/teams");
-    let team = server.ask(As::Token(&server.token), "POST", &path, &team).await;
-    for member in [&ada, &bot] {
-        let path = format!("/teams/{}/members/{member}", team["id"]);
-        server.ask(As::Token(&server.token), "PUT", &path, &json!({})).await;
-    }
+    server.organization(&organization, &[&ada, &bot]).await;
     Cast { organization, ada: (ada, ada_token), mallory: (mallory, mallory_token), bot_token, bot }
 }
 
 /// Publishes the recipe there with a branch to be merged, from `ada`, and another one in a fork, from `mallory`. Returns
 /// the head of the first.
-async fn publish(server: &mut Server, cast: &Cast, folder: &Path) -> String {
+async fn publish(server: &mut RealForge, cast: &Cast, folder: &Path) -> String {
     let organization = &cast.organization;
     let repository = json!({"name": "wiki", "default_branch": "main"});
     let path = format!("/orgs/{organization}/repos");
@@ -216,7 +114,7 @@ async fn publish(server: &mut Server, cast: &Cast, folder: &Path) -> String {
     head
 }
 
-fn objects(server: &Server, cast: &Cast) -> Vec<Value> {
+fn objects(server: &RealForge, cast: &Cast) -> Vec<Value> {
     let api = "ci.coopcloud.tech/v1alpha1";
     let organization = &cast.organization;
     vec![
@@ -261,7 +159,7 @@ fn run_of(installation: &Installation, number: u64) -> String {
 
 #[test]
 fn a_comment_on_a_real_server_becomes_a_green_tick() {
-    let Some(mut server) = or_say_so(Server::from_environment()) else { return };
+    let Some(mut server) = or_say_so(RealForge::from_environment()) else { return };
     let folder = tempfile::tempdir().expect("a folder");
     let runtime = runtime();
     let cast = runtime.block_on(cast(&mut server));
