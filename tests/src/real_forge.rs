@@ -48,20 +48,7 @@ impl RealForge {
     /// # Panics
     /// When the server refuses.
     pub async fn ask(&self, who: As<'_>, method: &str, path: &str, body: &Value) -> Value {
-        let method = method.parse().expect("a method");
-        let request = self.http.request(method, format!("{}/api/v1{path}", self.url)).json(body);
-        let request = match who {
-            As::Token(token) => request.header("authorization", format!("token {token}")),
-            As::Password(user) => request.basic_auth(user, Some(PASSWORD)),
-        };
-        let answer = request.send().await.expect("the server answers");
-        let status = answer.status();
-        let text = answer.text().await.unwrap_or_default();
-        assert!(
-            status.is_success(),
-            "{path} with {body}: {status} {text} (CC_TEST_GITEA_TOKEN must be an administrator's)"
-        );
-        serde_json::from_str(&text).unwrap_or_default()
+        ask(&self.http, &self.url, who, method, path, body).await
     }
 
     /// Waits until the server knows a branch: it takes note of what was pushed afterwards.
@@ -127,18 +114,40 @@ impl RealForge {
 impl Drop for RealForge {
     fn drop(&mut self) {
         // In a thread and with connections of its own: a runtime of the test's, which has those of `http`, stands still.
-        let made = std::mem::take(&mut self.made);
-        let (url, token) = (self.url.clone(), self.token.clone());
+        let (made, url, token) = (std::mem::take(&mut self.made), self.url.clone(), self.token.clone());
         let remove = async move {
-            let server = Self { http: client(), url, token, made: Vec::new() };
+            let http = client();
             for path in &made {
-                server.ask(As::Token(&server.token), "DELETE", path, &json!({})).await;
+                ask(&http, &url, As::Token(&token), "DELETE", path, &json!({})).await;
             }
         };
         let runtime = || tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
         let removed = std::thread::spawn(move || runtime().block_on(remove)).join();
         assert!(removed.is_ok() || std::thread::panicking(), "what was made on {} could not be removed", self.url);
     }
+}
+
+/// How often something is read from a server that says that it cannot now, as one on SQLite does while it writes.
+const READS_MAX: u32 = 20;
+
+async fn ask(http: &reqwest::Client, url: &str, who: As<'_>, method: &str, path: &str, body: &Value) -> Value {
+    for attempt in 1.. {
+        let request = http.request(method.parse().expect("a method"), format!("{url}/api/v1{path}")).json(body);
+        let request = match who {
+            As::Token(token) => request.header("authorization", format!("token {token}")),
+            As::Password(user) => request.basic_auth(user, Some(PASSWORD)),
+        };
+        let answer = request.send().await.expect("the server answers");
+        let status = answer.status();
+        let text = answer.text().await.unwrap_or_default();
+        if method == "GET" && status.is_server_error() && attempt < READS_MAX {
+            tokio::time::sleep(Duration::from_millis(250)).await;
+            continue;
+        }
+        assert!(status.is_success(), "{path} with {body}: {status} {text} (the token must be an administrator's)");
+        return serde_json::from_str(&text).unwrap_or_default();
+    }
+    unreachable!("the last attempt returns or panics")
 }
 
 fn client() -> reqwest::Client {

@@ -146,13 +146,16 @@ fn runs(installation: &Installation, number: u64) -> Vec<Value> {
 }
 
 fn run_of(installation: &Installation, number: u64) -> String {
+    until(installation, || !runs(installation, number).is_empty(), &|| format!("there is no run of #{number}"));
+    runs(installation, number)[0]["metadata"]["name"].as_str().expect("a name").to_owned()
+}
+
+/// Waits for at most a minute.
+fn until(installation: &Installation, is_so: impl Fn() -> bool, what_is: &dyn Fn() -> String) {
     let started = std::time::Instant::now();
-    loop {
-        if let Some(run) = runs(installation, number).first() {
-            return run["metadata"]["name"].as_str().expect("a name").to_owned();
-        }
+    while !is_so() {
         let is_late = started.elapsed() > Duration::from_mins(1);
-        assert!(!is_late, "there is no run of #{number}\n{}", installation.daemon.log());
+        assert!(!is_late, "{}\n{}", what_is(), installation.daemon.log());
         tests::daemon::wait_a_moment();
     }
 }
@@ -206,15 +209,19 @@ fn a_comment_on_a_real_server_becomes_a_green_tick() {
     assert_eq!((runs(&installation, 1).len(), runs(&installation, 2).len()), (1, 1), "one run for each command");
 
     let get = |path: String| runtime.block_on(server.ask(As::Token(&server.token), "GET", &path, &Value::Null));
-    for (number, words) in [(1, "level 5 of 5"), (2, "ancelled")] {
+    let comments = |number: u64| -> Vec<String> {
         let comments = get(format!("{place}/issues/{number}/comments"));
         let by_bot = comments.as_array().expect("a list").iter().filter(|found| found["user"]["login"] == *cast.bot);
-        let texts: Vec<&str> = by_bot.filter_map(|found| found["body"].as_str()).collect();
-        assert!(matches!(texts[..], [text] if text.contains(words)), "#{number}: {texts:#?}");
+        by_bot.filter_map(|found| found["body"].as_str().map(str::to_owned)).collect()
+    };
+    for (number, words) in [(1, "level 5 of 5"), (2, "cancelled")] {
+        let is_told = || matches!(&comments(number)[..], [text] if text.to_lowercase().contains(words));
+        until(&installation, is_told, &|| format!("#{number}: {:#?}", comments(number)));
     }
-    let statuses = get(format!("{place}/commits/{head}/statuses"));
+    let statuses = || get(format!("{place}/commits/{head}/statuses"));
     let is_green = |found: &Value| found["context"] == "cc-ci/wiki" && found["status"] == "success";
-    assert!(statuses.as_array().expect("a list").iter().any(is_green), "{statuses:#}");
+    let is_told = || statuses().as_array().is_some_and(|list| list.iter().any(is_green));
+    until(&installation, is_told, &|| format!("{:#}", statuses()));
     let log = installation.daemon.log();
     assert!(!log.contains(&cast.bot_token) && !log.contains(WEBHOOK_SECRET), "the log tells a secret");
     assert_eq!(engine::inventory(), before, "the engine has what it had before the runs");
