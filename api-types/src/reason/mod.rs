@@ -316,6 +316,14 @@ pub const SERVED: &str = "Served";
 pub const OTHER_CERTIFICATE_SERVED: &str = "OtherCertificateServed";
 /// The ACME order failed.
 pub const ORDER_FAILED: &str = "OrderFailed";
+/// An authority could not see that a name is ours.
+pub const CHALLENGE_FAILED: &str = "ChallengeFailed";
+/// An authority does not answer, or answers nonsense.
+pub const AUTHORITY_UNREACHABLE: &str = "AuthorityUnreachable";
+/// An authority refuses the account, or to issue for these names.
+pub const AUTHORITY_REFUSES: &str = "AuthorityRefuses";
+/// A port that is to be opened is in use.
+pub const PORT_IN_USE: &str = "PortInUse";
 
 // Host.
 
@@ -493,6 +501,10 @@ pub const ALL: &[&str] = &[
     SERVED,
     OTHER_CERTIFICATE_SERVED,
     ORDER_FAILED,
+    CHALLENGE_FAILED,
+    AUTHORITY_UNREACHABLE,
+    AUTHORITY_REFUSES,
+    PORT_IN_USE,
     ENGINE_REACHABLE,
     SWARM_ACTIVE,
     SWARM_INACTIVE,
