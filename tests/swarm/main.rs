@@ -27,3 +27,5 @@ mod policy;
 mod private;
 #[cfg(test)]
 mod small;
+#[cfg(test)]
+mod upgrades;

@@ -5,6 +5,7 @@
 
 pub mod allow;
 pub mod app;
+pub mod app_upgrade;
 pub mod approval;
 pub mod built_in;
 pub mod certificate;
