@@ -26,4 +26,8 @@ mod policy;
 #[cfg(test)]
 mod private;
 #[cfg(test)]
+mod real_forge;
+#[cfg(test)]
 mod small;
+#[cfg(test)]
+mod upgrades;

@@ -6,6 +6,7 @@
 pub mod acme;
 pub mod allow;
 pub mod app;
+pub mod app_upgrade;
 pub mod approval;
 pub mod built_in;
 pub mod certificate;

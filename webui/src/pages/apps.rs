@@ -2,12 +2,13 @@
 
 use api_types::condition::{Condition, ConditionStatus, find};
 use api_types::kind::Object as Typed;
-use api_types::kinds::app::App;
+use api_types::kinds::app::{App, ServiceState};
+use api_types::kinds::app_upgrade::UpgradePhase;
 use maud::{Markup, html};
 
 use super::{ROWS_MAX, page_number};
 use crate::index::{APPS, short};
-use crate::view::parts::{choice, empty, filters, live_page, namespace_choice, object_link, pager, pill};
+use crate::view::parts::{ago, choice, empty, filters, live_page, namespace_choice, object_link, pager, pill};
 use crate::view::words::{self, Tone};
 use crate::view::{Page, Section};
 use crate::visit::Visit;
@@ -71,7 +72,12 @@ fn table(apps: &[&Typed<App>]) -> Markup {
                             th scope="row" { (object_link(APPS, &app.metadata.namespace, &app.metadata.name)) }
                             td { bdi.mono { (app.spec.domain) } }
                             td { (identity(app.status.desired.as_ref())) }
-                            td { (identity(app.status.observed.as_ref())) }
+                            td {
+                                (identity(app.status.observed.as_ref()))
+                                @if let Some(held) = &app.status.held {
+                                    " " span title=(held.message) { (pill(Tone::Quiet, &format!("{} waits", held.version))) }
+                                }
+                            }
                             td { (ready(&app.status.conditions, app.is_being_deleted(), app.spec.suspend)) }
                             td { (drift(&app.status.conditions)) }
                             td { (tasks(app)) }
@@ -131,8 +137,58 @@ fn tasks(app: &Typed<App>) -> Markup {
     html! { (running) " of " (desired) " tasks" }
 }
 
+/// Returns what newer version waits and for what, with its release notes, and what became of the last upgrade; nothing when
+/// there is neither.
+pub(crate) fn updates(app: &Typed<App>) -> Option<Markup> {
+    let (held, upgrade) = (app.status.held.as_ref(), app.status.upgrade.as_ref());
+    if held.is_none() && upgrade.is_none() {
+        return None;
+    }
+    Some(html! {
+        @if let Some(held) = held {
+            p { (pill(Tone::Waiting, &held.reason)) " " bdi.prose { (held.message) } }
+            @for notes in &held.notes {
+                h3 { "Release notes of " bdi.mono { (notes.version) } }
+                pre tabindex="0" { (notes.text) }
+            }
+        }
+        @if let Some(upgrade) = upgrade {
+            p {
+                (pill(tone(upgrade.phase), word(upgrade.phase))) " from " bdi.mono { (upgrade.from) } " to " bdi.mono { (upgrade.to) }
+                @if let Some(at) = upgrade.finished_at.as_ref().or(upgrade.started_at.as_ref()) { ", " time datetime=(at) { (at) } }
+            }
+            @if let Some(message) = &upgrade.message { p { bdi.prose { (message) } } }
+            @if let Some(snapshot) = &upgrade.snapshot {
+                p.muted {
+                    "What the volumes held before is kept for a day: "
+                    @for volume in &snapshot.volumes { code { (volume) ".snapshot" } " " }
+                }
+            }
+        }
+    })
+}
+
+fn tone(phase: UpgradePhase) -> Tone {
+    match phase {
+        UpgradePhase::Saving | UpgradePhase::Deploying => Tone::Busy,
+        UpgradePhase::GoingBack => Tone::Warning,
+        UpgradePhase::Succeeded => Tone::Good,
+        UpgradePhase::Failed => Tone::Bad,
+    }
+}
+
+fn word(phase: UpgradePhase) -> &'static str {
+    match phase {
+        UpgradePhase::Saving => "Volumes are being copied",
+        UpgradePhase::Deploying => "Being deployed",
+        UpgradePhase::GoingBack => "Going back",
+        UpgradePhase::Succeeded => "Upgraded",
+        UpgradePhase::Failed => "Gone back",
+    }
+}
+
 /// Returns the services of an app with their tasks and what went wrong last.
-pub(crate) fn services(app: &Typed<App>) -> Markup {
+pub(crate) fn services(visit: &Visit, app: &Typed<App>) -> Markup {
     html! {
         @if app.status.services.is_empty() { p.muted { "No services are seen." } } @else {
             div.table-frame tabindex="0" role="group" aria-label="Services" {
@@ -147,11 +203,44 @@ pub(crate) fn services(app: &Typed<App>) -> Markup {
                                 td { (service.state.as_deref().unwrap_or("–")) }
                                 td.prose { @if let Some(error) = &service.last_error { bdi { (error) } } }
                             }
+                            @if !service.tasks.is_empty() {
+                                tr.tasks { td colspan="4" { (task_list(visit, service)) } }
+                            }
                         }
                     }
                 }
             }
         }
+    }
+}
+
+/// The newest tasks of a service: which one, how far it is, since when, and why it failed.
+fn task_list(visit: &Visit, service: &ServiceState) -> Markup {
+    html! {
+        ul aria-label=(format!("Tasks of {}", service.name)) {
+            @for task in &service.tasks {
+                li {
+                    @match (task.slot, &task.node) {
+                        (Some(slot), _) => code { (service.name) "." (slot) },
+                        (None, Some(node)) => code { (service.name) "." (short(node)) },
+                        (None, None) => code { (service.name) },
+                    }
+                    " " (pill(tone_of(&task.state), &task.state))
+                    @if let Some(since) = &task.since { " " span.muted { (ago(since, visit.now)) } }
+                    @if let Some(error) = &task.error { " – " bdi { (error) } }
+                }
+            }
+        }
+    }
+}
+
+/// What a task's state is to people: what has been replaced is quiet.
+fn tone_of(state: &str) -> Tone {
+    match state {
+        "running" | "complete" => Tone::Good,
+        "failed" | "rejected" | "orphaned" => Tone::Bad,
+        "shutdown" | "remove" => Tone::Quiet,
+        _ => Tone::Busy,
     }
 }
 

@@ -6,4 +6,5 @@ mod decide;
 mod flow;
 mod health;
 mod orders;
+mod upgrade;
 mod world;
