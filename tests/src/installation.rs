@@ -107,8 +107,14 @@ impl Installation {
     /// As [`start`](Self::start).
     pub fn bare(directory: &Path, configuration: &str) -> anyhow::Result<Self> {
         std::fs::write(directory.join("config.toml"), configuration)?;
-        let daemon = Self::daemon(directory)?;
-        Ok(Self { daemon, directory: directory.to_owned(), https_port: 0, applied: AtomicU32::default() })
+        let daemon = Self::daemon(directory, &[])?;
+        Ok(Self {
+            daemon,
+            directory: directory.to_owned(),
+            https_port: 0,
+            applied: AtomicU32::default(),
+            environment: &[],
+        })
     }
 
     /// Returns the port at which the proxy answers over TLS.
