@@ -30,6 +30,8 @@ pub(super) struct Memory {
     pub(super) images_refused: Option<(Timestamp, String, Refusal)>,
     /// When the engine was last found to be away.
     pub(super) engine_away_at: Option<Timestamp>,
+    /// When copying volumes came to nothing.
+    pub(super) copying_failed_at: Option<Timestamp>,
     /// Values of secrets that were generated, by their names in the swarm.
     pub(super) generated: BTreeMap<String, SecretValue>,
     /// The stack, by its hash, whose surplus is gone.

@@ -18,6 +18,7 @@ pub mod reaper;
 mod repeats;
 pub mod secrets;
 pub mod teardown;
+pub mod upgrade;
 pub mod version;
 
 #[cfg(test)]

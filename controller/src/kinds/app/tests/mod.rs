@@ -5,4 +5,6 @@ mod certificates;
 mod decide;
 mod flow;
 mod health;
+mod orders;
+mod upgrade;
 mod world;
