@@ -15,6 +15,10 @@ use crate::kinds::overlay::Overlay;
 use crate::kinds::reference::{SecretKeyReference, SecretReference};
 use crate::meta::{GROUP, VERSION};
 
+/// What an annotation of an App begins with that asks for another value of a generated secret; the secret's name in the
+/// compose file follows, and every word that differs from the last one asks once.
+pub const ROTATE_ANNOTATION_PREFIX: &str = "rotate.ci.coopcloud.tech/";
+
 /// The kind.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct App;
@@ -344,6 +348,10 @@ pub struct AppStatus {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 128), inner(length(max = 64)), extend("x-kubernetes-list-type" = "set"))]
     pub secret_names: Vec<String>,
+    /// The secrets of the recipe, without what they hold.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 128), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"]))]
+    pub secrets: Vec<AppSecretState>,
     /// While the App is being deleted: what is still there, as `kind/name`.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 512), inner(length(max = 320)), extend("x-kubernetes-list-type" = "atomic"))]
@@ -352,6 +360,69 @@ pub struct AppStatus {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 32), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["type"]))]
     pub conditions: Vec<Condition>,
+}
+
+/// What is known of one secret of a recipe.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+#[schemars(extend("required" = ["name"]))]
+pub struct AppSecretState {
+    /// Its name in the compose file.
+    #[schemars(length(max = 128))]
+    pub name: String,
+    /// Where its value comes from.
+    pub source: AppSecretSource,
+    /// Its version: the last part of its name in the swarm.
+    #[schemars(length(max = 64))]
+    pub version: String,
+    /// Since when it has this version.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "crate::grammar::moment")]
+    pub since: Option<String>,
+    /// The last rotation that was asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rotation: Option<SecretRotation>,
+}
+
+/// Where the value of a secret comes from.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum AppSecretSource {
+    /// It was generated here, and is kept in the Secret `NAME-generated`.
+    #[default]
+    Generated,
+    /// A Secret or a Certificate gives it.
+    Given,
+    /// It was in the swarm already, or has to be put there: its value is not known here.
+    Found,
+}
+
+/// What became of asking for another value.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+#[schemars(extend("required" = ["result", "at"]))]
+pub struct SecretRotation {
+    /// In a word.
+    pub result: RotationResult,
+    /// When it began, or ended.
+    #[schemars(schema_with = "crate::grammar::moment")]
+    pub at: String,
+    /// Why.
+    #[schemars(length(max = 1024))]
+    pub message: String,
+}
+
+/// What became of a rotation, in a word.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum RotationResult {
+    /// The new value is in use, and the app is not ready yet.
+    #[default]
+    Trying,
+    /// The app is ready with the new value, and the old one is gone.
+    Succeeded,
+    /// The app did not get well with the new value, and has the old one again.
+    TurnedBack,
+    /// It cannot be rotated.
+    Refused,
 }
 
 /// What was seen of one service.

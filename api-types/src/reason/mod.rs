@@ -193,6 +193,14 @@ pub const NOTHING_TO_REPORT: &str = "NothingToReport";
 pub const CONFIGURED: &str = "Configured";
 /// A secret that must be inserted by hand, or the Secret that it is taken from, is not there.
 pub const SECRET_MISSING: &str = "SecretMissing";
+/// The value of a generated secret was used, and is nowhere any more.
+pub const SECRET_LOST: &str = "SecretLost";
+/// A secret has its new value, and the app is ready with it.
+pub const ROTATED: &str = "Rotated";
+/// A secret cannot be rotated as was asked for.
+pub const ROTATION_REFUSED: &str = "RotationRefused";
+/// The app did not get well with a new value, and has the old one again.
+pub const ROTATION_TURNED_BACK: &str = "RotationTurnedBack";
 /// A Secret with credentials for a registry is not there, or holds none.
 pub const PULL_SECRET_INVALID: &str = "PullSecretInvalid";
 /// No Host has an engine that manages a swarm.
@@ -433,6 +441,10 @@ pub const ALL: &[&str] = &[
     NOTHING_TO_REPORT,
     CONFIGURED,
     SECRET_MISSING,
+    SECRET_LOST,
+    ROTATED,
+    ROTATION_REFUSED,
+    ROTATION_TURNED_BACK,
     PULL_SECRET_INVALID,
     NO_HOST,
     DOMAIN_TAKEN,

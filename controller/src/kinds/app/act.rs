@@ -10,6 +10,7 @@ use serde_json::Value;
 
 use super::deployer::Effect;
 use super::observe::Source;
+use super::rotation::Wish;
 use super::teardown::Step;
 use super::{Apps, health, images, place, prepare, secrets, stack_name};
 use crate::runtime::events::EventKind;
@@ -37,6 +38,12 @@ pub enum Action {
     Prune(Vec<Effect>),
     /// Begin a round of checks.
     Probe,
+    /// Give secrets other values.
+    Rotate(Wish),
+    /// End rotations well.
+    Settle,
+    /// End rotations badly, which the text says why.
+    TurnBack(String),
     /// Take the next step of a teardown.
     TearDown(Step),
 }
@@ -44,7 +51,7 @@ pub enum Action {
 impl Apps {
     pub(super) async fn carry_out(&self, app: &Object<App>, action: Action) -> Result<(), Failure> {
         match action {
-            Action::Prepare => self.begin_to_prepare(app),
+            Action::Prepare => self.begin_to_prepare(app).await,
             Action::Pull => self.begin_to_pull(app),
             Action::MakeSecrets(names) => self.make_secrets(app, &names).await,
             Action::Deploy(effects) | Action::Prune(effects) => self.apply(app, &effects).await,
@@ -53,12 +60,18 @@ impl Apps {
                 self.apply(app, &effects).await
             }
             Action::Probe => self.begin_to_probe(app),
+            Action::Rotate(wish) => self.rotate(app, &wish).await,
+            Action::Settle => self.settle(app).await,
+            Action::TurnBack(why) => self.turn_back(app, &why).await,
             Action::TearDown(step) => self.tear_down(app, step).await,
         }
     }
 
-    fn begin_to_prepare(&self, app: &Object<App>) -> Result<(), Failure> {
-        let inputs = self.inputs(app, &stack_name(&app.spec.domain))?;
+    async fn begin_to_prepare(&self, app: &Object<App>) -> Result<(), Failure> {
+        let stack = stack_name(&app.spec.domain);
+        let needs_key = !self.inputs(app, &stack)?.given_secrets.is_empty();
+        self.gather(app, &stack, needs_key).await?;
+        let inputs = self.inputs(app, &stack)?;
         let (outside, memories, uid) = (self.outside.clone(), self.memories.clone(), app.metadata.uid.clone());
         let operation = inputs.operation_id(&uid);
         let work = async move {
@@ -98,14 +111,7 @@ impl Apps {
     async fn make_secrets(&self, app: &Object<App>, names: &[String]) -> Result<(), Failure> {
         let stack = stack_name(&app.spec.domain);
         let Source::Ready(prepared) = self.source(app, &stack)? else { return Ok(()) };
-        let rules = prepared.secret_rules.clone();
-        let (files, wanted) = (self.outside.files.clone(), names.to_vec());
-        let made = blocking(move || secrets::make(&files, &stack, &rules, &wanted)).await??;
-        for (name, value) in &made {
-            self.outside.redactor.insert(&format!("app/{}/{name}", app.metadata.uid), &value.0);
-        }
-        self.with_memory(app, |memory| memory.generated.extend(made));
-        Ok(())
+        self.generate(app, &stack, &prepared.secret_rules, names).await
     }
 
     async fn apply(&self, app: &Object<App>, effects: &[Effect]) -> Result<(), Failure> {
@@ -113,7 +119,7 @@ impl Apps {
         let host = place::choose(&self.cache, app)?;
         let engine = self.outside.engines.connect(&host.engine)?;
         let mut wanted = prepared.wanted.clone();
-        wanted.secrets.extend(self.generated(app));
+        wanted.secrets.extend(self.kept(app)?.values);
         // What cannot be deployed as it is asked for was refused before.
         let Ok((_, deployer)) = self.deployer(app, &prepared, &host.engine) else { return Ok(()) };
         for effect in effects {
@@ -160,8 +166,12 @@ impl Apps {
     }
 
     async fn remove_files(&self, app: &Object<App>, stack: &str) -> Result<(), Failure> {
-        let (files, stack) = (self.outside.files.clone(), stack.to_owned());
-        blocking(move || secrets::remove(&files, &stack)).await??;
+        // Another App of the stack that came first has the folder.
+        if self.is_first_of_stack(app, stack) {
+            let (files, stack) = (self.outside.files.clone(), stack.to_owned());
+            blocking(move || secrets::remove(&files, &stack)).await??;
+        }
+        self.forget_kept(app).await?;
         self.outside.redactor.remove_all(&format!("app/{}/", app.metadata.uid));
         Ok(())
     }

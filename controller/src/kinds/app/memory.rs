@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use ports::swarm::{Service, Task, TaskState};
 
 use super::converge::Clocks;
-use super::deployer::{Refusal, SecretValue};
+use super::deployer::Refusal;
 use super::health::Probes;
 use super::prepare::Outcome;
 use super::repeats::Repeats;
@@ -30,8 +30,6 @@ pub(super) struct Memory {
     pub(super) images_refused: Option<(Timestamp, String, Refusal)>,
     /// When the engine was last found to be away.
     pub(super) engine_away_at: Option<Timestamp>,
-    /// Values of secrets that were generated, by their names in the swarm.
-    pub(super) generated: BTreeMap<String, SecretValue>,
     /// The stack, by its hash, whose surplus is gone.
     pub(super) swept: Option<String>,
     /// Updates that were made to services which carried our mark already.

@@ -17,13 +17,14 @@ use super::deployer::compare::{differences, fit};
 use super::deployer::decorate::{COMMIT_LABEL, VERSION_LABEL};
 use super::deployer::swarm::Native;
 use super::deployer::{Deploys as _, Effect, Live, Prune, Refusal};
+use super::generated::Kept;
 use super::health::Probes;
 use super::inventory::{Inventory, World};
 use super::labels::{APP_LABEL, UID_LABEL};
 use super::memory::Memory;
 use super::prepare::Prepared;
 use super::teardown::{Progress, Scope, recorded_volumes};
-use super::{ADOPT_ANNOTATION, Apps, images, place, stack_name};
+use super::{ADOPT_ANNOTATION, Apps, images, place, rotation, stack_name};
 use crate::runtime::operations::OperationState;
 use crate::runtime::outcome::Failure;
 
@@ -74,6 +75,8 @@ pub struct Present {
     pub swarm: Result<Swarm, Failure>,
     /// Whether it answers.
     pub probes: Probes,
+    /// What is kept of its generated secrets.
+    pub(super) kept: Kept,
     /// Whether what should run should be looked up again, because it may be something else by now.
     pub refresh_due: bool,
 }
@@ -130,6 +133,8 @@ pub struct Swarm {
     pub settles_for: Option<Duration>,
     /// Secrets that are to be generated first, by their names in the swarm.
     pub secrets_to_make: Vec<String>,
+    /// Secrets whose value was used and is nowhere any more, likewise.
+    pub secrets_lost: Vec<String>,
     /// What the swarm has made of the services that were handed over.
     pub judgements: Vec<Judgement>,
     /// For how long no task and no service has moved, as far as was seen.
@@ -149,6 +154,7 @@ impl Swarm {
             held_for: None,
             settles_for: None,
             secrets_to_make: Vec::new(),
+            secrets_lost: Vec::new(),
             judgements: Vec::new(),
             still: Duration::ZERO,
             surplus: Vec::new(),
@@ -174,6 +180,7 @@ impl Apps {
             images: Images::Settled,
             swarm: Err(Failure::retryable(reason::PROGRESSING, "it has not been looked at")),
             probes: Probes::default(),
+            kept: self.kept(app)?,
             refresh_due,
         };
         let Source::Ready(prepared) = source else { return Ok(Observed::Present(Box::new(present))) };
@@ -260,10 +267,15 @@ impl Apps {
             VolumePolicy::Retain => Scope::KeepData,
         };
         let stack = app.status.stack.clone().unwrap_or_else(|| stack_name(&app.spec.domain));
-        let is_first = self.first_of_stack(&stack).is_none_or(|first| first.metadata.uid == app.metadata.uid);
+        let is_first = self.is_first_of_stack(app, &stack);
         if !is_first || app.status.deployed_hash.is_none() && app.status.remaining.is_empty() {
-            // It never deployed anything, so that nothing can be its own.
-            return Ok(Leaving::nothing(scope));
+            // It never deployed anything, so that nothing can be its own but what was kept for it.
+            let mut leaving = Leaving::nothing(scope);
+            if self.kept_is_worthless(app) {
+                leaving.scope = Scope::Everything;
+                leaving.inventory.has_files = true;
+            }
+            return Ok(leaving);
         }
         let host = place::choose(&self.cache, app)?;
         let engine = self.outside.engines.connect(&host.engine)?;
@@ -281,7 +293,7 @@ impl Apps {
         let world = World::read(engine).await?;
         let recorded: BTreeSet<String> = recorded_volumes(&app.status.remaining).map(str::to_owned).collect();
         let mut inventory = world.of_stack(stack, &self.known_stacks(), &recorded);
-        inventory.has_files = self.has_files(stack).await?;
+        inventory.has_files = self.has_files(stack).await? || self.kept_goes(app);
         let now = self.outside.clock.now();
         let progress = self.with_memory(app, |memory| {
             memory.progress = memory.progress.after(&inventory, scope, now);
@@ -311,7 +323,9 @@ impl Apps {
         let (wanted_images, images) = self.images(app, prepared, &services);
         let mut wanted = prepared.wanted.clone();
         wanted.images = wanted_images;
-        wanted.secrets.extend(self.generated(app));
+        let kept = self.kept(app)?;
+        wanted.retired = rotation::retired(&kept.history, prepared);
+        wanted.secrets.extend(kept.values);
         let (mut judgements, mut still) = (Vec::new(), Duration::ZERO);
         if is_handed_over {
             let tasks = engine.tasks(&filter).await?;
@@ -332,7 +346,9 @@ impl Apps {
         }
         let live = live(services, engine).await?;
         let deployer = self.deployer(app, prepared, &host.engine).map(|(_, deployer)| deployer);
-        swarm.secrets_to_make = secrets_to_make(prepared, &wanted, &live);
+        let to_make = secrets_to_make(prepared, &wanted, &live);
+        let was_used = |name: &String| app.status.secret_names.contains(name);
+        (swarm.secrets_lost, swarm.secrets_to_make) = to_make.into_iter().partition(was_used);
         if !is_handed_over || is_drifted {
             let missing = deployer.and_then(|deployer| deployer.missing(&wanted, &live));
             let now = self.outside.clock.now();

@@ -13,7 +13,7 @@ use super::deployer::compare::differences;
 use super::deployer::swarm::Native;
 use super::deployer::{Deploys as _, Effect, Live, Prune, Refusal, SecretValue, Wanted};
 use super::observe::{Claim, live, secrets_to_make};
-use super::{Apps, images, place, prepare, secrets, stack_name, teardown};
+use super::{Apps, generated, images, place, prepare, rotation, stack_name, teardown};
 use crate::runtime::outcome::Failure;
 
 /// What converging an App would do.
@@ -82,7 +82,7 @@ pub enum Verb {
 impl Call {
     fn new(verb: Verb, kind: &'static str, name: &str) -> Self {
         // A value that was never given has no version yet.
-        let name = name.replace(secrets::VERSION_TO_COME, "…");
+        let name = name.replace(generated::VERSION_TO_COME, "…");
         Self { verb, kind, name, changes: Vec::new() }
     }
 }
@@ -96,7 +96,9 @@ impl Apps {
         let stack = stack_name(&app.spec.domain);
         self.check_domain(app, &stack)?;
         let host = place::choose(&self.cache, app)?;
-        let inputs = self.inputs(app, &stack)?;
+        let kept = self.kept(app)?;
+        let mut inputs = self.inputs(app, &stack)?;
+        inputs.rotations = rotation::steps_to_come(app, &kept);
         let mut plan = Plan { stack: stack.clone(), host: host.name.clone(), ..Plan::default() };
         let prepared = match prepare::foresee(&inputs, &self.outside).await? {
             Ok(prepared) => prepared,
@@ -121,6 +123,8 @@ impl Apps {
         first.extend(pulls.map(|image| Call::new(Verb::Pull, "image", image)));
         let live = live(services, &*engine).await?;
         let mut wanted = prepared.wanted.clone();
+        wanted.retired = rotation::retired(&kept.history, &prepared);
+        wanted.secrets.extend(kept.values);
         for name in secrets_to_make(&prepared, &wanted, &live) {
             first.push(Call::new(Verb::Generate, "secret", &name));
             wanted.secrets.insert(name, SecretValue(Vec::new()));
@@ -186,7 +190,7 @@ fn call(effect: &Effect, wanted: &Wanted, live: &Live) -> Call {
             if changes.is_empty() {
                 changes.push("labels".to_owned());
             }
-            let changes = changes.into_iter().map(|text| text.replace(secrets::VERSION_TO_COME, "…")).collect();
+            let changes = changes.into_iter().map(|text| text.replace(generated::VERSION_TO_COME, "…")).collect();
             Call { changes, ..Call::new(Verb::Update, "service", &spec.name) }
         }
         Effect::DeployByAbra(domain) => {
@@ -216,7 +220,7 @@ mod tests {
 
     #[test]
     fn a_version_that_does_not_exist_yet_is_not_shown() {
-        let name = format!("x_pass_{}", secrets::VERSION_TO_COME);
+        let name = format!("x_pass_{}", generated::VERSION_TO_COME);
         assert_eq!(Call::new(Verb::Create, "secret", &name).name, "x_pass_…");
     }
 }

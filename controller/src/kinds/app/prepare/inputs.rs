@@ -23,8 +23,10 @@ use serde::Deserialize as _;
 use super::super::Apps;
 use super::super::deployer::decorate::hash;
 use super::super::deployer::{Refusal, SecretValue};
+use super::super::generated::{self, Kept};
 use super::super::labels::Owner;
 use super::super::pull_secrets::{self, PullSecrets};
+use super::super::rotation;
 use crate::kinds::certificate::share;
 use crate::runtime::objects::ObjectKey;
 use crate::runtime::outcome::Failure;
@@ -87,6 +89,10 @@ pub struct Inputs {
     pub given_secrets: BTreeMap<String, SecretValue>,
     /// Rules that the App sets itself, likewise.
     pub generated_secrets: BTreeMap<String, Rule>,
+    /// By how much versions of generated secrets are ahead of the recipe's, likewise.
+    pub rotations: BTreeMap<String, u32>,
+    /// The key from which versions of given secrets follow. No part of the key: it never changes.
+    pub(crate) kept: Kept,
     /// Credentials for registries.
     pub pull_secrets: PullSecrets,
     /// By which rules the stack is judged.
@@ -122,7 +128,7 @@ impl Inputs {
         let times = (self.pull_timeout, self.converge_timeout, self.http_timeout);
         // The Secrets' revision stands for what they hold.
         let trust = (&self.allow, &self.pull_secrets.revision);
-        hash(format!("{what:?}{how:?}{checks:?}{times:?}{trust:?}").as_bytes())
+        hash(format!("{what:?}{how:?}{:?}{checks:?}{times:?}{trust:?}", self.rotations).as_bytes())
     }
 
     /// Returns the id of the operation that prepares.
@@ -254,6 +260,7 @@ pub(in super::super) fn references(app: &Object<App>) -> Vec<ObjectKey> {
     for reference in app.spec.secrets.iter().filter_map(|secret| secret.value_from.as_ref()) {
         keys.push(ObjectKey::new(SECRETS, namespace, &reference.name));
     }
+    keys.push(generated::key(namespace, &app.metadata.name));
     keys.extend(app.spec.image_pull_secrets.iter().map(|secret| ObjectKey::new(SECRETS, namespace, &secret.name)));
     keys
 }
@@ -278,6 +285,7 @@ impl Apps {
         let policy = spec.update_policy.clone().unwrap_or_default();
         let timeouts = recipe.as_ref().map(|recipe| &recipe.timeouts);
         let tier = self.tier(app, recipe.as_ref());
+        let kept = self.kept(app)?;
         Ok(Inputs {
             owner: self.owner_of(app, stack)?,
             checkout: CHECKOUT,
@@ -294,6 +302,8 @@ impl Apps {
             overlays: spec.overlays.clone(),
             given_secrets: self.given_secrets(app)?,
             generated_secrets: spec.secrets.iter().filter_map(rule).collect(),
+            rotations: rotation::steps(&kept.history),
+            kept,
             pull_secrets: self.pull_secrets(app, recipe.as_ref(), tier)?,
             tier,
             allow: recipe.as_ref().and_then(|recipe| recipe.trust.allow.clone()),

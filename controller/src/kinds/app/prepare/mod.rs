@@ -29,7 +29,7 @@ use super::deployer::decorate::{Origin, decorate, stack_hash};
 use super::deployer::{Refusal, SecretValue, Wanted};
 use super::health::Checks;
 use super::images::LastError;
-use super::{secrets, version};
+use super::{generated, rotation, secrets, version};
 use crate::commit_files::CommitFiles;
 use crate::outside::Outside;
 use crate::runtime::outcome::{Failure, sentence};
@@ -41,6 +41,8 @@ pub(crate) use inputs::{is_of_run, recipe_name};
 
 /// Most bytes of a text file of a recipe.
 const TEXT_BYTES_MAX: usize = 1 << 20;
+/// The version of a secret that nobody names, as recipes have it.
+const FIRST_VERSION: &str = "v1";
 /// Findings that a message names; the rest is counted.
 const FINDINGS_SHOWN: usize = 5;
 
@@ -61,6 +63,8 @@ pub struct Prepared {
     pub order: Result<Order, String>,
     /// How secrets are made that nobody gives, by their names in the swarm.
     pub secret_rules: BTreeMap<String, Rule>,
+    /// Its secrets, in the order of their names in the compose file.
+    pub secrets: Vec<PreparedSecret>,
     /// How it shows that it serves.
     pub checks: Checks,
     /// How long it may take to pull.
@@ -71,6 +75,21 @@ pub struct Prepared {
     pub http_timeout: Duration,
     /// Why the last try to pull came to nothing.
     pub(super) last_pull_error: LastError,
+}
+
+/// A secret of the recipe that no file of it holds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PreparedSecret {
+    /// Its name in the compose file.
+    pub key: String,
+    /// Its name in the swarm.
+    pub name: String,
+    /// Its version, the last part of that name.
+    pub version: String,
+    /// Whether somebody gives its value.
+    pub is_given: bool,
+    /// How its value is made, if nobody gives it.
+    pub rule: Rule,
 }
 
 /// What a preparation came to: a stack, or what a person must change.
@@ -91,11 +110,14 @@ pub(crate) async fn prepare(inputs: &Inputs, outside: &Outside) -> Result<Outcom
         .await
         .map_err(|error| Failure::retryable("FileFailed", format!("the folder of the app cannot be made: {error}")))?;
     outside.git.checkout(&url, &chosen.commit, &checkout).await?;
-    let (inputs, files) = (inputs.clone(), outside.files.clone());
+    let inputs = inputs.clone();
     let work = move || {
         let mut versions = BTreeMap::new();
         for (key, value) in &inputs.given_secrets {
-            versions.insert(version_variable(key), secrets::version_of(&files, &inputs.owner.stack, &value.0)?);
+            let Some(version) = inputs.kept.version_of(&value.0) else {
+                return Err(Failure::outdated("the key for versions of given secrets is not known yet"));
+            };
+            versions.insert(version_variable(key), version);
         }
         let files = match open(&checkout) {
             Ok(files) => files,
@@ -123,13 +145,12 @@ pub(super) async fn foresee(inputs: &Inputs, outside: &Outside) -> Result<Outcom
     };
     let content = CommitFiles::read(&*outside.git, &url, &chosen.commit).await?;
     let checkout = outside.files.path(Area::Apps, &secrets::folder(&inputs.owner.stack)?).join(inputs.checkout);
-    let (inputs, files) = (inputs.clone(), outside.files.clone());
+    let inputs = inputs.clone();
     let work = move || {
         let mut versions = BTreeMap::new();
         for (key, value) in &inputs.given_secrets {
-            let known = secrets::known_versions(&files, &inputs.owner.stack, std::array::from_ref(&value.0))?;
-            let version = known.and_then(|mut known| known.pop());
-            let version = version.unwrap_or_else(|| secrets::VERSION_TO_COME.to_owned());
+            let version = inputs.kept.version_of(&value.0);
+            let version = version.unwrap_or_else(|| generated::VERSION_TO_COME.to_owned());
             versions.insert(version_variable(key), version);
         }
         Ok(read(&inputs, &chosen, (&content, &checkout), versions).map(std::sync::Arc::new))
@@ -323,6 +344,7 @@ fn read(
     };
     decorate(&mut stack, &inputs.owner, &origin);
     let (secrets, secret_rules) = share_out(inputs, &wanted_secrets);
+    let listed = listed(inputs, &wanted_secrets);
     let short: String = chosen.commit.as_str().chars().take(8).collect();
     Ok(Prepared {
         order,
@@ -339,11 +361,13 @@ fn read(
             stack,
             given: secrets.keys().cloned().collect(),
             secrets,
+            retired: Vec::new(),
             goes_with_app: inputs.goes_with_app,
             pull_secrets: inputs.pull_secrets.clone(),
             images: BTreeMap::new(),
         },
         secret_rules,
+        secrets: listed,
         pull_timeout: inputs.pull_timeout,
         converge_timeout,
         http_timeout: inputs.http_timeout,
@@ -381,6 +405,14 @@ fn load_stack(
     // The stack's name is the App's to choose: everything that is found again is found by it.
     variables.insert("STACK_NAME".to_owned(), inputs.owner.stack.clone());
     variables.extend(secret_versions);
+    for (key, step) in &inputs.rotations {
+        let variable = version_variable(key);
+        if !inputs.given_secrets.contains_key(key) {
+            let version = variables.get(&variable).map_or(FIRST_VERSION, String::as_str);
+            let version = rotation::ahead(version, *step);
+            variables.insert(variable, version);
+        }
+    }
     let compose = if inputs.compose_files.is_empty() {
         compose_files(&variables).map_err(|name| {
             refusal(reason::COMPOSE_INVALID, &format!("COMPOSE_FILE names {name}, which lies outside of the recipe"))
@@ -424,6 +456,20 @@ fn share_out(inputs: &Inputs, wanted: &[WantedSecret]) -> (BTreeMap<String, Secr
         }
     }
     (values, rules)
+}
+
+/// Returns the secrets with what is known of them.
+fn listed(inputs: &Inputs, wanted: &[WantedSecret]) -> Vec<PreparedSecret> {
+    let listed = wanted.iter().map(|secret| PreparedSecret {
+        key: secret.key.clone(),
+        name: secret.name.clone(),
+        version: secret.version.clone(),
+        is_given: inputs.given_secrets.contains_key(&secret.key),
+        rule: inputs.generated_secrets.get(&secret.key).copied().unwrap_or(secret.rule),
+    });
+    let mut listed: Vec<PreparedSecret> = listed.collect();
+    listed.sort_by(|left, right| left.key.cmp(&right.key));
+    listed
 }
 
 /// Returns what abra would be told to deploy, or why it cannot be: it reads the recipe's files itself, so that they must

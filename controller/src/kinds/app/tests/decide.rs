@@ -18,6 +18,7 @@ use crate::kinds::app::act::Action;
 use crate::kinds::app::converge::{Judgement, Reason, Verdict};
 use crate::kinds::app::decide::decide;
 use crate::kinds::app::deployer::{Effect, Refusal, Wanted};
+use crate::kinds::app::generated::Kept;
 use crate::kinds::app::health::{Answer, Checks, Probes, Round};
 use crate::kinds::app::images;
 use crate::kinds::app::inventory::{Inventory, Item};
@@ -63,12 +64,14 @@ fn prepared(hash: &str) -> Prepared {
             stack: Stack::default(),
             secrets: BTreeMap::new(),
             given: BTreeSet::new(),
+            retired: Vec::new(),
             goes_with_app: false,
             pull_secrets: PullSecrets::default(),
             images: BTreeMap::new(),
         },
         order: Err("nobody asks for abra here".to_owned()),
         secret_rules: BTreeMap::new(),
+        secrets: Vec::new(),
         checks: Checks { reach: Some(Health::default()), probes: Vec::new() },
         pull_timeout: Duration::from_mins(1),
         converge_timeout: None,
@@ -98,6 +101,7 @@ fn swarm(judgements: Vec<Judgement>) -> Swarm {
         held_for: None,
         settles_for: None,
         secrets_to_make: Vec::new(),
+        secrets_lost: Vec::new(),
         judgements,
         still: Duration::ZERO,
         surplus: Vec::new(),
@@ -114,6 +118,7 @@ fn present(swarm: Swarm) -> Present {
         images: Images::Settled,
         swarm: Ok(swarm),
         probes: Probes::default(),
+        kept: Kept::default(),
         refresh_due: false,
     }
 }

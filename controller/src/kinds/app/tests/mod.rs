@@ -5,4 +5,5 @@ mod certificates;
 mod decide;
 mod flow;
 mod health;
+mod secrets;
 mod world;

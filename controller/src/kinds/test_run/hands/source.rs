@@ -195,6 +195,8 @@ pub(crate) fn inputs_of(
         overlays: spec.overlays,
         given_secrets: Default::default(),
         generated_secrets: Default::default(),
+        rotations: Default::default(),
+        kept: Default::default(),
         pull_secrets: Default::default(),
         tier,
         allow: recipe.trust.allow.clone(),
