@@ -121,6 +121,8 @@ pub enum ConditionType {
     Healthy,
     /// App: what runs is not what the spec says.
     Drifted,
+    /// App: every App that it needs is ready.
+    DependenciesReady,
     /// Certificate: the pair matches, the chain is in order, the names are covered, it has not expired.
     Valid,
     /// Certificate: every target has the newest pair.
@@ -174,6 +176,7 @@ impl ConditionType {
             Self::Converged => "Converged",
             Self::Healthy => "Healthy",
             Self::Drifted => "Drifted",
+            Self::DependenciesReady => "DependenciesReady",
             Self::Valid => "Valid",
             Self::Distributed => "Distributed",
             Self::Served => "Served",

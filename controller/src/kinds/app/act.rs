@@ -69,6 +69,7 @@ impl Apps {
 
     async fn begin_to_prepare(&self, app: &Object<App>) -> Result<(), Failure> {
         let stack = stack_name(&app.spec.domain);
+        self.ensure_application(app).await?;
         let needs_key = !self.inputs(app, &stack)?.given_secrets.is_empty();
         self.gather(app, &stack, needs_key).await?;
         let inputs = self.inputs(app, &stack)?;
@@ -162,6 +163,11 @@ impl Apps {
         let host = place::choose(&self.cache, app)?;
         let engine = self.outside.engines.connect(&host.engine)?;
         tracing::info!(app = %self.key(app).key, ?step, "tearing down");
+        if matches!(step, Step::RemoveServices(_))
+            && let Some(warning) = self.warning_of_dependents(app)
+        {
+            self.record(app, EventKind::Warning, api_types::reason::DEPENDENTS_LEFT, &warning);
+        }
         take_step(&*engine, &step).await
     }
 
@@ -171,6 +177,7 @@ impl Apps {
             let (files, stack) = (self.outside.files.clone(), stack.to_owned());
             blocking(move || secrets::remove(&files, &stack)).await??;
         }
+        self.remove_application(app).await?;
         self.forget_kept(app).await?;
         self.outside.redactor.remove_all(&format!("app/{}/", app.metadata.uid));
         Ok(())

@@ -22,7 +22,7 @@ use super::health::{self, Finding};
 use super::observe::{Claim, Images, Leaving, Observed, Present, Source, Swarm};
 use super::prepare::Prepared;
 use super::teardown::{self, Step};
-use super::{generated, rotation};
+use super::{dependencies, generated, rotation};
 use crate::runtime::events::seconds;
 use crate::runtime::outcome::sentence;
 use crate::runtime::reconciler::{Decision, Next};
@@ -70,8 +70,11 @@ type Decided = Decision<AppStatus, Action>;
 
 pub(super) fn decide(app: &Object<App>, observed: &Observed, now: Timestamp) -> Decided {
     match observed {
-        Observed::Leaving(leaving) => leave(app, leaving, now),
-        Observed::Present(present) => rotation::follow(app, present, present_app(app, present, now), now),
+        Observed::Leaving(leaving) => dependencies::hold_leaving(&leaving.going_first, leave(app, leaving, now)),
+        Observed::Present(present) => {
+            let decided = rotation::follow(app, present, present_app(app, present, now), now);
+            dependencies::hold(app, &present.dependencies, decided)
+        }
     }
 }
 
@@ -80,6 +83,7 @@ fn present_app(app: &Object<App>, present: &Present, now: Timestamp) -> Decided 
     status.stack = Some(present.stack.clone());
     status.host = Some(present.host.clone());
     status.deployer = Some(present.deployer);
+    status.oauth_application.clone_from(&present.application);
     status.remaining.clear();
     if app.status.observed_generation != app.metadata.generation {
         forget(&mut status, &ORDER, "The spec has changed; this is not known yet.");
@@ -453,7 +457,7 @@ fn service_state(judgement: &Judgement) -> ServiceState {
 }
 
 /// Sums the conditions up.
-fn finish(mut status: AppStatus) -> AppStatus {
+pub(super) fn finish(mut status: AppStatus) -> AppStatus {
     let summary = condition::summarise(
         &status.conditions,
         READY,

@@ -1,8 +1,10 @@
 //! App: keeps one recipe deployed under one domain. See `README.md` beside this file.
 
 pub mod act;
+mod application;
 pub mod converge;
 pub mod decide;
+pub mod dependencies;
 pub mod deployer;
 pub(crate) mod generated;
 pub mod health;
@@ -32,6 +34,7 @@ use api_types::kind::{Kind as _, Object};
 use api_types::kinds::app::{App, AppStatus};
 use api_types::kinds::built_in::namespace::Namespace;
 use api_types::kinds::certificate::Certificate;
+use api_types::kinds::forge::Forge;
 use api_types::kinds::host::Host;
 use api_types::kinds::recipe::Recipe;
 use api_types::kinds::test_run::TestRun;
@@ -76,6 +79,7 @@ pub fn options() -> ControllerOptions {
         TestRun::resource(),
         Namespace::resource(),
         Certificate::resource(),
+        Forge::resource(),
         "secrets".to_owned(),
     ];
     ControllerOptions { watches: watches.to_vec(), ..ControllerOptions::default() }

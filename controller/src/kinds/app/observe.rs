@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use api_types::kind::Object;
-use api_types::kinds::app::{App, Deployer, VolumePolicy};
+use api_types::kinds::app::{App, Deployer, OAuthApplicationState, VolumePolicy};
 use api_types::kinds::identity::{Identity, ServiceImage};
 use api_types::reason;
 use jiff::Timestamp;
@@ -13,6 +13,7 @@ use ports::error::ErrorKind;
 use ports::swarm::{Engine, Filter, IMAGE_LABEL, Node, Service, Task, TaskState};
 
 use super::converge::{Budget, Goal, Judgement, Mark, SPEC_LABEL, Seen, Verdict, judge};
+use super::dependencies::{self, Dependencies};
 use super::deployer::compare::{differences, fit};
 use super::deployer::decorate::{COMMIT_LABEL, VERSION_LABEL};
 use super::deployer::swarm::Native;
@@ -24,7 +25,7 @@ use super::labels::{APP_LABEL, UID_LABEL};
 use super::memory::Memory;
 use super::prepare::Prepared;
 use super::teardown::{Progress, Scope, recorded_volumes};
-use super::{ADOPT_ANNOTATION, Apps, images, place, rotation, stack_name};
+use super::{ADOPT_ANNOTATION, Apps, application, images, place, rotation, stack_name};
 use crate::runtime::operations::OperationState;
 use crate::runtime::outcome::Failure;
 
@@ -46,6 +47,8 @@ pub struct Leaving {
     pub scope: Scope,
     /// How far it is.
     pub progress: Progress,
+    /// Apps that need it and go before it.
+    pub going_first: Vec<String>,
 }
 
 impl Leaving {
@@ -54,7 +57,7 @@ impl Leaving {
     pub(super) fn nothing(scope: Scope) -> Self {
         let epoch = Some(Timestamp::UNIX_EPOCH);
         let progress = Progress { ended_since: epoch, clean_since: epoch, ..Progress::default() };
-        Self { inventory: Inventory::default(), scope, progress }
+        Self { inventory: Inventory::default(), scope, progress, going_first: Vec::new() }
     }
 }
 
@@ -75,6 +78,10 @@ pub struct Present {
     pub swarm: Result<Swarm, Failure>,
     /// Whether it answers.
     pub probes: Probes,
+    /// The OAuth2 application that it has.
+    pub application: Option<OAuthApplicationState>,
+    /// How the Apps are that it needs.
+    pub dependencies: Dependencies,
     /// What is kept of its generated secrets.
     pub(super) kept: Kept,
     /// Whether what should run should be looked up again, because it may be something else by now.
@@ -180,6 +187,8 @@ impl Apps {
             images: Images::Settled,
             swarm: Err(Failure::retryable(reason::PROGRESSING, "it has not been looked at")),
             probes: Probes::default(),
+            application: application::state(&self.cache, app),
+            dependencies: dependencies::look(&self.cache, app),
             kept: self.kept(app)?,
             refresh_due,
         };
@@ -271,7 +280,7 @@ impl Apps {
         if !is_first || app.status.deployed_hash.is_none() && app.status.remaining.is_empty() {
             // It never deployed anything, so that nothing can be its own but what was kept for it.
             let mut leaving = Leaving::nothing(scope);
-            if self.kept_is_worthless(app) {
+            if self.kept_is_worthless(app) || self.application_goes(app) {
                 leaving.scope = Scope::Everything;
                 leaving.inventory.has_files = true;
             }
@@ -293,13 +302,13 @@ impl Apps {
         let world = World::read(engine).await?;
         let recorded: BTreeSet<String> = recorded_volumes(&app.status.remaining).map(str::to_owned).collect();
         let mut inventory = world.of_stack(stack, &self.known_stacks(), &recorded);
-        inventory.has_files = self.has_files(stack).await? || self.kept_goes(app);
+        inventory.has_files = self.has_files(stack).await? || self.kept_goes(app) || self.application_goes(app);
         let now = self.outside.clock.now();
         let progress = self.with_memory(app, |memory| {
             memory.progress = memory.progress.after(&inventory, scope, now);
             memory.progress
         });
-        Ok(Leaving { inventory, scope, progress })
+        Ok(Leaving { inventory, scope, progress, going_first: dependencies::going_first(&self.cache, app) })
     }
 
     /// Looks at the swarm.

@@ -9,6 +9,7 @@ use api_types::kinds::app::{App, Deployer};
 use ports::swarm::Filter;
 use serde::Serialize;
 
+use super::dependencies::{self, Dependencies};
 use super::deployer::compare::differences;
 use super::deployer::swarm::Native;
 use super::deployer::{Deploys as _, Effect, Live, Prune, Refusal, SecretValue, Wanted};
@@ -99,17 +100,19 @@ impl Apps {
         let kept = self.kept(app)?;
         let mut inputs = self.inputs(app, &stack)?;
         inputs.rotations = rotation::steps_to_come(app, &kept);
+        let application = inputs.foresee_application(app);
         let mut plan = Plan { stack: stack.clone(), host: host.name.clone(), ..Plan::default() };
         let prepared = match prepare::foresee(&inputs, &self.outside).await? {
             Ok(prepared) => prepared,
             Err(refusal) => return Ok(plan.refused(refusal)),
         };
+        let mut first: Vec<Call> = Vec::new();
+        first.extend(application.map(|name| Call::new(Verb::Create, "oauth application", &name)));
         plan.version.clone_from(&prepared.identity.version);
         plan.commit.clone_from(&prepared.identity.commit);
         plan.available_version.clone_from(&prepared.available_version);
         let engine = self.outside.engines.connect(&host.engine)?;
         let services = engine.services(&Filter::stack(&stack)).await?;
-        let mut first = Vec::new();
         let services = match self.claim(app, &stack, &services, &*engine).await? {
             Claim::Ours | Claim::Ending => services,
             Claim::Foreign(refusal) => return Ok(plan.refused(refusal)),
@@ -141,6 +144,11 @@ impl Apps {
         let prune = if app.spec.prune_dropped { Prune::Services } else { Prune::Nothing };
         let effects: Vec<Effect> = missing.into_iter().chain(Native.surplus(&wanted, &live, prune)).collect();
         plan.calls = first.into_iter().chain(calls(&effects, &wanted, &live)).collect();
+        if let Dependencies::Waiting(text) = dependencies::look(&self.cache, app)
+            && !plan.calls.is_empty()
+        {
+            plan.message = text;
+        }
         if app.spec.suspend && !plan.calls.is_empty() {
             plan.message = format!("It is suspended: nothing is done before ccctl resume app/{}.", app.metadata.name);
         }

@@ -20,7 +20,7 @@ use ports::files::Area;
 use ports::git::{CommitId, Fetch, RefName, RemoteUrl, Revision};
 use ports::recipe::app::{AppEnvironment, compose_files, expose};
 use ports::recipe::env::EnvFile;
-use ports::recipe::secret::{Rule, WantedSecret, version_variable, wanted};
+use ports::recipe::secret::{Rule, VersionVariables, WantedSecret, wanted};
 use ports::recipe::version::RecipeVersion;
 use ports::recipe::{labels, names};
 
@@ -117,7 +117,7 @@ pub(crate) async fn prepare(inputs: &Inputs, outside: &Outside) -> Result<Outcom
             let Some(version) = inputs.kept.version_of(&value.0) else {
                 return Err(Failure::outdated("the key for versions of given secrets is not known yet"));
             };
-            versions.insert(version_variable(key), version);
+            versions.insert(key.clone(), version);
         }
         let files = match open(&checkout) {
             Ok(files) => files,
@@ -149,9 +149,10 @@ pub(super) async fn foresee(inputs: &Inputs, outside: &Outside) -> Result<Outcom
     let work = move || {
         let mut versions = BTreeMap::new();
         for (key, value) in &inputs.given_secrets {
-            let version = inputs.kept.version_of(&value.0);
+            let is_to_come = inputs.application_to_come.as_ref().is_some_and(|(_, secret)| secret == key);
+            let version = inputs.kept.version_of(&value.0).filter(|_| !is_to_come);
             let version = version.unwrap_or_else(|| generated::VERSION_TO_COME.to_owned());
-            versions.insert(version_variable(key), version);
+            versions.insert(key.clone(), version);
         }
         Ok(read(&inputs, &chosen, (&content, &checkout), versions).map(std::sync::Arc::new))
     };
@@ -323,9 +324,9 @@ fn read(
     (files, checkout): (&dyn RecipeFiles, &Path),
     secret_versions: BTreeMap<String, String>,
 ) -> Result<Prepared, Refusal> {
-    let Loaded { mut stack, sample, converge_timeout, order } =
+    let Loaded { mut stack, sample, converge_timeout, order, version_variables } =
         load_stack(inputs, chosen, (files, checkout), secret_versions)?;
-    let (wanted_secrets, wrong) = wanted(&stack, &sample);
+    let (wanted_secrets, wrong) = wanted(&stack, &sample, &version_variables);
     if !wrong.is_empty() {
         return Err(refused(reason::COMPOSE_INVALID, &wrong));
     }
@@ -381,6 +382,7 @@ struct Loaded {
     sample: EnvFile,
     converge_timeout: Option<Duration>,
     order: Result<Order, String>,
+    version_variables: VersionVariables,
 }
 
 fn load_stack(
@@ -404,15 +406,6 @@ fn load_stack(
     let mut variables = environment.variables();
     // The stack's name is the App's to choose: everything that is found again is found by it.
     variables.insert("STACK_NAME".to_owned(), inputs.owner.stack.clone());
-    variables.extend(secret_versions);
-    for (key, step) in &inputs.rotations {
-        let variable = version_variable(key);
-        if !inputs.given_secrets.contains_key(key) {
-            let version = variables.get(&variable).map_or(FIRST_VERSION, String::as_str);
-            let version = rotation::ahead(version, *step);
-            variables.insert(variable, version);
-        }
-    }
     let compose = if inputs.compose_files.is_empty() {
         compose_files(&variables).map_err(|name| {
             refusal(reason::COMPOSE_INVALID, &format!("COMPOSE_FILE names {name}, which lies outside of the recipe"))
@@ -420,6 +413,8 @@ fn load_stack(
     } else {
         inputs.compose_files.clone()
     };
+    let version_variables = version_variables(&compose, files);
+    set_versions(inputs, &version_variables, secret_versions, &mut variables);
     let input = LoadInput {
         stack: inputs.owner.stack.clone(),
         files: compose,
@@ -439,7 +434,34 @@ fn load_stack(
         ports::recipe::abra_sh::exports(&abra_sh).contains_key(name)
     });
     let order = order(inputs, chosen, checkout, &env);
-    Ok(Loaded { stack, sample, converge_timeout, order })
+    Ok(Loaded { stack, sample, converge_timeout, order, version_variables })
+}
+
+/// Returns which variables hold the versions of secrets. What is wrong with a file is told when it is loaded.
+fn version_variables(compose: &[String], files: &dyn RecipeFiles) -> VersionVariables {
+    let mut variables = VersionVariables::default();
+    for file in compose {
+        if let Ok(text) = text(files, file) {
+            variables.read(file, &text);
+        }
+    }
+    variables
+}
+
+/// Sets the versions of secrets: `given` ones, by names in the compose file, and those that rotations are ahead by.
+fn set_versions(
+    inputs: &Inputs,
+    of: &VersionVariables,
+    given: BTreeMap<String, String>,
+    variables: &mut BTreeMap<String, String>,
+) {
+    for (key, step) in inputs.rotations.iter().filter(|(key, _)| !given.contains_key(*key)) {
+        let variable = of.of(key);
+        let version = variables.get(&variable).map_or(FIRST_VERSION, String::as_str);
+        let version = rotation::ahead(version, *step);
+        variables.insert(variable, version);
+    }
+    variables.extend(given.into_iter().map(|(key, version)| (of.of(&key), version)));
 }
 
 /// Returns the values that are given, and the rules for those that are made, by the names of secrets in the swarm.

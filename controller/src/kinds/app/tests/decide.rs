@@ -17,6 +17,7 @@ use ports::swarm::spec::ServiceSpec;
 use crate::kinds::app::act::Action;
 use crate::kinds::app::converge::{Judgement, Reason, Verdict};
 use crate::kinds::app::decide::decide;
+use crate::kinds::app::dependencies::Dependencies;
 use crate::kinds::app::deployer::{Effect, Refusal, Wanted};
 use crate::kinds::app::generated::Kept;
 use crate::kinds::app::health::{Answer, Checks, Probes, Round};
@@ -118,6 +119,8 @@ fn present(swarm: Swarm) -> Present {
         images: Images::Settled,
         swarm: Ok(swarm),
         probes: Probes::default(),
+        application: None,
+        dependencies: Dependencies::None,
         kept: Kept::default(),
         refresh_due: false,
     }
@@ -346,7 +349,7 @@ fn an_app_that_is_deleted_goes_when_nothing_is_left() {
     let mut app = ready();
     app.metadata.deletion_timestamp = Some("2027-01-15T08:10:00Z".to_owned());
     let leaving = |inventory: Inventory, progress: Progress| {
-        Observed::Leaving(Box::new(Leaving { inventory, scope: Scope::Everything, progress }))
+        Observed::Leaving(Box::new(Leaving { inventory, scope: Scope::Everything, progress, going_first: Vec::new() }))
     };
     let network = Item { id: "n".to_owned(), name: "x_example_default".to_owned(), ..Item::default() };
     let inventory = Inventory { networks: vec![network], ..Inventory::default() };

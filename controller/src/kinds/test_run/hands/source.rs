@@ -195,6 +195,7 @@ pub(crate) fn inputs_of(
         overlays: spec.overlays,
         given_secrets: Default::default(),
         generated_secrets: Default::default(),
+        application_to_come: None,
         rotations: Default::default(),
         kept: Default::default(),
         pull_secrets: Default::default(),
