@@ -43,9 +43,9 @@ async fn start(scopes: &[&str]) -> World {
     let secret = json!({"apiVersion": "v1", "kind": "Secret", "type": "Opaque",
         "metadata": {"name": "forge", "namespace": "default"}, "data": {"token": STANDARD.encode("token-canary")}});
     world.objects.create("secrets", secret).await.unwrap();
-    let spec = json!({"url": "http://forge.test", "tokenSecretRef": {"namespace": "default", "name": "forge"}});
-    world.create(&Forge::resource(), "", "main", spec).await;
-    let forge = world.objects.get(&ObjectKey::new(&Forge::resource(), "", "main")).await.unwrap();
+    let forge = json!({"apiVersion": Forge::api_version(), "kind": Forge::KIND, "metadata": {"name": "main"},
+        "spec": {"url": "http://forge.test", "tokenSecretRef": {"namespace": "default", "name": "forge"}}});
+    let forge = world.objects.create(&Forge::resource(), forge).await.unwrap();
     world.objects.update_status(&forge, json!({"login": "bot"})).await.unwrap();
     world
 }
