@@ -13,6 +13,7 @@ use ports::probe::Probe;
 use ports::redact::Redactor;
 use ports::swarm::Engines;
 
+use crate::pictures::AppCamera;
 use crate::runtime::operations::Operations;
 
 /// What reconcilers may touch. Cheap to clone; all clones share the same.
@@ -30,6 +31,8 @@ pub struct Outside {
     pub abra: Option<Arc<dyn Abra>>,
     /// What apps look like from outside.
     pub probe: Arc<dyn Probe>,
+    /// What they look like to people; `None` where there is no Chromium.
+    pub camera: Option<AppCamera>,
     /// Work trees and folders of apps.
     pub files: FileRoot,
     /// Files of the machine that objects may name.

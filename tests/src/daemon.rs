@@ -33,7 +33,15 @@ impl Daemon {
     /// # Errors
     /// As [`Daemon::start`].
     pub fn start_with(dir: &Path, arguments: &[&str]) -> anyhow::Result<Self> {
-        let mut daemon = Self::spawn(&program("ccd"), dir, arguments)?;
+        Self::start_within(dir, arguments, &[])
+    }
+
+    /// Starts `ccd serve` with further arguments and variables of the environment.
+    ///
+    /// # Errors
+    /// As [`Daemon::start`].
+    pub fn start_within(dir: &Path, arguments: &[&str], environment: &[(&str, &str)]) -> anyhow::Result<Self> {
+        let mut daemon = Self::spawn_within(&program("ccd"), dir, arguments, environment)?;
         daemon.wait_until_ready()?;
         Ok(daemon)
     }
@@ -43,6 +51,15 @@ impl Daemon {
     /// # Errors
     /// What the system says.
     pub fn spawn(program: &Path, dir: &Path, arguments: &[&str]) -> anyhow::Result<Self> {
+        Self::spawn_within(program, dir, arguments, &[])
+    }
+
+    fn spawn_within(
+        program: &Path,
+        dir: &Path,
+        arguments: &[&str],
+        environment: &[(&str, &str)],
+    ) -> anyhow::Result<Self> {
         let addresses = dir.join("addresses.json");
         if addresses.exists() {
             std::fs::remove_file(&addresses)?;
@@ -52,6 +69,7 @@ impl Daemon {
             .args(["serve", "--http", "127.0.0.1:0", "--https", "127.0.0.1:0", "--data-dir"])
             .arg(dir)
             .args(arguments)
+            .envs(environment.iter().copied())
             .stdin(Stdio::null())
             .stdout(log.try_clone()?)
             .stderr(log)

@@ -19,6 +19,7 @@ pub const ZONE: &str = "ci.test";
 pub struct Installation {
     /// The daemon.
     pub daemon: Daemon,
+    environment: &'static [(&'static str, &'static str)],
     directory: PathBuf,
     https_port: u16,
     applied: AtomicU32,
@@ -30,6 +31,32 @@ impl Installation {
     /// # Errors
     /// Says what did not become ready, with what ccd printed.
     pub fn start(directory: &Path, capacity: u32) -> anyhow::Result<Self> {
+        Self::start_within(directory, capacity, &[], "")
+    }
+
+    /// Starts all of it, and lets recipes be fetched over plain HTTP from `host`, wherever that is.
+    ///
+    /// # Errors
+    /// As [`start`](Self::start).
+    pub fn fetching_from(directory: &Path, capacity: u32, host: &str) -> anyhow::Result<Self> {
+        let more = format!("[git]\nprotocols = [\"https\", \"http\"]\n\n[outbound]\nallow = [\"{host}\"]\n\n");
+        Self::start_within(directory, capacity, &[], &more)
+    }
+
+    /// Starts all of it with Debian's Chromium as its camera, so that runs of maintainers take a picture of their app.
+    ///
+    /// # Errors
+    /// As [`start`](Self::start).
+    pub fn with_camera(directory: &Path, capacity: u32) -> anyhow::Result<Self> {
+        Self::start_within(directory, capacity, &[("CC_CHROMIUM", "/usr/bin/chromium")], "")
+    }
+
+    fn start_within(
+        directory: &Path,
+        capacity: u32,
+        environment: &'static [(&'static str, &'static str)],
+        more: &str,
+    ) -> anyhow::Result<Self> {
         for recipe in ["guestbook", "traefik"] {
             let status = Command::new(bundled().join("images")).arg(recipe).status()?;
             anyhow::ensure!(status.success(), "the images of {recipe} cannot be made");
@@ -37,12 +64,13 @@ impl Installation {
         let https_port = free_port()?;
         certificate(directory)?;
         let configuration = format!(
-            "[runs]\nzone = \"{ZONE}\"\nfile_urls = true\n\n[probe]\nca_files = [\"{}\"]\n\n[probe.connect]\n\"{ZONE}\" = \"127.0.0.1:{https_port}\"\n",
+            "[runs]\nzone = \"{ZONE}\"\nfile_urls = true\n\n{more}[probe]\nca_files = [\"{}\"]\n\n[probe.connect]\n\"{ZONE}\" = \"127.0.0.1:{https_port}\"\n",
             directory.join("cert.pem").display()
         );
         std::fs::write(directory.join("config.toml"), configuration)?;
-        let daemon = Self::daemon(directory)?;
-        let installation = Self { daemon, directory: directory.to_owned(), https_port, applied: AtomicU32::default() };
+        let daemon = Self::daemon(directory, environment)?;
+        let applied = AtomicU32::default();
+        let installation = Self { daemon, environment, directory: directory.to_owned(), https_port, applied };
         installation.prepare(capacity)?;
         Ok(installation)
     }
@@ -53,7 +81,7 @@ impl Installation {
     /// When it does not get ready again.
     pub fn kill_and_restart(&mut self) -> anyhow::Result<()> {
         self.daemon.kill()?;
-        self.daemon = Self::daemon(&self.directory)?;
+        self.daemon = Self::daemon(&self.directory, self.environment)?;
         Ok(())
     }
 
@@ -65,9 +93,9 @@ impl Installation {
     pub fn plain(directory: &Path, capacity: u32, more: &str) -> anyhow::Result<Self> {
         let configuration = format!("[runs]\nzone = \"{ZONE}\"\nfile_urls = true\n\n{more}");
         std::fs::write(directory.join("config.toml"), configuration)?;
-        let daemon = Self::daemon(directory)?;
-        let installation =
-            Self { daemon, directory: directory.to_owned(), https_port: 0, applied: AtomicU32::default() };
+        let daemon = Self::daemon(directory, &[])?;
+        let applied = AtomicU32::default();
+        let installation = Self { daemon, environment: &[], directory: directory.to_owned(), https_port: 0, applied };
         installation.apply(&[host(capacity)])?;
         installation.wait_for("hosts", "local", "Ready")?;
         Ok(installation)
@@ -189,9 +217,10 @@ impl Installation {
         said(self.daemon.kubectl(arguments)?, &format!("kubectl {}", arguments.join(" ")))
     }
 
-    fn daemon(directory: &Path) -> anyhow::Result<Daemon> {
+    fn daemon(directory: &Path, environment: &[(&str, &str)]) -> anyhow::Result<Daemon> {
         let configuration = directory.join("config.toml");
-        Daemon::start_with(&directory.join("data"), &["--config", &configuration.to_string_lossy()])
+        let arguments = ["--config", &configuration.to_string_lossy()];
+        Daemon::start_within(&directory.join("data"), &arguments, environment)
     }
 
     fn prepare(&self, capacity: u32) -> anyhow::Result<()> {

@@ -9,6 +9,7 @@ pub mod installation;
 pub mod mutation;
 pub mod orders;
 pub mod power;
+pub mod real_forge;
 pub mod recipes;
 pub mod seed;
 pub mod server;

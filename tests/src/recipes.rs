@@ -126,6 +126,14 @@ impl RecipeRepository {
         self.git(&["update-ref", &format!("refs/pull/{number}/head"), commit]).map(drop)
     }
 
+    /// Pushes these references to another repository.
+    ///
+    /// # Errors
+    /// When git does not run, or the other side refuses.
+    pub fn push(&self, url: &str, references: &[&str]) -> anyhow::Result<()> {
+        self.git(&[&["push", "--quiet", url], references].concat()).map(drop)
+    }
+
     /// Commits and publishes all versions of a bundled recipe, oldest first, and returns the newest commit.
     ///
     /// # Errors

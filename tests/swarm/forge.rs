@@ -1,10 +1,9 @@
-//! From a comment to a green tick on a real engine: a played forge over HTTP, signed webhooks, a real deploy. And the
-//! client against a real Gitea or Forgejo, when there is one.
+//! From a comment to a green tick on a real engine: a played forge over HTTP, signed webhooks, a real deploy. The same with
+//! a real Gitea or Forgejo: `real_forge.rs`.
 
 use std::time::{Duration, Instant};
 
 use ports::clock::SystemClock;
-use ports::forge::conformance::{self, Situation};
 use ports::forge::fake::FakeForge;
 use ports::forge::http::{ForgeTimes, HttpForges};
 use ports::forge::{ForgeAddress, ForgeToken, Forges as _, Permission, RepositoryName};
@@ -159,49 +158,4 @@ fn forged_deliveries_are_refused(runtime: &tokio::runtime::Runtime, forge: &Fake
     for (delivery, status) in expected {
         assert_eq!(runtime.block_on(delivery.send()).expect("ccd answers"), status);
     }
-}
-
-#[expect(clippy::disallowed_methods, reason = "the environment says whether there is a real server")]
-fn real_server() -> Option<(String, String)> {
-    let url = std::env::var("CC_TEST_GITEA").ok().filter(|url| !url.is_empty())?;
-    Some((url, std::env::var("CC_TEST_GITEA_TOKEN").expect("CC_TEST_GITEA needs CC_TEST_GITEA_TOKEN")))
-}
-
-/// Makes a repository with an open pull request, and returns its owner.
-async fn prepare(http: &reqwest::Client, url: &str, token: &str, name: &str) -> String {
-    let ask = async |method: &str, path: String, body: Value| -> Value {
-        let request = http.request(method.parse().unwrap(), format!("{url}/api/v1{path}")).json(&body);
-        let answer = request.header("authorization", format!("token {token}")).send().await.expect("it answers");
-        assert!(answer.status().is_success(), "{path}: {}", answer.status());
-        answer.json().await.unwrap_or_default()
-    };
-    let made =
-        ask("POST", "/user/repos".into(), json!({"name": name, "auto_init": true, "default_branch": "main"})).await;
-    let owner = made["owner"]["login"].as_str().expect("an owner").to_owned();
-    let file = json!({"content": "Y2hhbmdl", "branch": "main", "new_branch": "change", "message": "change"});
-    ask("POST", format!("/repos/{owner}/{name}/contents/change"), file).await;
-    ask("POST", format!("/repos/{owner}/{name}/pulls"), json!({"head": "change", "base": "main", "title": "change"}))
-        .await;
-    owner
-}
-
-#[tokio::test]
-async fn a_real_server_keeps_the_contract() {
-    let Some((url, token)) = real_server() else {
-        println!("CC_TEST_GITEA is not set: only the played forge was tested, by ports/src/forge/tests.rs");
-        return;
-    };
-    let url = url.trim_end_matches('/').to_owned();
-    let http = reqwest::Client::builder().no_proxy().build().expect("a client");
-    let name = format!("cc-ci-conformance-{}", std::process::id());
-    let owner = prepare(&http, &url, &token, &name).await;
-    let forges = HttpForges::open(&[], ForgeTimes::default()).expect("a client");
-    let forge = forges.connect(&ForgeAddress { url: url.clone(), token: ForgeToken::new(&token) }).expect("a URL");
-    let before = jiff::Timestamp::UNIX_EPOCH;
-    let situation =
-        Situation { repository: RepositoryName::new(&owner, &name), pull_request: 1, organization: None, before };
-    conformance::check(&*forge, &situation).await;
-    let gone =
-        http.delete(format!("{url}/api/v1/repos/{owner}/{name}")).header("authorization", format!("token {token}"));
-    assert!(gone.send().await.expect("it answers").status().is_success());
 }

@@ -26,4 +26,6 @@ mod policy;
 #[cfg(test)]
 mod private;
 #[cfg(test)]
+mod real_forge;
+#[cfg(test)]
 mod small;

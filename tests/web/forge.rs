@@ -10,6 +10,7 @@ use ports::forge::fake::{FakeForge, FaultKind};
 use reqwest::redirect::Policy;
 use reqwest::{Client, Url};
 use serde_json::{Value, json};
+use tests::real_forge::{As, PASSWORD, RealForge};
 use tests::server::{ServerOptions, TestServer};
 
 use crate::browser::{root, set_up};
@@ -51,43 +52,10 @@ impl Place {
             .team_member("Coop", "Crew", "Ada")
             .member("coop-guests", "eve", false)
             .browser_of(Some("Ada"));
-        let secret = json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "oauth", "namespace": "default"},
-            "stringData": {"secret": format!("{CLIENT_SECRET}\n")}});
-        put(&server.store, secret).await.unwrap();
-        let spec = json!({
-            "url": url, "tokenSecretRef": {"namespace": "default", "name": "forge-token"},
-            "signIn": {"clientID": CLIENT_ID, "clientSecretRef": {"namespace": "default", "name": "oauth"}},
-        });
-        put(&server.store, json!({"apiVersion": "ci.coopcloud.tech/v1alpha1", "kind": "Forge", "metadata": {"name": "home"}, "spec": spec}))
-            .await
-            .unwrap();
-        let binding = json!({
-            "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRoleBinding", "metadata": {"name": "crew"},
-            "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "edit"},
-            "subjects": [{"apiGroup": "rbac.authorization.k8s.io", "kind": "Group", "name": "forge:home:coop/crew"}],
-        });
-        put(&server.store, binding).await.unwrap();
+        introduce(&server, &url, (CLIENT_ID, CLIENT_SECRET), "forge:home:coop/crew").await;
         let place = Self { server, forge, ahead };
-        place.until_bound().await;
+        until_bound(&place.server, "forge:home:coop/crew").await;
         place
-    }
-
-    /// Waits until the server knows the binding.
-    async fn until_bound(&self) {
-        let path = "/apis/ci.coopcloud.tech/v1alpha1/namespaces/default/testruns";
-        let http = Client::builder().no_proxy().build().unwrap();
-        let asked = async {
-            loop {
-                let request = http.get(self.server.url(path)).bearer_auth(&self.server.admin);
-                let request =
-                    request.header("impersonate-user", "x").header("impersonate-group", "forge:home:coop/crew");
-                if request.send().await.unwrap().status() == 200 {
-                    return;
-                }
-                tokio::task::yield_now().await;
-            }
-        };
-        tokio::time::timeout(SOON, asked).await.expect("the binding counts");
     }
 
     fn browser(&self) -> Browser {
@@ -140,6 +108,43 @@ impl Browser {
     fn is_signed_in(&self) -> bool {
         self.cookies.contains_key("ccd_session")
     }
+}
+
+/// Tells the server of a forge with which people sign in, and lets this group of theirs edit.
+async fn introduce(server: &TestServer, url: &str, (id, secret): (&str, &str), group: &str) {
+    let spec = json!({
+        "url": url, "tokenSecretRef": {"namespace": "default", "name": "forge-token"},
+        "signIn": {"clientID": id, "clientSecretRef": {"namespace": "default", "name": "oauth"}},
+    });
+    for object in [
+        json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "oauth", "namespace": "default"},
+            "stringData": {"secret": format!("{secret}\n")}}),
+        json!({"apiVersion": "ci.coopcloud.tech/v1alpha1", "kind": "Forge", "metadata": {"name": "home"}, "spec": spec}),
+        json!({
+            "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRoleBinding", "metadata": {"name": "crew"},
+            "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "edit"},
+            "subjects": [{"apiGroup": "rbac.authorization.k8s.io", "kind": "Group", "name": group}],
+        }),
+    ] {
+        put(&server.store, object).await.unwrap();
+    }
+}
+
+/// Waits until the server knows the binding.
+async fn until_bound(server: &TestServer, group: &str) {
+    let path = "/apis/ci.coopcloud.tech/v1alpha1/namespaces/default/testruns";
+    let http = Client::builder().no_proxy().build().unwrap();
+    let asked = async {
+        loop {
+            let request = http.get(server.url(path)).bearer_auth(&server.admin);
+            let request = request.header("impersonate-user", "x").header("impersonate-group", group);
+            if request.send().await.unwrap().status() == 200 {
+                return;
+            }
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(SOON, asked).await.expect("the binding counts");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -343,12 +348,45 @@ async fn without_an_address_to_come_back_to_nobody_is_sent_away() {
 async fn signing_in_with_a_forge_in_chromium() {
     set_up();
     let place = Place::open().await;
-    let url = place.server.url("");
+    sign_in_in_chromium(place.server.url(""), vec!["forge:home:ada".to_owned()]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn signing_in_with_a_real_forge_in_chromium() {
+    let Some(mut forge) = RealForge::from_environment() else {
+        println!("CC_TEST_GITEA is not set: only signing in with the played forge is tested");
+        return;
+    };
+    set_up();
+    let name = |what: &str| format!("cc-ci-{what}-{}", std::process::id());
+    let (ada, organization) = (name("ada"), name("coop"));
+    forge.person(&ada, &["read:user"]).await;
+    forge.organization(&organization, &[&ada]).await;
+    let public_url = Some("http://{address}".to_owned());
+    let server = TestServer::start(ServerOptions { public_url, ..ServerOptions::default() }).await.unwrap();
+    let application = json!({
+        "name": name("sign-in"), "confidential_client": true,
+        "redirect_uris": [server.url("/login/forge/home/callback")],
+    });
+    let token = forge.token.clone();
+    let application = forge.ask(As::Token(&token), "POST", "/user/applications/oauth2", &application).await;
+    forge.made.insert(0, format!("/user/applications/oauth2/{}", application["id"]));
+    let text = |key: &str| application[key].as_str().expect("the forge says it").to_owned();
+    let (id, secret) = (text("client_id"), text("client_secret"));
+    let group = format!("forge:home:{organization}/keepers");
+    introduce(&server, &forge.url, (&id, &secret), &group).await;
+    until_bound(&server, &group).await;
+    let arguments = vec![format!("forge:home:{ada}"), PASSWORD.to_owned()];
+    sign_in_in_chromium(server.url(""), arguments).await;
+}
+
+async fn sign_in_in_chromium(url: String, arguments: Vec<String>) {
     let program = move || {
         Command::new("node")
             .arg(root().join("target/web/sign-in.mjs"))
             .arg(&url)
             .arg(root().join("target/web/pictures/sign-in"))
+            .args(&arguments)
             .stdin(Stdio::null())
             .output()
             .unwrap()

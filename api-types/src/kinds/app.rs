@@ -521,6 +521,39 @@ pub struct ServiceState {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 2048))]
     pub last_error: Option<String>,
+    /// Its newest tasks, the newest first; older ones are left out.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 16), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["id"]))]
+    pub tasks: Vec<ServiceTask>,
+}
+
+/// What was seen of one task of a service.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+#[schemars(extend("required" = ["id"]))]
+pub struct ServiceTask {
+    /// Its id, as `docker inspect` takes it.
+    #[schemars(length(max = 64))]
+    pub id: String,
+    /// Which of the service's tasks it is, counted from 1; none for services that run one on each node.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1))]
+    pub slot: Option<u32>,
+    /// Id of the node that it was given.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 64))]
+    pub node: Option<String>,
+    /// How far it is, in the engine's word.
+    #[schemars(length(max = 32))]
+    pub state: String,
+    /// Since when.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "crate::grammar::moment")]
+    pub since: Option<String>,
+    /// Why it failed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 2048))]
+    pub error: Option<String>,
 }
 
 fn compose_files(_: &mut SchemaGenerator) -> Schema {

@@ -11,9 +11,10 @@ use std::ffi::OsString;
 use std::fs;
 use std::io::Read as _;
 use std::net::SocketAddr;
-use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
+use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use async_trait::async_trait;
 use tokio::sync::Semaphore;
@@ -25,8 +26,14 @@ use crate::program::{Bounds, Overflow, Program};
 const NOBODY: u32 = 65534;
 /// Most bytes of a picture.
 pub const PICTURE_BYTES_MAX: u64 = 4 << 20;
+/// Most bytes of the document of a site; there is no picture of a larger one.
+const DOCUMENT_BYTES_MAX: usize = 4 << 20;
 /// How long one picture may take.
 const TIME_MAX: Duration = Duration::from_secs(20);
+/// How the folders of pictures begin.
+const FOLDER_PREFIX: &str = "ccd-picture-";
+/// A folder that nobody has written to for so long belongs to nobody: much longer than a picture may take.
+const LEFT_BEHIND_AFTER: Duration = Duration::from_mins(10);
 /// How long somebody waits for their turn.
 const TURN_MAX: Duration = Duration::from_secs(20);
 /// Milliseconds of its own time that a site has to show itself.
@@ -48,14 +55,24 @@ pub enum Subject {
     },
 }
 
+/// A picture, and what was on it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Picture {
+    /// The PNG.
+    pub png: Vec<u8>,
+    /// The document that a site had become when the picture was taken, scripts included, as HTML; empty for a page of our
+    /// own. For whoever must know whether something stands there that nobody may see.
+    pub document: Vec<u8>,
+}
+
 /// Takes pictures.
 #[async_trait]
 pub trait Camera: Send + Sync {
-    /// Returns a PNG of this many pixels.
+    /// Returns a picture of this many pixels.
     ///
     /// # Errors
     /// `Retryable` when it took too long or many wait, `Terminal` when Chromium takes no picture.
-    async fn picture(&self, subject: &Subject, width: u32, height: u32) -> Result<Vec<u8>, Error>;
+    async fn picture(&self, subject: &Subject, width: u32, height: u32) -> Result<Picture, Error>;
 }
 
 /// A Chromium on this machine.
@@ -81,7 +98,8 @@ impl ChromiumCamera {
             argv.push(setpriv.into());
             let user = [format!("--reuid={NOBODY}"), format!("--regid={NOBODY}")];
             argv.extend(user.into_iter().map(OsString::from));
-            argv.extend(["--clear-groups", "--no-new-privs"].map(OsString::from));
+            // Nobody watches the time of a Chromium whose ccd was killed: it goes with it.
+            argv.extend(["--clear-groups", "--no-new-privs", "--pdeathsig=KILL"].map(OsString::from));
         }
         argv.push((&self.program).into());
         let fixed = [
@@ -111,6 +129,7 @@ impl ChromiumCamera {
                 argv.push("--ignore-certificate-errors".into());
                 argv.push(format!("--host-resolver-rules=MAP {host}:443 {address}, MAP * ~NOTFOUND").into());
                 argv.push(format!("--virtual-time-budget={SITE_MILLISECONDS}").into());
+                argv.push("--dump-dom".into());
                 argv.push(url.into());
             }
         }
@@ -119,8 +138,8 @@ impl ChromiumCamera {
         program.env.insert("PATH".to_owned(), "/usr/bin:/bin".to_owned());
         program.bounds = Bounds {
             time: TIME_MAX,
-            stdout_bytes: 16 << 10,
-            overflow: Overflow::Drop,
+            stdout_bytes: DOCUMENT_BYTES_MAX,
+            overflow: Overflow::Kill,
             file_bytes: Some(64 << 20),
             ..Bounds::default()
         };
@@ -130,7 +149,7 @@ impl ChromiumCamera {
 
 #[async_trait]
 impl Camera for ChromiumCamera {
-    async fn picture(&self, subject: &Subject, width: u32, height: u32) -> Result<Vec<u8>, Error> {
+    async fn picture(&self, subject: &Subject, width: u32, height: u32) -> Result<Picture, Error> {
         let many = || Error::retryable("TimedOut", "many pictures are taken at this moment");
         let turn = tokio::time::timeout(TURN_MAX, self.turn.acquire()).await.map_err(|_| many())?;
         let _turn = turn.expect("the turns are never closed");
@@ -145,7 +164,7 @@ impl Camera for ChromiumCamera {
             let last: String = last.chars().take(200).collect();
             return Err(Error::terminal("NoPicture", format!("Chromium takes no picture: {last}")));
         }
-        read(&folder.0.join("picture.png"))
+        Ok(Picture { png: read(&folder.0.join("picture.png"))?, document: finished.stdout })
     }
 }
 
@@ -169,8 +188,11 @@ impl Folder {
         let mut random = [0; 12];
         aws_lc_rs::rand::fill(&mut random).map_err(|_| Error::bug("InternalError", "there is no randomness"))?;
         let name: String = random.iter().map(|byte| format!("{byte:02x}")).collect();
-        let folder = Self(within.join(format!("ccd-picture-{name}")));
+        let folder = Self(within.join(format!("{FOLDER_PREFIX}{name}")));
         fs::create_dir(&folder.0).map_err(failed)?;
+        if let Ok(now) = fs::metadata(&folder.0).and_then(|found| found.modified()) {
+            sweep(within, now);
+        }
         fs::set_permissions(&folder.0, fs::Permissions::from_mode(0o700)).map_err(failed)?;
         if let Subject::Page(html) = subject {
             let page = folder.0.join("page.html");
@@ -188,6 +210,23 @@ impl Drop for Folder {
     fn drop(&mut self) {
         if let Err(error) = fs::remove_dir_all(&self.0) {
             tracing::warn!(folder = %self.0.display(), error = %error, "the folder of a picture is left behind");
+        }
+    }
+}
+
+/// Removes the folders that a ccd which was killed left behind.
+fn sweep(within: &Path, now: SystemTime) {
+    let own = rustix::process::geteuid().as_raw();
+    for entry in fs::read_dir(within).into_iter().flatten().flatten() {
+        if !entry.file_name().as_bytes().starts_with(FOLDER_PREFIX.as_bytes()) {
+            continue;
+        }
+        // The entry itself, not what a link of somebody else may lead to.
+        let Ok(found) = entry.metadata() else { continue };
+        let is_ours = found.is_dir() && [own, NOBODY].contains(&found.uid());
+        let age = found.modified().ok().and_then(|modified| now.duration_since(modified).ok());
+        if is_ours && age.is_some_and(|age| age > LEFT_BEHIND_AFTER) && fs::remove_dir_all(entry.path()).is_ok() {
+            tracing::info!(folder = %entry.path().display(), "removed the folder of a picture that was left behind");
         }
     }
 }

@@ -177,7 +177,7 @@ fn app(name: &str, recipe: &str, is_broken: bool) -> Value {
         "stack": format!("{name}_example_org"), "host": "here",
         "desired": {"version": "2.1.0+29.0.5"}, "observed": {"version": if is_broken { "2.0.0+29.0.4" } else { "2.1.0+29.0.5" }},
         "services": [{"name": "app", "desired": 1, "running": running, "state": if is_broken { "rejected" } else { "running" },
-            "lastError": if is_broken { HOSTILE } else { "" }}],
+            "lastError": if is_broken { HOSTILE } else { "" }, "tasks": tasks(is_broken)}],
         "conditions": if is_broken {
             json!([condition("Ready", "False", "CrashLoop", "the service app ends again and again"), condition("Drifted", "True", "Drifted", "the live image is another one")])
         } else {
@@ -185,6 +185,15 @@ fn app(name: &str, recipe: &str, is_broken: bool) -> Value {
         },
     });
     object
+}
+
+fn tasks(is_broken: bool) -> Value {
+    let task = |id: &str, state: &str, seconds: i64, error: &str| json!({"id": id, "slot": 1, "state": state, "since": ago(seconds), "error": error});
+    if is_broken {
+        json!([task("t3q0", "rejected", 9, HOSTILE), task("k81x", "failed", 70, "task: non-zero exit (3)")])
+    } else {
+        json!([task("a7zf", "running", 4000, ""), task("m2bd", "shutdown", 4010, "")])
+    }
 }
 
 fn certificate(name: &str, days_left: i64, expiring: &str) -> Value {

@@ -2,12 +2,12 @@
 
 use api_types::condition::{Condition, ConditionStatus, find};
 use api_types::kind::Object as Typed;
-use api_types::kinds::app::App;
+use api_types::kinds::app::{App, ServiceState};
 use maud::{Markup, html};
 
 use super::{ROWS_MAX, page_number};
 use crate::index::{APPS, short};
-use crate::view::parts::{choice, empty, filters, live_page, namespace_choice, object_link, pager, pill};
+use crate::view::parts::{ago, choice, empty, filters, live_page, namespace_choice, object_link, pager, pill};
 use crate::view::words::{self, Tone};
 use crate::view::{Page, Section};
 use crate::visit::Visit;
@@ -132,7 +132,7 @@ fn tasks(app: &Typed<App>) -> Markup {
 }
 
 /// Returns the services of an app with their tasks and what went wrong last.
-pub(crate) fn services(app: &Typed<App>) -> Markup {
+pub(crate) fn services(visit: &Visit, app: &Typed<App>) -> Markup {
     html! {
         @if app.status.services.is_empty() { p.muted { "No services are seen." } } @else {
             div.table-frame tabindex="0" role="group" aria-label="Services" {
@@ -147,11 +147,44 @@ pub(crate) fn services(app: &Typed<App>) -> Markup {
                                 td { (service.state.as_deref().unwrap_or("–")) }
                                 td.prose { @if let Some(error) = &service.last_error { bdi { (error) } } }
                             }
+                            @if !service.tasks.is_empty() {
+                                tr.tasks { td colspan="4" { (task_list(visit, service)) } }
+                            }
                         }
                     }
                 }
             }
         }
+    }
+}
+
+/// The newest tasks of a service: which one, how far it is, since when, and why it failed.
+fn task_list(visit: &Visit, service: &ServiceState) -> Markup {
+    html! {
+        ul aria-label=(format!("Tasks of {}", service.name)) {
+            @for task in &service.tasks {
+                li {
+                    @match (task.slot, &task.node) {
+                        (Some(slot), _) => code { (service.name) "." (slot) },
+                        (None, Some(node)) => code { (service.name) "." (short(node)) },
+                        (None, None) => code { (service.name) },
+                    }
+                    " " (pill(tone_of(&task.state), &task.state))
+                    @if let Some(since) = &task.since { " " span.muted { (ago(since, visit.now)) } }
+                    @if let Some(error) = &task.error { " – " bdi { (error) } }
+                }
+            }
+        }
+    }
+}
+
+/// What a task's state is to people: what has been replaced is quiet.
+fn tone_of(state: &str) -> Tone {
+    match state {
+        "running" | "complete" => Tone::Good,
+        "failed" | "rejected" | "orphaned" => Tone::Bad,
+        "shutdown" | "remove" => Tone::Quiet,
+        _ => Tone::Busy,
     }
 }
 

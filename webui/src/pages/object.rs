@@ -49,7 +49,7 @@ pub(crate) fn page(visit: &Visit, key: &str, place: &Place) -> Result<Page, Stat
         page.part(
             "services",
             html! {
-                section aria-label="Services" { h2 { "Services" } (super::apps::services(app)) }
+                section aria-label="Services" { h2 { "Services" } (super::apps::services(visit, app)) }
             },
         );
     }

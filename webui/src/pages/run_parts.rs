@@ -170,7 +170,7 @@ pub(crate) fn stack(visit: &Visit, run: &Typed<TestRun>) -> Markup {
     html! {
         section.card aria-label="Services" {
             h2 { "Services of " (object_link(APPS, namespace, name)) }
-            (super::apps::services(app))
+            (super::apps::services(visit, app))
         }
     }
 }

@@ -28,6 +28,7 @@ use ports::swarm::docker::DockerEngines;
 
 use crate::environment::Environment;
 use crate::outside::Outside;
+use crate::pictures::AppCamera;
 use crate::runtime::operations::Operations;
 use crate::sops_secrets::SopsFiles;
 
@@ -59,7 +60,8 @@ pub(super) async fn open(
         outbound: outbound.clone(),
         ..GitSettings::new(absolute(paths.root().join("git"))?)
     };
-    let probe = NetworkProbe::open(connect_rules(&config.probe)?, outbound, &config.probe.ca_files);
+    let connect = connect_rules(&config.probe)?;
+    let probe = NetworkProbe::open(connect.clone(), outbound, &config.probe.ca_files);
     let probe = probe.context("prepare probes")?;
     let abra = environment.find_program(&config.abra.program).map(|program| {
         let path = environment.path.iter().map(|folder| folder.display().to_string()).collect::<Vec<_>>().join(":");
@@ -74,6 +76,7 @@ pub(super) async fn open(
         forges: Arc::new(forges),
         git: Arc::new(ProcessGit::open(git).context("prepare git")?),
         probe: Arc::new(probe),
+        camera: camera(environment).map(|camera| AppCamera { camera, connect }),
         runs: RunFiles::new(files.clone(), redactor.clone(), clock.clone(), limits),
         files,
         given: given_files(paths, config, environment),

@@ -11,9 +11,10 @@ use std::time::Duration;
 
 use api_types::condition::{self, Condition, ConditionStatus, ConditionType, READY};
 use api_types::kind::Object;
-use api_types::kinds::app::{App, AppStatus, ServiceState};
+use api_types::kinds::app::{App, AppStatus, ServiceState, ServiceTask};
 use api_types::reason;
 use jiff::Timestamp;
+use ports::swarm::Task;
 
 use super::act::Action;
 use super::converge::{Judgement, Reason, STABLE_MIN, Verdict, nanoseconds, worst};
@@ -453,6 +454,18 @@ fn service_state(judgement: &Judgement) -> ServiceState {
         running: judgement.running.min(100_000),
         state: Some(judgement.state.clone()).filter(|state| !state.is_empty()),
         last_error: error.map(shorten),
+        tasks: judgement.tasks.iter().map(service_task).collect(),
+    }
+}
+
+fn service_task(task: &Task) -> ServiceTask {
+    ServiceTask {
+        id: task.id.clone(),
+        slot: u32::try_from(task.slot).ok().filter(|slot| *slot > 0),
+        node: Some(task.node_id.clone()).filter(|node| !node.is_empty()),
+        state: task.state.word().to_owned(),
+        since: task.changed_at.map(seconds),
+        error: Some(task.error.as_str()).filter(|error| !error.is_empty()).map(shorten),
     }
 }
 

@@ -336,6 +336,7 @@ mod on_a_store {
                 engines: Arc::new(FakeEngines::default()),
                 figures: Arc::new(FakeHost::default()),
                 git: git.clone(),
+                camera: None,
                 probe: Arc::new(FakeProbe::default()),
                 runs: RunFiles::new(files.clone(), Redactor::default(), clock.clone(), RunLimits::default()),
                 files,

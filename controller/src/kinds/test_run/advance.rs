@@ -32,6 +32,8 @@ use crate::runtime::reconciler::Next;
 const POLL: Duration = Duration::from_secs(2);
 /// How long a stack may take to come to rest before a backup.
 const SETTLE_MAX: Duration = Duration::from_mins(5);
+/// How long a picture of the app may take; who takes it gives up earlier.
+const SCREENSHOT_MAX: Duration = Duration::from_mins(1);
 /// The marker of a teardown whose own things are gone, so that the Apps may go.
 const REMOVING: &str = "Removing";
 
@@ -60,6 +62,7 @@ impl Life<'_> {
             Step::BackupTake => self.back_up(),
             Step::BackupRestore => self.restore(),
             Step::Lint => self.lint(),
+            Step::Screenshot => self.screenshot(),
             Step::Stop => self.cut_off(),
             Step::Evidence => self.evidence(),
             Step::Hold => self.hold(),
@@ -474,6 +477,18 @@ impl Life<'_> {
             return Flow::Act(Action::CutOff);
         }
         Flow::done()
+    }
+
+    fn screenshot(&mut self) -> Flow {
+        match self.order::<Artifacts>(Step::Screenshot, "", Work::Screenshot, SCREENSHOT_MAX) {
+            Answer::Not(flow) => flow,
+            // A picture is for people: that there is none is no news.
+            Answer::Bad { .. } => Flow::done(),
+            Answer::Good(artifacts) => {
+                self.keep_artifacts(artifacts);
+                Flow::done()
+            }
+        }
     }
 
     fn evidence(&mut self) -> Flow {

@@ -233,6 +233,7 @@ impl Reconciler for TestRuns {
             approvals: approvals.filter_map(|found| Object::<Approval>::from_value(&found.value).ok()).collect(),
             place: self.place(run, recipe.as_deref()),
             is_reserved: lock(&self.places.reserved).contains(&run.metadata.uid),
+            takes_pictures: self.hands.take_pictures(),
             progress: Progress::Absent,
             app: self.cached::<App>(namespace, &run.metadata.name),
             dependencies: dependencies

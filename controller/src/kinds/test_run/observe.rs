@@ -26,6 +26,8 @@ pub struct Observed {
     pub place: Place,
     /// Whether a place on the host is set aside for it.
     pub is_reserved: bool,
+    /// Whether there is a camera.
+    pub takes_pictures: bool,
     /// What has become of the order that the unfinished step gave.
     pub progress: Progress,
     /// The app under test, if it is there.

@@ -20,7 +20,7 @@ use super::steps::{self, DONE, Step};
 use super::verdict;
 use crate::runtime::events::seconds;
 use crate::runtime::reconciler::{Decision, Next};
-use crate::trust::{self, Dispatch, Gate};
+use crate::trust::{self, Dispatch, Gate, Tier};
 
 /// A run that goes on.
 pub(super) struct Life<'a> {
@@ -146,7 +146,20 @@ impl<'a> Life<'a> {
         }
     }
 
+    /// A picture of the app is taken where there is a camera, the app was installed, and its code is a maintainer's: what a
+    /// stranger's pages would do in a browser is nobody's wish to find out.
+    fn is_worth_a_picture(&self) -> bool {
+        let is_installed =
+            self.status.rungs.iter().any(|rung| rung.name == RungName::Install && rung.status == RungStatus::Pass);
+        let is_trusted = trust::tier(&self.run.spec, &self.recipe.spec) == Tier::Trusted;
+        self.seen.takes_pictures && is_installed && is_trusted && self.head_is_up() && self.seen.app.is_some()
+    }
+
     fn over_time(&self) -> Option<String> {
+        // By now everything is judged: however long the picture takes, it changes no verdict.
+        if steps::find(&self.status, Step::Screenshot).is_some() {
+            return None;
+        }
         let limit = &self.recipe.spec.timeouts.run;
         // Each version that is upgraded from is a run's work.
         let times = u32::try_from(self.status.upgrades.len().max(1)).unwrap_or(1);
@@ -225,6 +238,7 @@ impl<'a> Life<'a> {
             Step::FunctionalSettle => self.head_is_up() && verdict::is_open(status, RungName::Functional),
             Step::FunctionalCheck => done(Step::FunctionalSettle),
             Step::Lint => done(Step::Fetch) && verdict::is_open(status, RungName::Lint),
+            Step::Screenshot => self.is_worth_a_picture(),
             Step::Stop => false,
             Step::Evidence => self.has_failed() && self.seen.app.is_some(),
             Step::Hold => self.has_failed() && self.seen.app.is_some() && self.run.spec.hold_on_failure.is_some(),

@@ -58,6 +58,8 @@ pub enum Step {
     FunctionalCheck,
     /// The linter.
     Lint,
+    /// A picture of the app, for people.
+    Screenshot,
     /// Everything that was going on is ended early.
     Stop,
     /// What a person needs to understand a failure.
@@ -71,7 +73,7 @@ pub enum Step {
 }
 
 /// The steps in their order.
-pub const ORDER: [Step; 30] = {
+pub const ORDER: [Step; 31] = {
     use Step::*;
     [
         Fetch,
@@ -99,6 +101,7 @@ pub const ORDER: [Step; 30] = {
         FunctionalSettle,
         FunctionalCheck,
         Lint,
+        Screenshot,
         Stop,
         Evidence,
         Hold,
@@ -146,6 +149,7 @@ impl Step {
             Self::FunctionalSettle => "functional-settle",
             Self::FunctionalCheck => "functional-check",
             Self::Lint => "lint",
+            Self::Screenshot => "screenshot",
             Self::Stop => "stop",
             Self::Evidence => "evidence",
             Self::Hold => "hold",
@@ -186,6 +190,7 @@ impl Step {
             | Self::HeadRender
             | Self::BaseRender
             | Self::Dependencies
+            | Self::Screenshot
             | Self::Stop
             | Self::Evidence
             | Self::Hold
@@ -199,7 +204,7 @@ impl Step {
     pub fn log(self) -> &'static str {
         match self {
             Self::Fetch | Self::HeadRender | Self::BaseRender | Self::Dependencies => "prepare",
-            Self::Stop | Self::Evidence | Self::Hold | Self::Teardown | Self::Results => "cleanup",
+            Self::Screenshot | Self::Stop | Self::Evidence | Self::Hold | Self::Teardown | Self::Results => "cleanup",
             other => other.rung().map_or("prepare", super::ladder::word),
         }
     }

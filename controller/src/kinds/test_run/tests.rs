@@ -208,6 +208,46 @@ async fn a_run_that_takes_too_long_ends_as_error() {
     assert_eq!(reason_of(&status, RungName::BackupRestore), reason::TIMED_OUT);
 }
 
+/// Whatever becomes of the picture, and however long it takes, the verdict is the same.
+#[tokio::test(start_paused = true)]
+async fn a_picture_of_the_app_changes_no_verdict() {
+    for reply in [None, Some(Reply::Bad("NoPicture")), Some(Reply::Broke("Unreachable", 99)), Some(Reply::Hangs)] {
+        let stage = Stage::new(2).await;
+        stage.script(|script| {
+            script.takes_pictures = true;
+            script.replies.extend(reply.clone().map(|reply| ("screenshot", reply)));
+        });
+        // A picture that hangs is waited for longer than the run may take.
+        let short = json!({"pull": "1m", "converge": "1m", "http": "1m", "run": "90s"});
+        stage.change(&Recipe::resource(), "wordpress", |recipe| recipe["spec"]["timeouts"] = short.clone()).await;
+        stage.run_named("run", "wordpress", HEAD).await;
+        let (status, _) = stage.finish(None).await;
+        assert_eq!((status.phase, status.level), (Some(Phase::Succeeded), Some(5)), "{reply:?} {status:#?}");
+        assert_eq!(rungs(&status), [Pass; 5], "{reply:?}");
+        assert!(stage.ordered_step(Step::Screenshot) >= 1, "{reply:?}");
+        assert!(condition::is_true(&status.conditions, "CleanedUp"), "{reply:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn no_picture_is_taken_without_a_camera_of_what_is_not_installed_or_of_a_strangers_work() {
+    let (stage, _) = played(|_| ()).await;
+    assert_eq!(stage.ordered_step(Step::Screenshot), 0, "there is no camera");
+    let (stage, _) = played(|script| {
+        script.takes_pictures = true;
+        script.replies.insert("generic/health", Reply::Result(Fail));
+    })
+    .await;
+    assert_eq!(stage.ordered_step(Step::Screenshot), 0, "it was not installed");
+    let stage = Stage::new(2).await;
+    stage.script(|script| script.takes_pictures = true);
+    stage.put(&Approval::resource(), approval()).await;
+    stage.put(&TestRun::resource(), fork("run")).await;
+    let (status, _) = stage.finish(None).await;
+    assert_eq!((status.phase, status.level), (Some(Phase::Succeeded), Some(5)), "{status:#?}");
+    assert_eq!(stage.ordered_step(Step::Screenshot), 0, "an approval lets it run, and no browser look at it");
+}
+
 #[tokio::test(start_paused = true)]
 async fn what_is_left_behind_keeps_the_run_from_ending() {
     let (stage, status) = played(|script| script.leftovers = 5).await;

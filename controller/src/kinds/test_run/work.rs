@@ -88,6 +88,8 @@ pub enum Work {
     Restore,
     /// Run the linters on the head. → [`Vec`] of [`TestResult`]
     Lint,
+    /// Take a picture of the app, if it can be had. → [`Vec`] of [`Artifact`]
+    Screenshot,
     /// Collect what explains a failure. → nothing
     Evidence,
     /// List what the run has on the swarm, and remove what its app does not remove: test containers, the work tree.
@@ -270,4 +272,9 @@ pub trait Hands: Send + Sync {
     /// Our own trouble: the engine, the network, the disk. A check that says no is an [`Outcome::Bad`] or a
     /// [`TestResult`] that failed.
     async fn perform(&self, order: Order) -> Result<Value, Failure>;
+
+    /// Returns whether pictures of apps can be taken; where not, none are ordered.
+    fn take_pictures(&self) -> bool {
+        false
+    }
 }

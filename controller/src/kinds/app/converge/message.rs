@@ -20,6 +20,7 @@ pub(super) fn vanished(goal: &Goal) -> Judgement {
         desired: 0,
         running: 0,
         state: String::new(),
+        tasks: Vec::new(),
     }
 }
 
@@ -274,6 +275,7 @@ fn make(look: &Look<'_>, verdict: Verdict, reason: Reason, message: String, task
         desired: wanted,
         running: running(look),
         state: state.to_owned(),
+        tasks: Vec::new(),
     }
 }
 

@@ -256,7 +256,12 @@ pub struct Judgement {
     pub running: u32,
     /// The newest task's state or the update's, in the engine's word.
     pub state: String,
+    /// The newest tasks, the newest first.
+    pub tasks: Vec<Task>,
 }
+
+/// Most tasks of a service that a judgement shows.
+const TASKS_SHOWN: usize = 10;
 
 /// Returns what a service has come to, and the clocks for the next look. Looks that failed are told to
 /// [`Clocks::stop`] instead.
@@ -279,6 +284,7 @@ pub fn judge(goal: &Goal, seen: &Seen, clocks: &Clocks, now: Timestamp) -> (Judg
     } else if judgement.verdict == Verdict::Progressing && !clocks.has_time_left(&goal.budget) {
         judgement = message::too_late(judgement, goal, clocks.spent());
     }
+    judgement.tasks = seen.tasks.iter().rev().take(TASKS_SHOWN).cloned().collect();
     (judgement, clocks)
 }
 

@@ -92,6 +92,7 @@ fn judgement(verdict: Verdict, reason: Reason) -> Judgement {
         desired: 1,
         running: u32::from(verdict == Verdict::Converged),
         state: "running".to_owned(),
+        tasks: Vec::new(),
     }
 }
 

@@ -180,6 +180,7 @@ impl World {
             engines: self.engines.clone(),
             figures: Arc::new(ports::host::fake::FakeHost::default()),
             git: self.git.clone(),
+            camera: None,
             probe: self.probe.clone(),
             runs: RunFiles::new(self.files.clone(), Redactor::default(), self.clock.clone(), limits),
             files: self.files.clone(),

@@ -161,6 +161,7 @@ impl World {
             engines: Arc::new(ports::swarm::fake::FakeEngines::default()),
             figures: Arc::new(ports::host::fake::FakeHost::default()),
             git: Arc::new(ports::git::fake::FakeGit::default()),
+            camera: None,
             probe: Arc::new(ports::probe::fake::FakeProbe::default()),
             runs: RunFiles::new(self.files.clone(), Redactor::default(), self.clock.clone(), RunLimits::default()),
             files: self.files.clone(),

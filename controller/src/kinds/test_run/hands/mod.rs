@@ -11,6 +11,7 @@ mod evidence;
 mod exec;
 mod junit;
 mod results;
+mod screenshot;
 pub(crate) mod source;
 mod tar_files;
 
@@ -167,10 +168,16 @@ impl Job {
 
 #[async_trait]
 impl Hands for RunHands {
+    fn take_pictures(&self) -> bool {
+        self.outside.camera.is_some()
+    }
+
     async fn perform(&self, order: Order) -> Result<Value, Failure> {
         let work = order.work.clone();
-        let needs_engine =
-            !matches!(work, Work::Fetch | Work::Render { .. } | Work::Lint | Work::Results | Work::RemoveFiles);
+        let needs_engine = !matches!(
+            work,
+            Work::Fetch | Work::Render { .. } | Work::Lint | Work::Screenshot | Work::Results | Work::RemoveFiles
+        );
         let engine = if needs_engine { self.engine(&order) } else { Err(Failure::bug("no engine is needed")) };
         let job = self.job(order)?;
         let step = job.order.step.name();
@@ -185,6 +192,7 @@ impl Hands for RunHands {
             Work::BackUp => backup::take(&job, &*engine?).await?.to_value(),
             Work::ProveDestroyed { tests } => prove_destroyed(&job, &*engine?, &tests).await?.to_value(),
             Work::Restore => backup::restore(&job, &*engine?).await?.to_value(),
+            Work::Screenshot => Outcome::Good(screenshot::take(&job).await).to_value(),
             Work::Evidence => Outcome::Good(evidence::collect(&job, &*engine?).await?).to_value(),
             Work::CleanUp => Outcome::Good(clean_up::own_things(&job, engine).await?).to_value(),
             Work::Leftovers => Outcome::Good(clean_up::leftovers(&job, engine).await?).to_value(),

@@ -1,6 +1,7 @@
 //! Hands on a played engine, and whole runs with real hands and real Apps on it.
 
 mod flow;
+mod screenshot;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -31,7 +32,9 @@ use serde_json::{Value, json};
 use super::super::steps::Step;
 use super::super::work::{Deed, Order, Outcome, Work};
 use super::abra_backup::ByAbra;
-use super::{Job, abra_lint, backup, checks, clean_up, container, evidence, junit, source, tar_files};
+use super::{
+    Job, abra_lint, backup, checks, clean_up, container, evidence, junit, screenshot as pictures, source, tar_files,
+};
 use crate::outside::Outside;
 use crate::runtime::operations::Operations;
 use crate::trust::Tier;
@@ -65,6 +68,7 @@ impl Bench {
             jobs: Arc::new(FakeJobs::default()),
             engines: Arc::new(FakeEngines::default()),
             git: Arc::new(FakeGit::default()),
+            camera: None,
             probe: probe.clone(),
             runs: RunFiles::new(files.clone(), Redactor::default(), clock.clone(), RunLimits::default()),
             files,

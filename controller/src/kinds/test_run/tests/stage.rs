@@ -61,6 +61,7 @@ pub(super) struct Script {
     /// How often the leftovers are still there.
     pub(super) leftovers: u32,
     pub(super) published: Vec<RecipeVersion>,
+    pub(super) takes_pictures: bool,
 }
 
 /// The world outside: what survives the process.
@@ -147,6 +148,10 @@ impl Hands for Scripted {
         self.killer.point().await;
         answer
     }
+
+    fn take_pictures(&self) -> bool {
+        self.outside.script.lock().unwrap().takes_pictures
+    }
 }
 
 impl Scripted {
@@ -179,7 +184,7 @@ impl Scripted {
                 let result = TestResult { name: "R001".to_owned(), status: RungStatus::Pass, ..TestResult::default() };
                 Outcome::Good(vec![result]).to_value()
             }
-            Work::Evidence => Outcome::Good(Vec::<Value>::new()).to_value(),
+            Work::Evidence | Work::Screenshot => Outcome::Good(Vec::<Value>::new()).to_value(),
             Work::Results => Outcome::Good(Written::default()).to_value(),
             Work::CleanUp => Outcome::Good(Inventory { objects: vec!["service/x".to_owned()] }).to_value(),
             Work::Leftovers => {

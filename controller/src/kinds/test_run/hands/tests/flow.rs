@@ -145,6 +145,7 @@ async fn flow(tests: Value) -> (Flow, tokio::task::JoinHandle<()>) {
         jobs: Arc::new(FakeJobs::default()),
         engines: Arc::new(engines),
         git: git.clone(),
+        camera: None,
         probe: probe.clone(),
         runs: runs.clone(),
         files: files.clone(),
