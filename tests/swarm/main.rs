@@ -29,3 +29,5 @@ mod private;
 mod real_forge;
 #[cfg(test)]
 mod small;
+#[cfg(test)]
+mod upgrades;

@@ -123,6 +123,8 @@ pub enum ConditionType {
     Drifted,
     /// App: every App that it needs is ready.
     DependenciesReady,
+    /// App: no newer version waits for anything.
+    UpToDate,
     /// Certificate: the pair matches, the chain is in order, the names are covered, it has not expired.
     Valid,
     /// Certificate: every target has the newest pair.
@@ -177,6 +179,7 @@ impl ConditionType {
             Self::Healthy => "Healthy",
             Self::Drifted => "Drifted",
             Self::DependenciesReady => "DependenciesReady",
+            Self::UpToDate => "UpToDate",
             Self::Valid => "Valid",
             Self::Distributed => "Distributed",
             Self::Served => "Served",

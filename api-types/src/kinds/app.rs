@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::condition::{Condition, READY};
 use crate::definition::PrinterColumn;
 use crate::kind::Kind;
+use crate::kinds::app_upgrade::{AppUpgrade, HeldVersion};
 use crate::kinds::check::{Health, Probe};
 use crate::kinds::identity::Identity;
 use crate::kinds::is_false;
@@ -44,6 +45,8 @@ impl Kind for App {
             PrinterColumn::condition("Drifted"),
             PrinterColumn::new("Stack", "string", ".status.stack", "Name of the stack.").wide(),
             PrinterColumn::new("Commit", "string", ".status.observed.commit", "Commit that runs.").wide(),
+            PrinterColumn::new("Available", "string", ".status.availableVersion", "Newer version, not taken.").wide(),
+            PrinterColumn::new("Held", "string", ".status.held.reason", "What it waits for.").wide(),
             PrinterColumn::message(READY),
             PrinterColumn::age(),
         ]
@@ -136,7 +139,8 @@ pub struct AppSpec {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 16), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"]))]
     pub probes: Vec<Probe>,
-    /// Which newer versions are taken by themselves.
+    /// Which newer versions are taken by themselves. One whose release notes ask somebody to do something is held back in
+    /// any case. Whoever chose a version, the volumes are copied before it is deployed, and what does not serve goes back.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub update_policy: Option<UpdatePolicy>,
     /// Whether services are removed that the compose file no longer names.
@@ -411,6 +415,16 @@ pub struct AppStatus {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 128))]
     pub available_version: Option<String>,
+    /// The published version that was handed over last.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 128))]
+    pub deployed_version: Option<String>,
+    /// What the newer version waits for, and its release notes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub held: Option<HeldVersion>,
+    /// The last step from one version to another.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub upgrade: Option<AppUpgrade>,
     /// The services.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 128), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"]))]
@@ -430,7 +444,7 @@ pub struct AppStatus {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 512), inner(length(max = 320)), extend("x-kubernetes-list-type" = "atomic"))]
     pub remaining: Vec<String>,
-    /// `Configured`, `Deployed`, `Converged`, `Healthy`, `Reachable`, `Drifted`, `DependenciesReady`, `Ready`.
+    /// `Configured`, `Deployed`, `Converged`, `Healthy`, `Reachable`, `Drifted`, `UpToDate`, `DependenciesReady`, `Ready`.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 32), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["type"]))]
     pub conditions: Vec<Condition>,

@@ -299,6 +299,28 @@ pub const IN_SYNC: &str = "InSync";
 pub const UPDATE_AVAILABLE: &str = "UpdateAvailable";
 /// The update waits for its window.
 pub const OUTSIDE_WINDOW: &str = "OutsideWindow";
+/// The newest version runs, or should.
+pub const UP_TO_DATE: &str = "UpToDate";
+/// A newer version is a major step, which a person has to take.
+pub const MAJOR_HELD: &str = "MajorHeld";
+/// The release notes of a newer version ask somebody to do something.
+pub const NOTES_HELD: &str = "ReleaseNotesHeld";
+/// There is no room for a copy of the volumes above the floor of the host.
+pub const NO_ROOM: &str = "InsufficientDisk";
+/// The volumes of an app cannot be copied before an upgrade.
+pub const SNAPSHOT_IMPOSSIBLE: &str = "SnapshotImpossible";
+/// Copying the volumes before an upgrade came to nothing.
+pub const SNAPSHOT_FAILED: &str = "SnapshotFailed";
+/// Volumes are being copied before an upgrade, or put back after one.
+pub const UPGRADING: &str = "Upgrading";
+/// A version did not serve, and the one before is back.
+pub const UPGRADE_FAILED: &str = "UpgradeFailed";
+/// A newer version serves.
+pub const UPGRADED: &str = "Upgraded";
+/// A version does not serve, and the one before is brought back.
+pub const GOING_BACK: &str = "GoingBack";
+/// The spec asked for something else during an upgrade.
+pub const UPGRADE_OVERTAKEN: &str = "UpgradeOvertaken";
 /// The app is being taken down.
 pub const UNDEPLOYING: &str = "Undeploying";
 
@@ -338,6 +360,14 @@ pub const SERVED: &str = "Served";
 pub const OTHER_CERTIFICATE_SERVED: &str = "OtherCertificateServed";
 /// The ACME order failed.
 pub const ORDER_FAILED: &str = "OrderFailed";
+/// An authority could not see that a name is ours.
+pub const CHALLENGE_FAILED: &str = "ChallengeFailed";
+/// An authority does not answer, or answers nonsense.
+pub const AUTHORITY_UNREACHABLE: &str = "AuthorityUnreachable";
+/// An authority refuses the account, or to issue for these names.
+pub const AUTHORITY_REFUSES: &str = "AuthorityRefuses";
+/// A port that is to be opened is in use.
+pub const PORT_IN_USE: &str = "PortInUse";
 
 // Host.
 
@@ -508,6 +538,17 @@ pub const ALL: &[&str] = &[
     IN_SYNC,
     UPDATE_AVAILABLE,
     OUTSIDE_WINDOW,
+    UP_TO_DATE,
+    MAJOR_HELD,
+    NOTES_HELD,
+    NO_ROOM,
+    SNAPSHOT_IMPOSSIBLE,
+    SNAPSHOT_FAILED,
+    UPGRADING,
+    UPGRADE_FAILED,
+    UPGRADED,
+    GOING_BACK,
+    UPGRADE_OVERTAKEN,
     UNDEPLOYING,
     VALID,
     KEY_MISMATCH,
@@ -526,6 +567,10 @@ pub const ALL: &[&str] = &[
     SERVED,
     OTHER_CERTIFICATE_SERVED,
     ORDER_FAILED,
+    CHALLENGE_FAILED,
+    AUTHORITY_UNREACHABLE,
+    AUTHORITY_REFUSES,
+    PORT_IN_USE,
     ENGINE_REACHABLE,
     SWARM_ACTIVE,
     SWARM_INACTIVE,

@@ -353,6 +353,19 @@ pub struct Volume {
     pub driver: String,
     /// Its labels.
     pub labels: Labels,
+    /// Options of its driver. With any, what it holds lies elsewhere, and does not go when it is removed.
+    pub options: BTreeMap<String, String>,
+}
+
+/// What one volume holds, to be put into another.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct VolumeCopy {
+    /// The volume that is read.
+    pub from: String,
+    /// The volume that is made anew, with nothing else in it.
+    pub to: Volume,
+    /// Labels of the containers that both are reached through: they are left behind when the copy is cut off.
+    pub labels: Labels,
 }
 
 /// A container on the node that was asked.
@@ -625,6 +638,19 @@ pub trait Engine: Send + Sync {
 
     /// Removes a volume by name.
     async fn remove_volume(&self, name: &str) -> Result<Removal, Error>;
+
+    /// Returns how many bytes volumes of the node hold, by name; those whose driver does not tell are left out. The engine
+    /// counts them file by file: the caller bounds the time.
+    async fn volume_bytes(&self) -> Result<BTreeMap<String, u64>, Error>;
+
+    /// Copies a volume with owners, modes and links, through two containers that are never started: no program of any
+    /// image runs. Nothing may use either meanwhile. May be cut off, and begins anew when it is done again; the caller
+    /// bounds the time.
+    ///
+    /// # Errors
+    /// `Retryable` with `VolumeInUse` when a container uses `to`; `VolumeCopyIncomplete` when not all came over; `Blocked`
+    /// with `NoImage` when the node has no image to make containers of.
+    async fn copy_volume(&self, copy: &VolumeCopy) -> Result<(), Error>;
 
     /// Returns the node's containers, those that have ended included.
     async fn containers(&self, filter: &Filter) -> Result<Vec<Container>, Error>;

@@ -3,6 +3,7 @@
 use api_types::condition::{Condition, ConditionStatus, find};
 use api_types::kind::Object as Typed;
 use api_types::kinds::app::{App, ServiceState};
+use api_types::kinds::app_upgrade::UpgradePhase;
 use maud::{Markup, html};
 
 use super::{ROWS_MAX, page_number};
@@ -71,7 +72,12 @@ fn table(apps: &[&Typed<App>]) -> Markup {
                             th scope="row" { (object_link(APPS, &app.metadata.namespace, &app.metadata.name)) }
                             td { bdi.mono { (app.spec.domain) } }
                             td { (identity(app.status.desired.as_ref())) }
-                            td { (identity(app.status.observed.as_ref())) }
+                            td {
+                                (identity(app.status.observed.as_ref()))
+                                @if let Some(held) = &app.status.held {
+                                    " " span title=(held.message) { (pill(Tone::Quiet, &format!("{} waits", held.version))) }
+                                }
+                            }
                             td { (ready(&app.status.conditions, app.is_being_deleted(), app.spec.suspend)) }
                             td { (drift(&app.status.conditions)) }
                             td { (tasks(app)) }
@@ -129,6 +135,56 @@ fn tasks(app: &Typed<App>) -> Markup {
         .iter()
         .fold((0, 0), |(running, desired), service| (running + service.running, desired + service.desired));
     html! { (running) " of " (desired) " tasks" }
+}
+
+/// Returns what newer version waits and for what, with its release notes, and what became of the last upgrade; nothing when
+/// there is neither.
+pub(crate) fn updates(app: &Typed<App>) -> Option<Markup> {
+    let (held, upgrade) = (app.status.held.as_ref(), app.status.upgrade.as_ref());
+    if held.is_none() && upgrade.is_none() {
+        return None;
+    }
+    Some(html! {
+        @if let Some(held) = held {
+            p { (pill(Tone::Waiting, &held.reason)) " " bdi.prose { (held.message) } }
+            @for notes in &held.notes {
+                h3 { "Release notes of " bdi.mono { (notes.version) } }
+                pre tabindex="0" { (notes.text) }
+            }
+        }
+        @if let Some(upgrade) = upgrade {
+            p {
+                (pill(tone(upgrade.phase), word(upgrade.phase))) " from " bdi.mono { (upgrade.from) } " to " bdi.mono { (upgrade.to) }
+                @if let Some(at) = upgrade.finished_at.as_ref().or(upgrade.started_at.as_ref()) { ", " time datetime=(at) { (at) } }
+            }
+            @if let Some(message) = &upgrade.message { p { bdi.prose { (message) } } }
+            @if let Some(snapshot) = &upgrade.snapshot {
+                p.muted {
+                    "What the volumes held before is kept for a day: "
+                    @for volume in &snapshot.volumes { code { (volume) ".snapshot" } " " }
+                }
+            }
+        }
+    })
+}
+
+fn tone(phase: UpgradePhase) -> Tone {
+    match phase {
+        UpgradePhase::Saving | UpgradePhase::Deploying => Tone::Busy,
+        UpgradePhase::GoingBack => Tone::Warning,
+        UpgradePhase::Succeeded => Tone::Good,
+        UpgradePhase::Failed => Tone::Bad,
+    }
+}
+
+fn word(phase: UpgradePhase) -> &'static str {
+    match phase {
+        UpgradePhase::Saving => "Volumes are being copied",
+        UpgradePhase::Deploying => "Being deployed",
+        UpgradePhase::GoingBack => "Going back",
+        UpgradePhase::Succeeded => "Upgraded",
+        UpgradePhase::Failed => "Gone back",
+    }
 }
 
 /// Returns the services of an app with their tasks and what went wrong last.

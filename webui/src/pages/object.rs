@@ -46,6 +46,14 @@ pub(crate) fn page(visit: &Visit, key: &str, place: &Place) -> Result<Page, Stat
     if key == crate::index::APPS
         && let Some(app) = visit.index.apps.get(place.key().as_str())
     {
+        if let Some(updates) = super::apps::updates(app) {
+            page.part(
+                "updates",
+                html! {
+                    section aria-label="Updates" { h2 { "Updates" } (updates) }
+                },
+            );
+        }
         page.part(
             "services",
             html! {

@@ -12,6 +12,8 @@ use super::deployer::Effect;
 use super::observe::Source;
 use super::rotation::Wish;
 use super::teardown::Step;
+use super::upgrade::Direction;
+use super::upgrade::after::Told;
 use super::{Apps, health, images, place, prepare, secrets, stack_name};
 use crate::runtime::events::EventKind;
 use crate::runtime::outcome::Failure;
@@ -44,6 +46,21 @@ pub enum Action {
     Settle,
     /// End rotations badly, which the text says why.
     TurnBack(String),
+    /// Stop what uses volumes that are about to be copied: services, and containers that have ended.
+    Stop {
+        /// Services, by id.
+        services: Vec<String>,
+        /// Containers, by id.
+        containers: Vec<String>,
+    },
+    /// Begin to copy these volumes.
+    Save(Vec<String>),
+    /// Begin to put copies of these volumes back.
+    Restore(Vec<String>),
+    /// Remove these copies of volumes.
+    DropCopies(Vec<String>),
+    /// Tell what has become of an upgrade.
+    Tell(Told),
     /// Take the next step of a teardown.
     TearDown(Step),
 }
@@ -63,6 +80,15 @@ impl Apps {
             Action::Rotate(wish) => self.rotate(app, &wish).await,
             Action::Settle => self.settle(app).await,
             Action::TurnBack(why) => self.turn_back(app, &why).await,
+            Action::Stop { services, containers } => self.stop_users(app, services, containers).await,
+            Action::Save(volumes) => self.begin_to_copy(app, volumes, Direction::Save),
+            Action::Restore(volumes) => self.begin_to_copy(app, volumes, Direction::Restore),
+            Action::DropCopies(copies) => self.drop_copies(app, copies).await,
+            Action::Tell(told) => {
+                let kind = if told.is_warning { EventKind::Warning } else { EventKind::Normal };
+                self.record(app, kind, told.reason, &told.message);
+                Ok(())
+            }
             Action::TearDown(step) => self.tear_down(app, step).await,
         }
     }
@@ -75,9 +101,16 @@ impl Apps {
         let inputs = self.inputs(app, &stack)?;
         let (outside, memories, uid) = (self.outside.clone(), self.memories.clone(), app.metadata.uid.clone());
         let operation = inputs.operation_id(&uid);
+        let (recorder, stored) = (self.recorder.clone(), self.cache.get(&self.key(app)));
+        let known = app.status.held.as_ref().map(|held| (held.version.clone(), held.reason.clone()));
         let work = async move {
             let key = inputs.key();
             let prepared = prepare::prepare(&inputs, &outside).await?;
+            if let (Some(stored), Some(held)) = (stored, prepared.as_ref().ok().and_then(|found| found.held.as_ref()))
+                && known != Some((held.version.clone(), held.reason.clone()))
+            {
+                recorder.record("app", &stored, EventKind::Normal, &held.reason, &held.message);
+            }
             let now = outside.clock.now();
             let mut memories = memories.lock().unwrap_or_else(PoisonError::into_inner);
             memories.entry(uid).or_default().prepared = Some((key, prepared, now));

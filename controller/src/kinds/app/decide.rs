@@ -12,6 +12,7 @@ use std::time::Duration;
 use api_types::condition::{self, Condition, ConditionStatus, ConditionType, READY};
 use api_types::kind::Object;
 use api_types::kinds::app::{App, AppStatus, ServiceState, ServiceTask};
+use api_types::kinds::app_upgrade::{AppUpgrade, UpgradePhase};
 use api_types::reason;
 use jiff::Timestamp;
 use ports::swarm::Task;
@@ -23,6 +24,7 @@ use super::health::{self, Finding};
 use super::observe::{Claim, Images, Leaving, Observed, Present, Source, Swarm};
 use super::prepare::Prepared;
 use super::teardown::{self, Step};
+use super::upgrade::after::{self as upgrade, Gate, NotSeen, Surplus, Turn};
 use super::{dependencies, generated, rotation};
 use crate::runtime::events::seconds;
 use crate::runtime::outcome::sentence;
@@ -101,7 +103,8 @@ fn present_app(app: &Object<App>, present: &Present, now: Timestamp) -> Decided 
     status.desired = Some(prepared.identity.clone());
     status.available_version.clone_from(&prepared.available_version);
     set(&mut status, ConditionType::Configured, ConditionStatus::True, reason::CONFIGURED, &prepared.summary);
-    match &present.swarm {
+    upgrade::say(&mut status, prepared);
+    let mut decided = match &present.swarm {
         Ok(swarm) => on_swarm(app, status, prepared, swarm, present, now),
         Err(failure) => {
             // What cannot be seen is neither good nor bad.
@@ -111,6 +114,14 @@ fn present_app(app: &Object<App>, present: &Present, now: Timestamp) -> Decided 
             }
             Decision::wait(finish(status), Next::After(failure.retry_after.unwrap_or(ENGINE_POLL)))
         }
+    };
+    upgrade::correct_summary(&mut decided.status, prepared);
+    let surplus = |swarm: &Swarm| if swarm.surplus.is_empty() { Surplus::None } else { Surplus::Some };
+    let surplus = present.swarm.as_ref().map(surplus).map_err(|_| NotSeen);
+    match upgrade::settle(&mut decided.status, prepared, &present.upgrade, surplus, now) {
+        Turn::None => decided,
+        Turn::Next(told) => Decision::act(decided.status, Action::Tell(told)),
+        Turn::Drop(copies) => Decision::act(decided.status, Action::DropCopies(copies)),
     }
 }
 
@@ -146,11 +157,18 @@ fn on_swarm(
     if same_hash && condition::is_true(&status.conditions, ConditionType::Deployed.word()) {
         return handed_over(app, status, prepared, swarm, present, now);
     }
-    hand_over(status, prepared, swarm, &present.images, now)
+    hand_over(app, status, prepared, swarm, present, now)
 }
 
 /// The stack has not been handed over yet, or not this one.
-fn hand_over(mut status: AppStatus, prepared: &Prepared, swarm: &Swarm, images: &Images, now: Timestamp) -> Decided {
+fn hand_over(
+    app: &Object<App>,
+    mut status: AppStatus,
+    prepared: &Prepared,
+    swarm: &Swarm,
+    present: &Present,
+    now: Timestamp,
+) -> Decided {
     let deployed = ConditionType::Deployed;
     let unknown = ConditionStatus::Unknown;
     let later = [ConditionType::Converged, ConditionType::Reachable, ConditionType::Healthy];
@@ -160,7 +178,7 @@ fn hand_over(mut status: AppStatus, prepared: &Prepared, swarm: &Swarm, images: 
         }
         return Decision::wait(finish(status), Next::After(wait));
     }
-    match images {
+    match &present.images {
         Images::Settled => {}
         Images::Missing => {
             set(&mut status, deployed, unknown, reason::PULLING, "The images are being pulled.");
@@ -191,9 +209,46 @@ fn hand_over(mut status: AppStatus, prepared: &Prepared, swarm: &Swarm, images: 
         }
         Ok(effects) => effects,
     };
+    match upgrade::before_handing_over(app, &status, prepared, &present.upgrade, now) {
+        Gate::Open => hand_effects_over(status, prepared, (effects, swarm.held_for), now),
+        gate => at_gate(status, gate),
+    }
+}
+
+/// Something comes before the stack is handed over.
+fn at_gate(mut status: AppStatus, gate: Gate) -> Decided {
+    let later = [ConditionType::Converged, ConditionType::Reachable, ConditionType::Healthy];
+    let mut stopped = |text: &str| {
+        set(&mut status, ConditionType::Deployed, ConditionStatus::Unknown, reason::UPGRADING, text);
+        forget(&mut status, &later, text);
+        finish(status.clone())
+    };
+    match gate {
+        Gate::Do(text, action) => Decision::act(stopped(&text), action),
+        Gate::Wait(text, wait) => Decision::wait(stopped(&text), Next::After(wait)),
+        Gate::Record(upgrade, told) => {
+            let status = AppStatus { upgrade: Some(*upgrade), ..status };
+            match told {
+                Some(told) => Decision::act(finish(status), Action::Tell(told)),
+                None => Decision::wait(finish(status), Next::Now),
+            }
+        }
+        Gate::Open => Decision::wait(finish(status), Next::Now),
+    }
+}
+
+/// What the swarm lacks of the stack is handed over.
+fn hand_effects_over(
+    mut status: AppStatus,
+    prepared: &Prepared,
+    (effects, held_for): (&[Effect], Option<Duration>),
+    now: Timestamp,
+) -> Decided {
+    let (deployed, unknown) = (ConditionType::Deployed, ConditionStatus::Unknown);
+    let later = [ConditionType::Converged, ConditionType::Reachable, ConditionType::Healthy];
     let is_another = status.deployed_hash.as_deref() != Some(&prepared.hash) || status.deployed_at.is_none();
     if effects.is_empty()
-        && let Some(wait) = swarm.held_for
+        && let Some(wait) = held_for
     {
         set(&mut status, deployed, unknown, reason::DEPLOYING, &format!("{HANDING_OVER} {NOT_KEPT}"));
         return Decision::wait(finish(status), Next::After(wait));
@@ -213,7 +268,7 @@ fn hand_over(mut status: AppStatus, prepared: &Prepared, swarm: &Swarm, images: 
     let text = format!("{HANDING_OVER} {} steps are left.", effects.len());
     set(&mut status, deployed, unknown, reason::DEPLOYING, &text);
     forget(&mut status, &later, "Known once the stack has been deployed.");
-    Decision::act(finish(status), Action::Deploy(effects.clone()))
+    Decision::act(finish(status), Action::Deploy(effects.to_vec()))
 }
 
 /// A value that was used is never made anew by itself: what it opened would be shut for good.
@@ -240,6 +295,9 @@ const SETTLES: &str = "The engine was away, and finds its tasks again before it 
 /// Ends the message of a deploy that waits before it hands over the same again.
 const NOT_KEPT: &str = "A service is not as it was handed over a moment ago; it is told again shortly.";
 
+/// What is said while that goes which a stack no longer needs.
+pub(super) const REMOVING: &str = "What is no longer needed is being removed.";
+
 /// Returns whether a deploy has begun that was cut off.
 fn is_under_way(status: &AppStatus) -> bool {
     condition::find(&status.conditions, ConditionType::Deployed.word())
@@ -250,6 +308,10 @@ fn is_under_way(status: &AppStatus) -> bool {
 fn begin(status: &mut AppStatus, prepared: &Prepared, now: Timestamp) {
     status.deployed_hash = Some(prepared.hash.clone());
     status.deployed_at = Some(seconds(now));
+    status.deployed_version.clone_from(&prepared.version);
+    if let Some(upgrade) = status.upgrade.as_mut().filter(|upgrade| upgrade.phase == UpgradePhase::Deploying) {
+        upgrade.deployed_at = Some(seconds(now));
+    }
 }
 
 /// The stack was handed over: what has the swarm made of it?
@@ -297,9 +359,16 @@ fn handed_over(
             set(&mut status, converged, ConditionStatus::True, reason::CONVERGED, &text);
             status.secret_names = secret_names(prepared);
             in_sync(&mut status, worst);
-            if !swarm.surplus.is_empty() {
+            // What the version before would need is kept until this one has shown that it serves.
+            let is_proven = !status.upgrade.as_ref().is_some_and(AppUpgrade::is_under_way);
+            if !swarm.surplus.is_empty() && is_proven {
                 let action = Action::Prune(swarm.surplus.clone());
-                return Decision { status: finish(status), action: Some(action), next: Next::After(TEARDOWN_POLL) };
+                let mut status = finish(status);
+                if !condition::is_true(&app.status.conditions, READY) {
+                    // Whoever waits for an upgrade finds nothing of the version before.
+                    set(&mut status, ConditionType::Ready, ConditionStatus::Unknown, reason::UPGRADING, REMOVING);
+                }
+                return Decision { status, action: Some(action), next: Next::After(TEARDOWN_POLL) };
             }
             probe(app, status, prepared, present, now)
         }

@@ -16,6 +16,7 @@ use std::time::Duration;
 use api_types::condition::{self, Condition, ConditionStatus, ConditionType, READY};
 use api_types::kind::{Kind as _, Object};
 use api_types::kinds::app::{App, AppStatus};
+use api_types::kinds::app_upgrade::AppUpgrade;
 use api_types::reason;
 use serde_json::Value;
 
@@ -160,13 +161,18 @@ pub(super) fn hold(
         }
     };
     condition::set(&mut status.conditions, Condition::new(type_, ConditionStatus::False, reason, message.clone()));
-    let is_held = matches!(action, Some(Action::Deploy(_) | Action::MakeSecrets(_) | Action::Rotate(_)));
-    if !is_held {
+    let is_under_way = |upgrade: &Option<AppUpgrade>| upgrade.as_ref().is_some_and(AppUpgrade::is_under_way);
+    let begins = is_under_way(&status.upgrade);
+    let hands_over = matches!(action, Some(Action::Deploy(_) | Action::MakeSecrets(_) | Action::Rotate(_)));
+    // An upgrade that has begun has stopped what ran: it goes on, or back.
+    if is_under_way(&app.status.upgrade) || !(begins || hands_over) {
         return Decision { status, action, next };
     }
     // Nothing has begun.
     status.deployed_hash.clone_from(&app.status.deployed_hash);
     status.deployed_at.clone_from(&app.status.deployed_at);
+    status.deployed_version.clone_from(&app.status.deployed_version);
+    status.upgrade.clone_from(&app.status.upgrade);
     if !matches!(action, Some(Action::Rotate(_))) {
         condition::set(&mut status.conditions, Condition::new(ConditionType::Deployed.word(), word, reason, message));
     }

@@ -30,6 +30,8 @@ pub(super) struct Memory {
     pub(super) images_refused: Option<(Timestamp, String, Refusal)>,
     /// When the engine was last found to be away.
     pub(super) engine_away_at: Option<Timestamp>,
+    /// When copying volumes came to nothing.
+    pub(super) copying_failed_at: Option<Timestamp>,
     /// The stack, by its hash, whose surplus is gone.
     pub(super) swept: Option<String>,
     /// Updates that were made to services which carried our mark already.

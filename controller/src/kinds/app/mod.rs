@@ -22,6 +22,7 @@ mod repeats;
 pub mod rotation;
 pub mod secrets;
 pub mod teardown;
+pub mod upgrade;
 pub mod version;
 
 #[cfg(test)]

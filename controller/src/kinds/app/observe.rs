@@ -12,7 +12,7 @@ use jiff::Timestamp;
 use ports::error::ErrorKind;
 use ports::swarm::{Engine, Filter, IMAGE_LABEL, Node, Service, Task, TaskState};
 
-use super::converge::{Budget, Goal, Judgement, Mark, SPEC_LABEL, Seen, Verdict, judge};
+use super::converge::{self, Budget, Goal, Judgement, Mark, SPEC_LABEL, Verdict, judge};
 use super::dependencies::{self, Dependencies};
 use super::deployer::compare::{differences, fit};
 use super::deployer::decorate::{COMMIT_LABEL, VERSION_LABEL};
@@ -25,7 +25,8 @@ use super::labels::{APP_LABEL, UID_LABEL};
 use super::memory::Memory;
 use super::prepare::Prepared;
 use super::teardown::{Progress, Scope, recorded_volumes};
-use super::{ADOPT_ANNOTATION, Apps, application, images, place, rotation, stack_name};
+use super::upgrade::after::Seen;
+use super::{ADOPT_ANNOTATION, Apps, application, images, place, rotation, stack_name, upgrade};
 use crate::runtime::operations::OperationState;
 use crate::runtime::outcome::Failure;
 
@@ -84,6 +85,8 @@ pub struct Present {
     pub dependencies: Dependencies,
     /// What is kept of its generated secrets.
     pub(super) kept: Kept,
+    /// What an upgrade has to know.
+    pub upgrade: Seen,
     /// Whether what should run should be looked up again, because it may be something else by now.
     pub refresh_due: bool,
 }
@@ -190,6 +193,7 @@ impl Apps {
             application: application::state(&self.cache, app),
             dependencies: dependencies::look(&self.cache, app),
             kept: self.kept(app)?,
+            upgrade: Seen::default(),
             refresh_due,
         };
         let Source::Ready(prepared) = source else { return Ok(Observed::Present(Box::new(present))) };
@@ -199,15 +203,16 @@ impl Apps {
         }
         let swarm = self.swarm(app, &prepared, &*engine, &host).await;
         match swarm {
-            Ok((swarm, images)) => {
+            Ok((swarm, images, upgrade)) => {
                 present.swarm = Ok(swarm);
                 present.images = images;
+                present.upgrade = upgrade;
             }
             Err(failure) if failure.kind == ErrorKind::Bug => return Err(failure),
             Err(failure) => {
                 let now = self.outside.clock.now();
                 self.with_memory(app, |memory| {
-                    memory.clocks.values_mut().for_each(super::converge::Clocks::stop);
+                    memory.clocks.values_mut().for_each(converge::Clocks::stop);
                     memory.engine_away_at = Some(now);
                 });
                 present.swarm = Err(failure);
@@ -240,7 +245,8 @@ impl Apps {
                     self.with_memory(app, |memory| memory.prepared = Some((key, Ok(prepared.clone()), now)));
                     return Ok((Source::Ready(prepared), false));
                 }
-                let is_due = inputs.may_step() && now.duration_since(at).unsigned_abs() >= REFRESH && !is_busy;
+                let pause = if inputs.is_fixed() && !prepared.is_named_held { REFRESH_FIXED } else { REFRESH };
+                let is_due = inputs.may_step() && now.duration_since(at).unsigned_abs() >= pause && !is_busy;
                 Ok((Source::Ready(prepared), is_due))
             }
             (_, OperationState::Done(Err(failure))) => Err(failure),
@@ -302,6 +308,10 @@ impl Apps {
         let world = World::read(engine).await?;
         let recorded: BTreeSet<String> = recorded_volumes(&app.status.remaining).map(str::to_owned).collect();
         let mut inventory = world.of_stack(stack, &self.known_stacks(), &recorded);
+        if scope == Scope::KeepData && app.status.upgrade.as_ref().is_some_and(upgrade::needs_copies) {
+            // The volumes may be half put back: what they should hold is in the copies alone.
+            inventory.volumes.retain(|volume| !volume.labels.contains_key(upgrade::SNAPSHOT_LABEL));
+        }
         inventory.has_files = self.has_files(stack).await? || self.kept_goes(app) || self.application_goes(app);
         let now = self.outside.clock.now();
         let progress = self.with_memory(app, |memory| {
@@ -318,15 +328,16 @@ impl Apps {
         prepared: &Prepared,
         engine: &dyn Engine,
         host: &place::Place,
-    ) -> Result<(Swarm, Images), Failure> {
+    ) -> Result<(Swarm, Images, Seen), Failure> {
         let stack = &prepared.wanted.owner.stack;
         let filter = Filter::stack(stack);
         let services = engine.services(&filter).await?;
         let claim = self.claim(app, stack, &services, engine).await?;
         if !matches!(claim, Claim::Ours) {
-            return Ok((Swarm::claimed(claim), Images::Settled));
+            return Ok((Swarm::claimed(claim), Images::Settled, Seen::default()));
         }
         let is_handed_over = is_handed_over(app, prepared);
+        let upgrade = self.look_at_upgrade(app, prepared, &services, engine).await?;
         let identity = identity(&services);
         let network_names = self.network_names(&services, engine).await?;
         let (wanted_images, images) = self.images(app, prepared, &services);
@@ -342,16 +353,16 @@ impl Apps {
             still = self.with_memory(app, |memory| memory.motion.still_for(&services, &tasks, now));
             let nodes = engine.nodes().await?;
             let out_of_memory = out_of_memory(engine, &tasks).await?;
-            let seen = SwarmSeen { services: &services, tasks, nodes, out_of_memory, network_names };
+            let seen = Looked { services: &services, tasks, nodes, out_of_memory, network_names };
             judgements = self.judge_all(app, prepared, &wanted.images, &seen);
         }
-        let is_converged = super::converge::worst(&judgements).is_none_or(|worst| worst.verdict == Verdict::Converged);
+        let is_converged = converge::worst(&judgements).is_none_or(|worst| worst.verdict == Verdict::Converged);
         let is_drifted = judgements.iter().any(|judgement| judgement.reason.wants_repair());
         let has_swept = self.with_memory(app, |memory| memory.swept.as_deref() == Some(&prepared.hash));
         let settles_for = self.settles_for(app);
         let mut swarm = Swarm { judgements, still, identity, settles_for, ..Swarm::claimed(Claim::Ours) };
         if is_handed_over && !is_drifted && (!is_converged || has_swept) {
-            return Ok((swarm, images));
+            return Ok((swarm, images, upgrade));
         }
         let live = live(services, engine).await?;
         let deployer = self.deployer(app, prepared, &host.engine).map(|(_, deployer)| deployer);
@@ -374,7 +385,7 @@ impl Apps {
                 self.with_memory(app, |memory| memory.swept = Some(prepared.hash.clone()));
             }
         }
-        Ok((swarm, images))
+        Ok((swarm, images, upgrade))
     }
 
     /// Returns for how long nothing is to be handed to an engine that was away.
@@ -389,7 +400,7 @@ impl Apps {
         app: &Object<App>,
         prepared: &Prepared,
         images: &BTreeMap<String, String>,
-        seen: &SwarmSeen<'_>,
+        seen: &Looked<'_>,
     ) -> Vec<Judgement> {
         let now = self.outside.clock.now();
         let deployed_at = app.status.deployed_at.as_ref().and_then(|at| at.parse::<Timestamp>().ok()).unwrap_or(now);
@@ -406,7 +417,7 @@ impl Apps {
                     memory.repeats.settled(&spec.name);
                 }
                 let tasks = seen.tasks.iter().filter(|task| live.is_some_and(|live| live.id == task.service_id));
-                let looked = Seen {
+                let looked = converge::Seen {
                     service: live.cloned(),
                     tasks: tasks.cloned().collect(),
                     nodes: seen.nodes.clone(),
@@ -549,6 +560,8 @@ impl Apps {
 
 /// How often a branch is looked at, and newer versions are looked for.
 const REFRESH: Duration = Duration::from_mins(5);
+/// How often newer versions are looked for that nobody takes: only people want to know of them.
+const REFRESH_FIXED: Duration = Duration::from_hours(1);
 /// How long an engine is given after it was away: it answers before its swarm has found its tasks again, and an update in
 /// that moment can leave a task in `starting` for good.
 const ENGINE_SETTLES: Duration = Duration::from_secs(15);
@@ -559,7 +572,7 @@ fn is_over(at: Timestamp, now: Timestamp) -> bool {
     now.duration_since(at).unsigned_abs() >= REFUSED_PAUSE
 }
 
-struct SwarmSeen<'a> {
+struct Looked<'a> {
     services: &'a [Service],
     tasks: Vec<Task>,
     nodes: Vec<Node>,

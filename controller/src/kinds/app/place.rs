@@ -69,6 +69,16 @@ fn pick(hosts: &[Object<Host>], deployed_on: Option<&str>) -> Result<Place, Fail
     Err(Failure::blocked(reason::NO_HOST, message, keys()))
 }
 
+/// Returns how many bytes of the engine's disk are free above the floor; `None` when nobody has measured it.
+#[must_use]
+pub fn bytes_free(host: &Object<Host>) -> Option<u64> {
+    let disk = host.status.disk.as_ref()?;
+    let floors = &host.spec.floors;
+    let bytes = |count: i64| u64::try_from(count).unwrap_or_default();
+    let share = bytes(disk.total_bytes) / 100 * u64::from(floors.disk_percent);
+    Some(bytes(disk.free_bytes).saturating_sub(share.max(floors.disk_bytes.round_up())))
+}
+
 fn place(host: &Object<Host>) -> Place {
     Place { name: host.metadata.name.clone(), engine: host.spec.engine.clone() }
 }

@@ -14,7 +14,7 @@ use super::deployer::compare::differences;
 use super::deployer::swarm::Native;
 use super::deployer::{Deploys as _, Effect, Live, Prune, Refusal, SecretValue, Wanted};
 use super::observe::{Claim, live, secrets_to_make};
-use super::{Apps, generated, images, place, prepare, rotation, stack_name, teardown};
+use super::{Apps, generated, images, place, prepare, rotation, stack_name, teardown, upgrade};
 use crate::runtime::outcome::Failure;
 
 /// What converging an App would do.
@@ -74,6 +74,8 @@ pub enum Verb {
     Create,
     /// It gets another spec.
     Update,
+    /// What it holds is copied, while nothing uses it.
+    Copy,
     /// It is removed.
     Remove,
     /// abra hands it over.
@@ -122,6 +124,14 @@ impl Apps {
                 Vec::new()
             }
         };
+        if prepared.takes_snapshot
+            && app.status.deployed_version.is_some()
+            && app.status.deployed_version != prepared.version
+        {
+            let volumes = engine.volumes(&Filter::name_prefix(&format!("{stack}_"))).await?;
+            let own = upgrade::own_volumes(&stack, &services, &volumes);
+            first.extend(own.iter().map(|volume| Call::new(Verb::Copy, "volume", &volume.name)));
+        }
         let pulls = images::to_settle(&prepared, &services).into_iter();
         first.extend(pulls.map(|image| Call::new(Verb::Pull, "image", image)));
         let live = live(services, &*engine).await?;

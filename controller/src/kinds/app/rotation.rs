@@ -20,6 +20,7 @@ use api_types::kind::Object;
 use api_types::kinds::app::{
     App, AppSecretSource, AppSecretState, AppStatus, ROTATE_ANNOTATION_PREFIX, RotationResult, SecretRotation,
 };
+use api_types::kinds::app_upgrade::AppUpgrade;
 use api_types::reason;
 use jiff::Timestamp;
 use ports::recipe::secret::Rule;
@@ -172,6 +173,10 @@ pub(super) fn follow(
         return decided;
     }
     let status = &decided.status;
+    // One change at a time: an upgrade that is under way is judged first.
+    if app.status.upgrade.as_ref().is_some_and(AppUpgrade::is_under_way) {
+        return decided;
+    }
     if tried().next().is_some() {
         let name_of = |key: &str| prepared.secrets.iter().find(|secret| secret.key == key).map(|found| &found.name);
         let is_same = |(key, rotation): (&String, &Rotation)| {

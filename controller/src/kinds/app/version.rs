@@ -12,6 +12,38 @@ pub struct Choice {
     pub version: Option<RecipeVersion>,
     /// A newer one that is not taken.
     pub available: Option<RecipeVersion>,
+    /// What a version waits for that is not taken: the named one, else the one that is available.
+    pub held: Option<Held>,
+}
+
+/// A version that is not taken.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Held {
+    /// The version.
+    pub version: RecipeVersion,
+    /// The version that runs instead.
+    pub from: RecipeVersion,
+    /// What it waits for.
+    pub why: Why,
+    /// Whether the spec names it.
+    pub is_named: bool,
+}
+
+/// What a version waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Why {
+    /// A step that large is for a person to take.
+    Major,
+    /// The policy does not take it.
+    Policy,
+    /// The window.
+    Window,
+    /// Its release notes ask somebody to do something.
+    Notes,
+    /// It was tried, and did not serve.
+    Failed,
+    /// No upgrade can begin at present.
+    Obstacle,
 }
 
 /// What the choice rests on.
@@ -25,10 +57,16 @@ pub struct Wish<'a> {
     pub auto: AutoUpdate,
     /// Whether they may be taken now.
     pub is_open: bool,
+    /// The version that was tried last and did not serve; neither it nor any before it is tried again by itself.
+    pub failed: Option<&'a RecipeVersion>,
+    /// Versions whose release notes ask somebody to do something.
+    pub by_hand: &'a [RecipeVersion],
+    /// Whether something stands in the way of any upgrade.
+    pub is_obstructed: bool,
 }
 
 /// Chooses among the published versions. Without a named one it is the latest at first, and stays what it is then but for
-/// the steps that the policy allows.
+/// the steps that the policy allows. What is named is taken whatever the policy says, but for what has failed.
 #[must_use]
 pub fn choose(published: &[RecipeVersion], wish: &Wish<'_>) -> Choice {
     let latest = published.iter().max();
@@ -38,17 +76,55 @@ pub fn choose(published: &[RecipeVersion], wish: &Wish<'_>) -> Choice {
         (Some(named), Some(current)) if wish.auto != AutoUpdate::None && is_allowed(named, current, wish.auto) => {
             current
         }
-        (Some(named), _) => named,
+        (Some(named), Some(current)) => {
+            let why = match () {
+                () if named == current => None,
+                () if wish.failed == Some(named) => Some(Why::Failed),
+                () if wish.is_obstructed => Some(Why::Obstacle),
+                () => None,
+            };
+            if let Some(why) = why {
+                let held = Held { version: named.clone(), from: current.clone(), why, is_named: true };
+                let available = latest.filter(|latest| *latest > current).cloned();
+                return Choice { version: Some(current.clone()), available, held: Some(held) };
+            }
+            named
+        }
+        (Some(named), None) => named,
         (None, Some(current)) => current,
         (None, None) => match latest {
             Some(latest) => latest,
-            None => return Choice { version: None, available: None },
+            None => return Choice { version: None, available: None, held: None },
         },
     };
-    let step = published.iter().filter(|version| is_allowed(base, version, wish.auto)).max();
-    let version = step.filter(|_| wish.is_open).unwrap_or(base);
+    let steps = || published.iter().filter(|version| is_allowed(base, version, wish.auto));
+    let step = steps().filter(|version| obstacle(base, version, wish).is_none()).max();
+    let version = step.unwrap_or(base);
     let available = latest.filter(|latest| *latest > version);
-    Choice { version: Some(version.clone()), available: available.cloned() }
+    let held = available.map(|available| Held {
+        version: available.clone(),
+        from: version.clone(),
+        why: obstacle(version, available, wish).unwrap_or(Why::Policy),
+        is_named: false,
+    });
+    Choice { version: Some(version.clone()), available: available.cloned(), held }
+}
+
+/// Returns why a step is not taken by itself.
+fn obstacle(from: &RecipeVersion, to: &RecipeVersion, wish: &Wish<'_>) -> Option<Why> {
+    if wish.failed.is_some_and(|failed| to <= failed) {
+        return Some(Why::Failed);
+    }
+    if !is_allowed(from, to, wish.auto) {
+        return Some(if from.step_to(to) == Step::Major { Why::Major } else { Why::Policy });
+    }
+    if wish.by_hand.iter().any(|version| version > from && version <= to) {
+        return Some(Why::Notes);
+    }
+    if !wish.is_open {
+        return Some(Why::Window);
+    }
+    wish.is_obstructed.then_some(Why::Obstacle)
 }
 
 fn is_allowed(from: &RecipeVersion, to: &RecipeVersion, auto: AutoUpdate) -> bool {
@@ -125,12 +201,177 @@ mod tests {
         ];
         for (name, named, current, auto, is_open, expected, available) in cases {
             let (named, current) = (named.map(version), current.map(version));
-            let wish = Wish { named: named.as_ref(), current: current.as_ref(), auto, is_open };
+            let wish = Wish { named: named.as_ref(), current: current.as_ref(), auto, is_open, ..Wish::default() };
             let choice = choose(&published, &wish);
             assert_eq!(choice.version, Some(version(expected)), "{name}");
             assert_eq!(choice.available, available.map(version), "{name}");
         }
         assert_eq!(choose(&[], &Wish::default()).version, None);
+    }
+
+    #[test]
+    fn what_a_version_waits_for() {
+        let published: Vec<RecipeVersion> = ["1.0.0+1", "1.0.1+1", "1.1.0+2", "2.0.0+3"].map(version).to_vec();
+        let lower = &published[..3];
+        use AutoUpdate::{Minor, None as Never, Patch};
+        let all = published.as_slice();
+        let cases = [
+            ("a major", all, None, Some("1.1.0+2"), Minor, true, None, None, false, "1.1.0+2", "2.0.0+3", Why::Major),
+            (
+                "no policy",
+                lower,
+                None,
+                Some("1.0.0+1"),
+                Never,
+                true,
+                None,
+                None,
+                false,
+                "1.0.0+1",
+                "1.1.0+2",
+                Why::Policy,
+            ),
+            (
+                "a minor",
+                lower,
+                None,
+                Some("1.0.0+1"),
+                Patch,
+                true,
+                None,
+                None,
+                false,
+                "1.0.1+1",
+                "1.1.0+2",
+                Why::Policy,
+            ),
+            ("later", lower, None, Some("1.0.0+1"), Minor, false, None, None, false, "1.0.0+1", "1.1.0+2", Why::Window),
+            (
+                "notes",
+                lower,
+                None,
+                Some("1.0.0+1"),
+                Minor,
+                true,
+                None,
+                Some("1.1.0+2"),
+                false,
+                "1.0.1+1",
+                "1.1.0+2",
+                Why::Notes,
+            ),
+            (
+                "notes on the way",
+                lower,
+                None,
+                Some("1.0.0+1"),
+                Minor,
+                true,
+                None,
+                Some("1.0.1+1"),
+                false,
+                "1.0.0+1",
+                "1.1.0+2",
+                Why::Notes,
+            ),
+            (
+                "it failed",
+                lower,
+                None,
+                Some("1.0.1+1"),
+                Minor,
+                true,
+                Some("1.1.0+2"),
+                None,
+                false,
+                "1.0.1+1",
+                "1.1.0+2",
+                Why::Failed,
+            ),
+            (
+                "nor one before it",
+                lower,
+                None,
+                Some("1.0.0+1"),
+                Minor,
+                true,
+                Some("1.1.0+2"),
+                None,
+                false,
+                "1.0.0+1",
+                "1.1.0+2",
+                Why::Failed,
+            ),
+            (
+                "no room",
+                lower,
+                None,
+                Some("1.0.0+1"),
+                Minor,
+                true,
+                None,
+                None,
+                true,
+                "1.0.0+1",
+                "1.1.0+2",
+                Why::Obstacle,
+            ),
+            (
+                "the named one failed",
+                all,
+                Some("2.0.0+3"),
+                Some("1.0.0+1"),
+                Never,
+                true,
+                Some("2.0.0+3"),
+                None,
+                false,
+                "1.0.0+1",
+                "2.0.0+3",
+                Why::Failed,
+            ),
+            (
+                "no room for the named one",
+                all,
+                Some("1.1.0+2"),
+                Some("1.0.0+1"),
+                Never,
+                true,
+                None,
+                None,
+                true,
+                "1.0.0+1",
+                "1.1.0+2",
+                Why::Obstacle,
+            ),
+        ];
+        for (name, published, named, current, auto, is_open, failed, by_hand, is_obstructed, runs, held, why) in cases {
+            let (named, current) = (named.map(version), current.map(version));
+            let (failed, by_hand): (_, Vec<_>) = (failed.map(version), by_hand.map(version).into_iter().collect());
+            let wish = Wish {
+                named: named.as_ref(),
+                current: current.as_ref(),
+                auto,
+                is_open,
+                failed: failed.as_ref(),
+                by_hand: &by_hand,
+                is_obstructed,
+            };
+            let choice = choose(published, &wish);
+            assert_eq!(choice.version, Some(version(runs)), "{name}");
+            let found = choice.held.map(|held| (held.version, held.why));
+            assert_eq!(found, Some((version(held), why)), "{name}");
+        }
+        // One that is newer than what failed is tried, and what a person names is taken although notes warn of it.
+        let (failed, current) = (version("1.0.1+1"), version("1.0.0+1"));
+        let wish =
+            Wish { current: Some(&current), auto: Minor, is_open: true, failed: Some(&failed), ..Wish::default() };
+        assert_eq!(choose(lower, &wish).version, Some(version("1.1.0+2")));
+        let named = version("2.0.0+3");
+        let by_hand = [named.clone()];
+        let wish = Wish { named: Some(&named), current: Some(&current), by_hand: &by_hand, ..Wish::default() };
+        assert_eq!(choose(all, &wish), Choice { version: Some(named.clone()), available: None, held: None });
+        assert_eq!(choose(all, &Wish { is_obstructed: true, ..Wish::default() }).version, Some(named), "the first one");
     }
 
     #[test]

@@ -18,7 +18,7 @@ use serde::Deserialize as _;
 
 use super::kept::{self, Kept};
 use super::words::reason_of;
-use super::{Certificates, Probed, SECRETS, share};
+use super::{Certificates, Probed, SECRETS, acme, share};
 use crate::kinds::app::deployer::decorate::hash;
 use crate::kinds::app::prepare::is_of_run;
 use crate::kinds::app::{generated, stack_name};
@@ -79,6 +79,8 @@ pub struct Observed {
     pub probed: Option<Probed>,
     /// Whether a round of probes goes on.
     pub is_probing: bool,
+    /// What is known of an order, where one is made or something is left of one.
+    pub order: Option<acme::Seen>,
 }
 
 impl Certificates {
@@ -98,7 +100,8 @@ impl Certificates {
         let is_probing =
             matches!(self.outside.operations.state(&super::act::probe_id(certificate)), OperationState::Running(_));
         let probed = self.with_memory(certificate, |memory| memory.probed.clone());
-        Ok(Observed { offered, origin, kept, targets, probed, is_probing })
+        let order = self.look_at_order(certificate);
+        Ok(Observed { offered, origin, kept, targets, probed, is_probing, order })
     }
 
     async fn read_files(&self, files: &CertificateFiles) -> Result<Result<(Vec<u8>, Vec<u8>), Offered>, Failure> {

@@ -17,6 +17,7 @@ use serde::Deserialize as _;
 use serde_json::Value;
 
 use super::queue::{Active, Queue, Room, Waiting};
+use crate::kinds::app::place;
 use crate::runtime::objects::StoredObject;
 
 /// What the queue is made of.
@@ -114,18 +115,10 @@ impl Material {
             runs_max: usize::try_from(host.spec.capacity.runs).unwrap_or(usize::MAX),
             memory_bytes_max: host.spec.capacity.memory.as_ref().map(Quantity::round_up),
             memory_bytes_free: memory,
-            disk_bytes_free: disk_free(host),
+            disk_bytes_free: place::bytes_free(host),
             pulls_paused_until: self.pulls_paused_until,
         }
     }
-}
-
-fn disk_free(host: &Object<Host>) -> Option<u64> {
-    let disk = host.status.disk.as_ref()?;
-    let floors = &host.spec.floors;
-    let bytes = |count: i64| u64::try_from(count).unwrap_or_default();
-    let share = bytes(disk.total_bytes) / 100 * u64::from(floors.disk_percent);
-    Some(bytes(disk.free_bytes).saturating_sub(share.max(floors.disk_bytes.round_up())))
 }
 
 fn no_host(hosts: &[Object<Host>]) -> String {

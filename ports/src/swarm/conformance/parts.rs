@@ -217,7 +217,8 @@ async fn a_volume_is_made_by_its_mount_and_in_use_until_its_container_is_gone(ha
 
 async fn making_a_volume_again_changes_nothing(harness: &dyn Harness, stack: Stack) {
     let engine = harness.engine();
-    let volume = Volume { name: stack.part("vol"), driver: "local".to_owned(), labels: stack.labels() };
+    let volume =
+        Volume { name: stack.part("vol"), driver: "local".to_owned(), labels: stack.labels(), ..Volume::default() };
     for _ in 0..2 {
         engine.create_volume(&volume).await.expect("it is made");
     }

@@ -13,7 +13,7 @@ use bytes::Bytes;
 use http_body_util::{BodyExt as _, Full, Limited};
 use hyper::body::Incoming;
 use hyper::client::conn::http1::{SendRequest, handshake};
-use hyper::header::{CONNECTION, CONTENT_TYPE, HOST, UPGRADE};
+use hyper::header::{CONNECTION, CONTENT_TYPE, HOST, HeaderValue, UPGRADE};
 use hyper::{Method, Response};
 use hyper_util::rt::TokioIo;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
@@ -200,16 +200,51 @@ impl Client {
     pub(super) async fn call(&self, request: &Request) -> Result<Bytes, CallError> {
         let work = async {
             let (sender, response) = self.start(request).await?;
-            let status = response.status();
-            let body = Limited::new(response.into_body(), ANSWER_BYTES_MAX)
-                .collect()
-                .await
-                .map_err(|error| self.broken("its answer breaks off").because(error))?
-                .to_bytes();
+            let result = self.read(response).await;
+            // One whose answer broke off is closed, and is not kept.
             self.keep(sender);
-            if status.is_success() { Ok(body) } else { Err(refused(status.as_u16(), &body)) }
+            result
         };
         self.in_time(work).await
+    }
+
+    /// Makes a request that the engine may take long for, and reads the whole answer; the caller bounds the time.
+    pub(super) async fn call_unhurried(&self, request: &Request) -> Result<Bytes, CallError> {
+        let (_, response) = self.start(request).await?;
+        self.read(response).await
+    }
+
+    /// Makes a request whose body is the answer to another, piece by piece as it comes; the caller bounds the time.
+    pub(super) async fn pass_on(
+        &self,
+        request: &Request,
+        content_type: &'static str,
+        body: Incoming,
+    ) -> Result<(), CallError> {
+        let prefix = format!("/v{}", self.api().await?);
+        let (mut parts, _) = request.build(&prefix)?.into_parts();
+        parts.headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+        self.calls.fetch_add(1, Ordering::Relaxed);
+        let wire = self.address.open().await.map_err(|error| self.broken("it cannot be reached").because(error))?;
+        let (mut sender, connection) = handshake(TokioIo::new(wire))
+            .await
+            .map_err(|error| self.broken("it does not speak HTTP").because(error))?;
+        let connection = tokio::spawn(connection);
+        let response = sender.send_request(hyper::Request::from_parts(parts, body)).await;
+        let response = response.map_err(|error| self.broken("the connection broke").because(error))?;
+        let result = self.read(response).await.map(|_| ());
+        connection.abort();
+        result
+    }
+
+    async fn read(&self, response: Response<Incoming>) -> Result<Bytes, CallError> {
+        let status = response.status();
+        let body = Limited::new(response.into_body(), ANSWER_BYTES_MAX)
+            .collect()
+            .await
+            .map_err(|error| self.broken("its answer breaks off").because(error))?
+            .to_bytes();
+        if status.is_success() { Ok(body) } else { Err(refused(status.as_u16(), &body)) }
     }
 
     /// Makes a request and reads the answer as JSON.

@@ -7,7 +7,7 @@
 //! | `refusal.rs` | what the engine's refusals mean |
 //! | `wire.rs` | its JSON |
 //! | `streams.rs` | answers that go on |
-//! | `services.rs`, `containers.rs`, `images.rs` | calls that take more than one request |
+//! | `services.rs`, `containers.rs`, `images.rs`, `volumes.rs` | calls that take more than one request |
 //!
 //! Why this is not a client from a crate: `docs/decisions/0003-docker-client.md`.
 
@@ -18,12 +18,13 @@ mod images;
 mod refusal;
 mod services;
 mod streams;
+mod volumes;
 mod wire;
 
 #[cfg(test)]
 mod tests;
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -42,7 +43,7 @@ use super::spec::ServiceSpec;
 use super::{
     Container, ContainerDetails, Engine, EngineEvent, EngineInfo, Engines, ExecResult, ExecSpec, Filter, Image,
     LogOptions, Network, NewNetwork, NewStackFile, Node, RegistryAuth, Removal, Service, StackFile, SwarmState, Task,
-    Volume,
+    Volume, VolumeCopy,
 };
 use crate::error::Error;
 
@@ -307,13 +308,23 @@ impl Engine for DockerEngine {
 
     async fn create_volume(&self, volume: &Volume) -> Result<(), Error> {
         let driver = if volume.driver.is_empty() { "local" } else { &volume.driver };
-        let body = json!({"Name": volume.name, "Driver": driver, "Labels": volume.labels});
+        let body = json!({
+            "Name": volume.name, "Driver": driver, "Labels": volume.labels, "DriverOpts": volume.options,
+        });
         self.client.call(&Request::post("/volumes/create").json(&body)?).await?;
         Ok(())
     }
 
     async fn remove_volume(&self, name: &str) -> Result<Removal, Error> {
         self.remove(&format!("/volumes/{name}")).await
+    }
+
+    async fn volume_bytes(&self) -> Result<BTreeMap<String, u64>, Error> {
+        volumes::bytes(&self.client).await
+    }
+
+    async fn copy_volume(&self, copy: &VolumeCopy) -> Result<(), Error> {
+        volumes::copy(self, &self.client, copy).await
     }
 
     async fn containers(&self, filter: &Filter) -> Result<Vec<Container>, Error> {

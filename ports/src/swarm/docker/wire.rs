@@ -378,11 +378,30 @@ pub(super) struct RawVolume {
     driver: String,
     #[serde(deserialize_with = "or_default")]
     labels: Labels,
+    #[serde(deserialize_with = "or_default")]
+    options: BTreeMap<String, String>,
+    #[serde(deserialize_with = "or_default")]
+    usage_data: RawUsage,
+}
+
+/// How large a volume is; the engine says so only where it is asked for it.
+#[derive(Deserialize, Default)]
+#[serde(rename_all = "PascalCase", default)]
+struct RawUsage {
+    size: Option<i64>,
+}
+
+impl RawVolume {
+    /// Returns the name, and the size if its driver tells.
+    pub(super) fn into_size(self) -> Option<(String, u64)> {
+        let bytes = u64::try_from(self.usage_data.size?).ok()?;
+        Some((self.name, bytes))
+    }
 }
 
 impl From<RawVolume> for Volume {
     fn from(raw: RawVolume) -> Self {
-        Self { name: raw.name, driver: raw.driver, labels: raw.labels }
+        Self { name: raw.name, driver: raw.driver, labels: raw.labels, options: raw.options }
     }
 }
 

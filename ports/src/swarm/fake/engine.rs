@@ -8,18 +8,20 @@ use futures::StreamExt as _;
 use futures::stream::BoxStream;
 use tokio::sync::broadcast::error::RecvError;
 
-use super::world::{FakeNetwork, FakeService, HOSTNAME, NODE, World, digest_of, without_digest};
+use super::world::{FakeContainer, FakeNetwork, FakeService, HOSTNAME, NODE, World, digest_of, without_digest};
 use super::{FakeEngine, unreachable};
 use crate::error::Error;
 use crate::swarm::spec::{Labels, ServiceSpec};
 use crate::swarm::{
     CALL_TIME_MAX, Container, ContainerDetails, EXEC_OUTPUT_BYTES_MAX, Engine, EngineEvent, EngineInfo, ExecResult,
     ExecSpec, Filter, Image, LogOptions, Network, NewNetwork, NewStackFile, Node, RegistryAuth, Removal, Service,
-    StackFile, SwarmState, Task, TaskState, Volume,
+    StackFile, SwarmState, Task, TaskState, Volume, VolumeCopy,
 };
 
 /// How often a followed log looks for more.
 const LOG_POLL: std::time::Duration = std::time::Duration::from_millis(200);
+/// What copying a volume takes.
+const COPY_TIME: std::time::Duration = std::time::Duration::from_secs(3);
 /// Addresses of a network without a subnet.
 const CAPACITY_DEFAULT: usize = 252;
 
@@ -248,6 +250,24 @@ impl World {
         Ok(Removal::Gone)
     }
 
+    fn begin_copy(&mut self, copy: &VolumeCopy) -> Result<(), Error> {
+        let uses = |name: &str| {
+            let has_it = |container: &FakeContainer| container.container.volumes.iter().any(|volume| volume == name);
+            self.containers.values().find(|container| has_it(container)).map(|container| container.container.id.clone())
+        };
+        if let Some(user) = uses(&copy.to.name) {
+            let message = format!("the volume {} is in use by the container {user}", copy.to.name);
+            return Err(Error::retryable("VolumeInUse", message));
+        }
+        let mut new = copy.to.clone();
+        if new.driver.is_empty() {
+            "local".clone_into(&mut new.driver);
+        }
+        self.volumes.insert(new.name.clone(), new);
+        self.volume_data.insert(copy.to.name.clone(), b"half a copy".to_vec());
+        Ok(())
+    }
+
     fn service_of(&self, filter: &Filter, task: &Task) -> bool {
         let Some(wanted) = &filter.service else { return true };
         let named = self.services.get(&task.service_id).is_some_and(|service| service.service.spec.name == *wanted);
@@ -448,16 +468,35 @@ impl Engine for FakeEngine {
 
     async fn remove_volume(&self, name: &str) -> Result<Removal, Error> {
         self.call("remove_volume", |world| {
-            let has_it = |container: &&super::world::FakeContainer| {
-                container.container.volumes.iter().any(|volume| volume == name)
-            };
+            let has_it = |container: &&FakeContainer| container.container.volumes.iter().any(|volume| volume == name);
             if let Some(user) = world.containers.values().find(has_it) {
                 return Ok(Removal::InUse(format!("remove {name}: volume is in use - [{}]", user.container.id)));
             }
+            world.volume_data.remove(name);
             if world.volumes.remove(name).is_some() {
                 world.announce("volume", "destroy", name, Labels::new());
             }
             Ok(Removal::Gone)
+        })
+        .await
+    }
+
+    async fn volume_bytes(&self) -> Result<BTreeMap<String, u64>, Error> {
+        self.call("volume_bytes", |world| {
+            let bytes = |name: &String| world.volume_data.get(name).map_or(0, |data| data.len() as u64);
+            Ok(world.volumes.keys().map(|name| (name.clone(), bytes(name))).collect())
+        })
+        .await
+    }
+
+    async fn copy_volume(&self, copy: &VolumeCopy) -> Result<(), Error> {
+        // It takes a while, and may be cut off halfway: then the volume is there, with a part of what it should hold.
+        self.call("copy_volume", |world| world.begin_copy(copy)).await?;
+        tokio::time::sleep(COPY_TIME).await;
+        self.call("copy_volume_end", |world| {
+            let data = world.volume_data.get(&copy.from).cloned().unwrap_or_default();
+            world.volume_data.insert(copy.to.name.clone(), data);
+            Ok(())
         })
         .await
     }
@@ -608,7 +647,7 @@ impl Engine for FakeEngine {
     async fn remove_image(&self, id: &str) -> Result<Removal, Error> {
         self.call("remove_image", |world| {
             let Some(image) = world.image(id).cloned() else { return Ok(Removal::Gone) };
-            let uses = |container: &&super::world::FakeContainer| {
+            let uses = |container: &&FakeContainer| {
                 let used = &container.container.image;
                 image.tags.contains(&without_digest(used).to_owned()) || image.digests.contains(used)
             };

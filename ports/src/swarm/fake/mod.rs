@@ -83,6 +83,17 @@ impl FakeEngine {
         self.lock().add_image(reference);
     }
 
+    /// Puts something into a volume, in place of what it holds; as a container that mounts it would.
+    pub fn write_volume(&self, name: &str, data: &[u8]) {
+        self.lock().volume_data.insert(name.to_owned(), data.to_vec());
+    }
+
+    /// Returns what a volume holds; `None` when nobody wrote anything into it since it was made.
+    #[must_use]
+    pub fn read_volume(&self, name: &str) -> Option<Vec<u8>> {
+        self.lock().volume_data.get(name).cloned()
+    }
+
     /// Says how the engine keeps specs of services otherwise than they were given, from now on.
     pub fn normalise(&self, normalise: impl Fn(&mut ServiceSpec) + Send + Sync + 'static) {
         self.lock().normalise = Some(world::Normalise(Arc::new(normalise)));

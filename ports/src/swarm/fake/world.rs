@@ -126,6 +126,8 @@ pub(super) struct World {
     pub(super) containers: BTreeMap<String, FakeContainer>,
     pub(super) networks: BTreeMap<String, FakeNetwork>,
     pub(super) volumes: BTreeMap<String, Volume>,
+    /// What volumes hold, as far as anybody wrote something.
+    pub(super) volume_data: BTreeMap<String, Vec<u8>>,
     pub(super) secrets: BTreeMap<String, StackFile>,
     pub(super) configs: BTreeMap<String, StackFile>,
     pub(super) images: BTreeMap<String, Image>,
@@ -167,6 +169,7 @@ impl World {
             containers: BTreeMap::new(),
             networks: BTreeMap::new(),
             volumes: BTreeMap::new(),
+            volume_data: BTreeMap::new(),
             secrets: BTreeMap::new(),
             configs: BTreeMap::new(),
             images: BTreeMap::new(),
@@ -482,7 +485,7 @@ impl World {
                 anonymous.push(name.clone());
             }
             let driver = options.driver_config.map_or_else(|| "local".to_owned(), |driver| driver.name);
-            let volume = Volume { name: name.clone(), driver, labels: options.labels };
+            let volume = Volume { name: name.clone(), driver, labels: options.labels, ..Volume::default() };
             self.volumes.entry(name.clone()).or_insert(volume);
             volumes.push(name);
         }

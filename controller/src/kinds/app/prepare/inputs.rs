@@ -6,7 +6,9 @@ use std::time::Duration;
 use api_types::kind::{Kind as _, Object};
 use api_types::kinds::allow::{Allow, AllowOption};
 use api_types::kinds::app::{App, AppSecret, AutoUpdate, SecretCharset, UpdateWindow, VolumePolicy};
+use api_types::kinds::app_upgrade::AppUpgrade;
 use api_types::kinds::check::{Health, Probe};
+use api_types::kinds::host::Host;
 use api_types::kinds::overlay::{Overlay, OverlayType, ServiceOverlay, UpdateOrder};
 use api_types::kinds::recipe::{Recipe, RecipeSpec};
 use api_types::kinds::reference::SecretKeyReference;
@@ -18,6 +20,7 @@ use base64::engine::general_purpose::STANDARD;
 use ports::compose::policy::{self, Allowed, AllowedOption, Limits, Permissions};
 use ports::compose::stack::{Finding, ServiceChange, Severity, Stack};
 use ports::recipe::secret::{Charset, Rule};
+use ports::recipe::version::RecipeVersion;
 use serde::Deserialize as _;
 
 use super::super::Apps;
@@ -27,8 +30,10 @@ use super::super::deployer::decorate::hash;
 use super::super::deployer::{Refusal, SecretValue};
 use super::super::generated::{self, Kept};
 use super::super::labels::Owner;
+use super::super::place;
 use super::super::pull_secrets::{self, PullSecrets};
 use super::super::rotation;
+use super::super::upgrade::{self, Gate};
 use crate::kinds::certificate::share;
 use crate::kinds::forge::connection;
 use crate::runtime::objects::ObjectKey;
@@ -81,6 +86,8 @@ pub struct Inputs {
     pub window: Option<UpdateWindow>,
     /// The version that was chosen before. No part of the key: it follows from the rest.
     pub current_version: Option<String>,
+    /// What stands before upgrades; `None` for an App that is under test. Of it the failed version alone is part of the key.
+    pub gate: Option<Gate>,
     /// Whether anything was deployed before, so that an old state is better than none. No part of the key.
     pub has_deployed: bool,
     /// Where the app answers.
@@ -136,7 +143,9 @@ impl Inputs {
         let times = (self.pull_timeout, self.converge_timeout, self.http_timeout);
         // The Secrets' revision stands for what they hold.
         let trust = (&self.allow, &self.pull_secrets.revision);
-        hash(format!("{what:?}{how:?}{:?}{checks:?}{times:?}{trust:?}", self.rotations).as_bytes())
+        let failed = self.gate.as_ref().map(|gate| (&gate.failed, gate.takes_snapshot));
+        let rotations = &self.rotations;
+        hash(format!("{what:?}{how:?}{rotations:?}{checks:?}{times:?}{trust:?}{failed:?}").as_bytes())
     }
 
     /// Puts what an OAuth2 application will bring in its place, if there is none yet, and returns its name. For plans.
@@ -162,9 +171,16 @@ impl Inputs {
     pub fn may_step(&self) -> bool {
         match &self.target {
             Target::Version(None) | Target::Named(_) => true,
-            Target::Version(Some(_)) => self.auto != AutoUpdate::None,
+            // One that is named stays; but people want to know of newer ones, and what it waits for may have come.
+            Target::Version(Some(_)) => self.auto != AutoUpdate::None || self.gate.is_some(),
             Target::Commit(_) => false,
         }
+    }
+
+    /// Returns whether a version is named and none is taken by itself.
+    #[must_use]
+    pub fn is_fixed(&self) -> bool {
+        matches!(self.target, Target::Version(Some(_))) && self.auto == AutoUpdate::None
     }
 
     /// Returns the changes to services that overlays make, for a version.
@@ -325,7 +341,8 @@ impl Apps {
             target,
             auto: policy.auto,
             window: policy.window,
-            current_version: app.status.desired.as_ref().and_then(|desired| desired.version.clone()),
+            current_version: upgrade::current_version(&app.status),
+            gate: self.gate(app)?,
             has_deployed: app.status.deployed_hash.is_some(),
             domain: spec.domain.clone(),
             env,
@@ -347,6 +364,27 @@ impl Apps {
             converge_timeout: timeouts.map(|timeouts| timeouts.converge.span()),
             http_timeout: timeouts.map_or(HTTP_TIMEOUT, |timeouts| timeouts.http.span()),
         })
+    }
+
+    /// Returns what stands before upgrades of an App.
+    fn gate(&self, app: &Object<App>) -> Result<Option<Gate>, Failure> {
+        if is_of_run(app) {
+            return Ok(None);
+        }
+        let host = place::choose(&self.cache, app)?;
+        let stored = self.cache.get(&ObjectKey::new(&Host::resource(), "", &host.name));
+        let host_seen = stored.and_then(|stored| Object::<Host>::deserialize(&stored.value).ok());
+        let annotations = &app.metadata.annotations;
+        let retry = annotations.get(upgrade::RETRY_ANNOTATION);
+        let deployed = app.status.deployed_version.as_deref();
+        Ok(Some(Gate {
+            engine: host.engine,
+            bytes_free: host_seen.as_ref().and_then(place::bytes_free),
+            deployed: deployed.and_then(RecipeVersion::parse),
+            failed: upgrade::failed_version(&app.status, app.metadata.generation, retry),
+            is_under_way: app.status.upgrade.as_ref().is_some_and(AppUpgrade::is_under_way),
+            takes_snapshot: annotations.get(upgrade::SNAPSHOT_ANNOTATION).is_none_or(|value| value != "false"),
+        }))
     }
 
     fn recipe(&self, app: &Object<App>) -> Result<Option<RecipeSpec>, Failure> {

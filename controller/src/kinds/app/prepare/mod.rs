@@ -11,6 +11,7 @@ use std::fmt;
 use std::path::Path;
 use std::time::Duration;
 
+use api_types::kinds::app_upgrade::HeldVersion;
 use api_types::kinds::identity::{Identity, ServiceImage};
 use api_types::reason;
 use ports::compose::stack::{Finding, Place, Severity, Stack};
@@ -29,7 +30,7 @@ use super::deployer::decorate::{Origin, decorate, stack_hash};
 use super::deployer::{Refusal, SecretValue, Wanted};
 use super::health::Checks;
 use super::images::LastError;
-use super::{generated, rotation, secrets, version};
+use super::{generated, rotation, secrets, upgrade};
 use crate::commit_files::CommitFiles;
 use crate::outside::Outside;
 use crate::runtime::outcome::{Failure, sentence};
@@ -55,8 +56,18 @@ pub struct Prepared {
     pub identity: Identity,
     /// The same in a sentence.
     pub summary: String,
+    /// The published version that it is; `None` for a commit or a branch.
+    pub version: Option<String>,
+    /// Whether upgrades of it pass gates.
+    pub is_gated: bool,
+    /// Whether its volumes are copied before an upgrade.
+    pub takes_snapshot: bool,
     /// A newer version that is not taken.
     pub available_version: Option<String>,
+    /// What it waits for.
+    pub held: Option<HeldVersion>,
+    /// Whether that is the version that the spec names.
+    pub is_named_held: bool,
     /// The stack, and whose it is.
     pub wanted: Wanted,
     /// What abra would be told to deploy; why it cannot be, otherwise.
@@ -161,7 +172,14 @@ pub(super) async fn foresee(inputs: &Inputs, outside: &Outside) -> Result<Outcom
 
 /// Returns what a commit would be refused for, and what would be noted, without anything being made of it. Blocks.
 pub(crate) fn findings(inputs: &Inputs, commit: &CommitId, files: &dyn RecipeFiles) -> Vec<Finding> {
-    let chosen = Chosen { commit: commit.clone(), version: None, nearest: None, available: None };
+    let chosen = Chosen {
+        commit: commit.clone(),
+        version: None,
+        nearest: None,
+        available: None,
+        held: None,
+        is_named_held: false,
+    };
     match load_stack(inputs, &chosen, (files, Path::new("/")), BTreeMap::new()) {
         Ok(loaded) => {
             let mut found = inputs.findings(&loaded.stack);
@@ -186,6 +204,8 @@ struct Chosen {
     /// The published version that is nearest before it.
     nearest: Option<String>,
     available: Option<String>,
+    held: Option<HeldVersion>,
+    is_named_held: bool,
 }
 
 enum Trouble {
@@ -225,7 +245,8 @@ async fn choose(inputs: &Inputs, outside: &Outside, url: &RemoteUrl) -> Result<C
         Some(revision @ (Revision::Commit(_) | Revision::Tag(_))) => git.resolve(url, revision).await.unwrap_or(None),
         _ => None,
     };
-    let is_settled = commit.is_some() && !inputs.may_step();
+    // One that is named is not looked for anew before it runs for the first time.
+    let is_settled = commit.is_some() && (!inputs.may_step() || inputs.is_fixed() && !inputs.has_deployed);
     if !is_settled {
         let mut fetch = Fetch::all(url.clone());
         if let Some(Revision::Commit(id)) = &revision {
@@ -248,24 +269,15 @@ async fn choose(inputs: &Inputs, outside: &Outside, url: &RemoteUrl) -> Result<C
             published.insert(tag.name.as_str().to_owned(), (version, tag.commit.clone()));
         }
     }
-    let mut available = None;
+    let choice = upgrade::before::choose(inputs, outside, url, &published).await?;
     if let Target::Version(named) = &inputs.target {
-        let versions: Vec<RecipeVersion> = published.values().map(|(version, _)| version.clone()).collect();
         let named = named.as_deref().and_then(RecipeVersion::parse);
-        let current = inputs.current_version.as_deref().and_then(RecipeVersion::parse);
-        let wish = version::Wish {
-            named: named.as_ref(),
-            current: current.as_ref(),
-            auto: inputs.auto,
-            is_open: version::is_open(inputs.window.as_ref(), outside.clock.now()),
-        };
-        let choice = version::choose(&versions, &wish);
-        available = choice.available.map(|version| version.to_string());
-        if let Some(version) = &choice.version {
+        let wanted = choice.version.as_ref().or(named.as_ref());
+        if let Some(version) = wanted {
             commit = published.get(&version.to_string()).map(|(_, commit)| commit.clone());
         }
         if commit.is_none() {
-            return Err(Trouble::Refused(no_version(inputs, choice.version.as_ref(), &tags)));
+            return Err(Trouble::Refused(no_version(inputs, wanted, &tags)));
         }
     } else if let Some(revision) = &revision {
         commit = git.resolve(url, revision).await?;
@@ -283,7 +295,8 @@ async fn choose(inputs: &Inputs, outside: &Outside, url: &RemoteUrl) -> Result<C
     };
     // A commit that is named as such is not a release, whatever tags it has.
     let version = version.filter(|_| matches!(inputs.target, Target::Version(_) | Target::Named(_)));
-    Ok(Chosen { commit, version, nearest, available })
+    let available = choice.available.map(|version| version.to_string());
+    Ok(Chosen { commit, version, nearest, available, held: choice.held, is_named_held: choice.is_named_held })
 }
 
 fn fixed_revision(target: &Target) -> Result<Option<Revision>, Trouble> {
@@ -355,7 +368,12 @@ fn read(
             Some(version) => format!("Version {version} (commit {short}) should run."),
             None => format!("Commit {short} should run."),
         },
+        version: chosen.version.clone().filter(|_| matches!(inputs.target, Target::Version(_))),
+        is_gated: inputs.gate.is_some(),
+        takes_snapshot: inputs.gate.as_ref().is_some_and(|gate| gate.takes_snapshot),
         available_version: chosen.available.clone(),
+        held: chosen.held.clone(),
+        is_named_held: chosen.is_named_held,
         checks: checks(inputs, &stack),
         wanted: Wanted {
             owner: inputs.owner.clone(),

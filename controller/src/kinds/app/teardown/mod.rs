@@ -191,9 +191,12 @@ fn goes(item: &Item, scope: Scope) -> bool {
     }
 }
 
-/// Nobody finds an anonymous volume again: it goes whatever the policy says.
+/// Nobody finds an anonymous volume again, and the copy of another is of no use without its App: they go whatever the
+/// policy says.
 fn goes_volume(volume: &Item, scope: Scope) -> bool {
-    goes(volume, scope) || super::labels::is_anonymous(&volume.name)
+    goes(volume, scope)
+        || super::labels::is_anonymous(&volume.name)
+        || volume.labels.contains_key(super::upgrade::SNAPSHOT_LABEL)
 }
 
 fn ids<'a>(ids: impl Iterator<Item = &'a String>) -> Vec<String> {

@@ -28,6 +28,7 @@ use crate::kinds::app::observe::{Claim, Images, Leaving, Observed, Present, Sour
 use crate::kinds::app::prepare::Prepared;
 use crate::kinds::app::pull_secrets::PullSecrets;
 use crate::kinds::app::teardown::{Progress, Scope, Step};
+use crate::kinds::app::upgrade::after::Seen;
 use crate::runtime::outcome::{Failure, TIMED_OUT};
 use crate::runtime::reconciler::{Decision, Next};
 
@@ -59,7 +60,12 @@ fn prepared(hash: &str) -> Prepared {
         hash: hash.to_owned(),
         identity: Identity { version: Some("1.0.0".to_owned()), ..Identity::default() },
         summary: "Version 1.0.0 should run.".to_owned(),
+        version: Some("1.0.0".to_owned()),
+        is_gated: true,
+        takes_snapshot: true,
         available_version: None,
+        held: None,
+        is_named_held: false,
         wanted: Wanted {
             owner,
             stack: Stack::default(),
@@ -123,6 +129,7 @@ fn present(swarm: Swarm) -> Present {
         application: None,
         dependencies: Dependencies::None,
         kept: Kept::default(),
+        upgrade: Seen::default(),
         refresh_due: false,
     }
 }

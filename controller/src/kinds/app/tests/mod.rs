@@ -7,5 +7,7 @@ mod decide;
 mod dependencies;
 mod flow;
 mod health;
+mod orders;
 mod secrets;
+mod upgrade;
 mod world;

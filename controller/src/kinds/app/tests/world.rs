@@ -16,6 +16,8 @@ use api_types::kinds::recipe::Recipe;
 use api_types::kinds::test_run::TestRun;
 use jiff::Timestamp;
 use ports::abra::Abra;
+use ports::acme::fake::FakeAcme;
+use ports::acme::solve::fake::FakeSolver;
 use ports::clock::{Clock, PausedClock};
 use ports::files::runs::RunLimits;
 use ports::files::{Faults, FileRoot, RunFiles};
@@ -82,6 +84,8 @@ pub(super) struct World {
     pub(super) files: FileRoot,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) forge: ports::forge::fake::FakeForge,
+    pub(super) acme: FakeAcme,
+    pub(super) solver: FakeSolver,
     /// Set it, and start ccd again.
     pub(super) abra: Option<Arc<dyn Abra>>,
     engines: Arc<FakeEngines>,
@@ -136,7 +140,10 @@ impl World {
         let files = FileRoot::open(folder.path(), Faults::default()).unwrap();
         let (git, probe) = (Arc::new(FakeGit::default()), Arc::new(FakeProbe::default()));
         probe.set_host(DOMAIN, FakeAnswer::Status(200, "hello".to_owned()));
+        let solver = FakeSolver::default();
         let mut world = Self {
+            acme: FakeAcme::new(solver.clone(), clock.clone()),
+            solver,
             objects,
             engine,
             git,
@@ -173,6 +180,8 @@ impl World {
         let operations = Operations::default();
         let limits = RunLimits::default();
         let outside = Outside {
+            acme: Arc::new(self.acme.clone()),
+            solver: Arc::new(self.solver.clone()),
             forges: self.forge.forges(),
             abra: self.abra.clone(),
             given: ports::files::GivenFiles::beneath(vec!["/".into()], Vec::new()),

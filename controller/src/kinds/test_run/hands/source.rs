@@ -188,6 +188,7 @@ pub(crate) fn inputs_of(
         auto: api_types::kinds::app::AutoUpdate::None,
         window: None,
         current_version: None,
+        gate: None,
         has_deployed: false,
         domain: spec.domain,
         env,
