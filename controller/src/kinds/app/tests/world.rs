@@ -10,6 +10,7 @@ use api_types::kind::{Kind as _, Object};
 use api_types::kinds::app::{App, AppStatus};
 use api_types::kinds::built_in::namespace::Namespace;
 use api_types::kinds::certificate::Certificate;
+use api_types::kinds::forge::Forge;
 use api_types::kinds::host::Host;
 use api_types::kinds::recipe::Recipe;
 use api_types::kinds::test_run::TestRun;
@@ -82,6 +83,7 @@ pub(super) struct World {
     pub(super) probe: Arc<FakeProbe>,
     pub(super) files: FileRoot,
     pub(super) clock: Arc<dyn Clock>,
+    pub(super) forge: ports::forge::fake::FakeForge,
     pub(super) acme: FakeAcme,
     pub(super) solver: FakeSolver,
     /// Set it, and start ccd again.
@@ -128,6 +130,7 @@ impl World {
             served(TestRun::resource(), "TestRun", true),
             served(Namespace::resource(), "Namespace", false),
             served(Certificate::resource(), "Certificate", true),
+            served(Forge::resource(), "Forge", false),
             served("secrets".to_owned(), "Secret", true),
             served("events".to_owned(), "Event", true),
         ];
@@ -147,6 +150,7 @@ impl World {
             probe,
             files,
             clock,
+            forge: ports::forge::fake::FakeForge::new(Arc::new(ports::clock::SystemClock)),
             abra: None,
             engines,
             running: None,
@@ -178,7 +182,7 @@ impl World {
         let outside = Outside {
             acme: Arc::new(self.acme.clone()),
             solver: Arc::new(self.solver.clone()),
-            forges: ports::forge::fake::FakeForge::new(Arc::new(ports::clock::SystemClock)).forges(),
+            forges: self.forge.forges(),
             abra: self.abra.clone(),
             given: ports::files::GivenFiles::beneath(vec!["/".into()], Vec::new()),
             jobs: Arc::new(ports::jobs::fake::FakeJobs::default()),
@@ -322,6 +326,12 @@ impl World {
     pub(super) async fn service(&self, name: &str) -> Option<Service> {
         let services = self.engine.services(&Filter::stack(STACK)).await.unwrap();
         services.into_iter().find(|service| service.spec.name == format!("{STACK}_{name}"))
+    }
+
+    /// Returns the names of the services of the stack of a domain.
+    pub(super) async fn engine_services(&self, domain: &str) -> Vec<String> {
+        let services = self.engine.services(&Filter::stack(&crate::kinds::app::stack_name(domain))).await.unwrap();
+        services.into_iter().map(|service| service.spec.name).collect()
     }
 
     /// Returns the ids of tasks that run.
