@@ -15,6 +15,7 @@ pub mod plan;
 pub mod prepare;
 pub mod pull_secrets;
 pub mod reaper;
+mod repairs;
 mod repeats;
 pub mod secrets;
 pub mod teardown;
