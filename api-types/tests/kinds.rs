@@ -383,8 +383,26 @@ fn a_bad_certificate_is_refused() {
         ],
     );
     let mut object = example("Certificate");
+    let refused = |object: &Value| problems(&schemas()["Certificate"], object, None).join("\n");
+    for (dns01, words) in [
+        (json!({"hook": "hetzner"}), ""),
+        (json!({"server": "ns.example.com:53", "keyName": "acme.example.com", "keySecretRef": {"name": "tsig"}}), ""),
+        (json!({}), "either hook, or all of server, keyName and keySecretRef"),
+        (json!({"hook": "hetzner", "server": "ns.example.com:53"}), "either hook, or all of"),
+        (json!({"server": "ns.example.com:53", "keyName": "acme.example.com"}), "either hook, or all of"),
+        (json!({"hook": "/bin/sh"}), "should match"),
+    ] {
+        change(&mut object, "/spec/source", json!({"acme": {"dns01": dns01}}));
+        let found = refused(&object);
+        assert!(if words.is_empty() { found.is_empty() } else { found.contains(words) }, "{dns01}: {found}");
+    }
     change(&mut object, "/spec/source", json!({"acme": {"http01": {}}}));
-    assert_eq!(problems(&schemas()["Certificate"], &object, None), Vec::<String>::new());
+    assert!(refused(&object).contains("set source.acme.dns01 in the place of http01"), "{}", refused(&object));
+    change(&mut object, "/spec/dnsNames", json!(["a.example.com"]));
+    assert_eq!(refused(&object), "");
+    change(&mut object, "/spec/source/acme/caBundle", json!("-----BEGIN CERTIFICATE-----"));
+    change(&mut object, "/spec/source/acme/externalAccount", json!({"keyID": "k", "keySecretRef": {"name": "eab"}}));
+    assert_eq!(refused(&object), "");
     change(&mut object, "/spec/dnsNames", Value::Null);
     let found = problems(&schemas()["Certificate"], &object, None);
     assert!(found.iter().any(|problem| problem.contains("an ACME certificate needs dnsNames")), "{found:#?}");

@@ -3,6 +3,8 @@
 use std::sync::Arc;
 
 use ports::abra::Abra;
+use ports::acme::Acme;
+use ports::acme::solve::Solver;
 use ports::clock::Clock;
 use ports::files::{FileRoot, GivenFiles, RunFiles};
 use ports::forge::Forges;
@@ -29,6 +31,10 @@ pub struct Outside {
     pub git: Arc<dyn Git>,
     /// The program `abra`; `None` when it is not installed.
     pub abra: Option<Arc<dyn Abra>>,
+    /// Authorities that issue certificates.
+    pub acme: Arc<dyn Acme>,
+    /// Publishes what authorities want to see.
+    pub solver: Arc<dyn Solver>,
     /// What apps look like from outside.
     pub probe: Arc<dyn Probe>,
     /// What they look like to people; `None` where there is no Chromium.

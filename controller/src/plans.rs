@@ -51,7 +51,8 @@ impl Plans {
         let _place = self.places.acquire().await.expect("the places are never closed");
         let now = crate::runtime::events::seconds(self.outside.clock.now());
         let (cache, app) = overlaid(&self.shared.cache, &request, &now)?;
-        let apps = Apps::over(Arc::new(cache), self.shared.recorder.clone(), self.outside.clone());
+        let objects = self.shared.objects.clone();
+        let apps = Apps::over(objects, Arc::new(cache), self.shared.recorder.clone(), self.outside.clone());
         let plan = match apps.plan(&app).await {
             Ok(plan) => plan,
             Err(failure) if failure.kind == ErrorKind::Bug => {

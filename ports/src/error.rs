@@ -76,6 +76,13 @@ impl Error {
         Self::new(ErrorKind::Bug, reason, message)
     }
 
+    /// Returns the same error with the earliest moment that another try makes sense, if the other side said so.
+    #[must_use]
+    pub fn not_before(mut self, retry_after: Option<Duration>) -> Self {
+        self.retry_after = retry_after;
+        self
+    }
+
     /// Returns the same error with what caused it.
     #[must_use]
     pub fn because(mut self, source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {

@@ -5,6 +5,7 @@
 //! `mod.rs` (the trait and its types), the adapter, `fake.rs` and `conformance.rs`, and a line here.
 
 pub mod abra;
+pub mod acme;
 pub mod camera;
 pub mod certificate;
 pub mod clock;

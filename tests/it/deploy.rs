@@ -4,6 +4,7 @@
 mod compose;
 mod nix;
 mod operate;
+mod server;
 mod unit;
 
 use std::path::{Path, PathBuf};

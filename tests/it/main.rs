@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "tests and what they call say by panicking what is wrong")]
 
+mod acme;
 mod audit;
 mod benchmarks;
 mod cli;

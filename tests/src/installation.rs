@@ -101,6 +101,22 @@ impl Installation {
         Ok(installation)
     }
 
+    /// Starts ccd with this configuration and nothing else: not even a Host.
+    ///
+    /// # Errors
+    /// As [`start`](Self::start).
+    pub fn bare(directory: &Path, configuration: &str) -> anyhow::Result<Self> {
+        std::fs::write(directory.join("config.toml"), configuration)?;
+        let daemon = Self::daemon(directory, &[])?;
+        Ok(Self {
+            daemon,
+            directory: directory.to_owned(),
+            https_port: 0,
+            applied: AtomicU32::default(),
+            environment: &[],
+        })
+    }
+
     /// Returns the port at which the proxy answers over TLS.
     #[must_use]
     pub fn https_port(&self) -> u16 {

@@ -144,6 +144,32 @@ fn containers_of(app: &str) -> BTreeSet<String> {
     all.lines().filter(|line| line.contains(app)).map(str::to_owned).collect()
 }
 
+/// Returns what the app's container reads as its generated secret, once a container of it runs; nothing before.
+fn token_in(stack: &str) -> Option<String> {
+    let name = format!("--filter=name={stack}_app");
+    let found = done(&["ps", "--quiet", "--filter=status=running", &name]);
+    let container = found.lines().next()?;
+    // It may end at this very moment.
+    let read = docker(&["exec", container, "cat", "/run/secrets/admin_token"], None);
+    read.status.success().then(|| text(&read)).filter(|token| !token.is_empty())
+}
+
+/// Takes a stack and its secrets out of the swarm, as if the swarm had been made anew.
+fn lose(stack: &str) {
+    for (kind, verb) in [("service", "rm"), ("secret", "rm")] {
+        let filter = format!("--filter=name={stack}");
+        let names = done(&[kind, "ls", "--quiet", &filter]);
+        let started = Instant::now();
+        for id in names.lines() {
+            // A secret is in use until the last task has ended.
+            while !docker(&[kind, verb, id], None).status.success() {
+                assert!(started.elapsed() < PATIENCE, "{kind} {id} does not go");
+                wait_a_moment();
+            }
+        }
+    }
+}
+
 #[test]
 fn a_restored_ccd_finds_its_apps_and_restarts_none() {
     let folder = tempfile::tempdir().unwrap();
@@ -188,6 +214,44 @@ fn a_restored_ccd_finds_its_apps_and_restarts_none() {
         })
         .unwrap();
     assert_eq!(found["metadata"]["uid"], app["metadata"]["uid"]);
-    assert_eq!(containers_of(found["status"]["stack"].as_str().unwrap()), before);
+    let stack = found["status"]["stack"].as_str().unwrap();
+    assert_eq!(containers_of(stack), before);
+
+    // A swarm that was made anew and a data directory without the files of apps: what was generated comes from the backup.
+    let token = token_in(stack).unwrap();
+    installation.daemon.kill().unwrap();
+    lose(stack);
+    std::fs::remove_dir_all(new.join("files/apps")).unwrap();
+    installation.daemon = Daemon::start_with(&new, &["--config", &configuration.to_string_lossy()]).unwrap();
+    let started = Instant::now();
+    let again = loop {
+        if let Some(again) = token_in(stack) {
+            break again;
+        }
+        assert!(started.elapsed() < PATIENCE, "it does not come back: {}", installation.daemon.log());
+        wait_a_moment();
+    };
+    assert_eq!(again, token);
+
+    // Another value for it, when somebody asks.
+    let rotate = Command::new(program("ccctl"))
+        .args(["secret", "rotate", "app/book", "admin_token", "--kubeconfig"])
+        .arg(installation.daemon.kubeconfig())
+        .output()
+        .unwrap();
+    assert!(rotate.status.success(), "{}", text(&rotate));
+    installation
+        .wait("apps", "book", PATIENCE, |found| {
+            found["status"]["secrets"][0]["rotation"]["result"] == "Succeeded"
+                && tests::installation::status_of(found, "Ready") == "True"
+        })
+        .unwrap();
+    assert_ne!(token_in(stack).unwrap(), token);
+    let name = format!("--filter=name={stack}_admin_token");
+    let started = Instant::now();
+    while done(&["secret", "ls", "--format={{.Name}}", &name]) != format!("{stack}_admin_token_v2") {
+        assert!(started.elapsed() < PATIENCE, "the old value stays");
+        wait_a_moment();
+    }
     installation.remove().unwrap();
 }

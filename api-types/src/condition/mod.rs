@@ -121,6 +121,8 @@ pub enum ConditionType {
     Healthy,
     /// App: what runs is not what the spec says.
     Drifted,
+    /// App: every App that it needs is ready.
+    DependenciesReady,
     /// App: no newer version waits for anything.
     UpToDate,
     /// Certificate: the pair matches, the chain is in order, the names are covered, it has not expired.
@@ -176,6 +178,7 @@ impl ConditionType {
             Self::Converged => "Converged",
             Self::Healthy => "Healthy",
             Self::Drifted => "Drifted",
+            Self::DependenciesReady => "DependenciesReady",
             Self::UpToDate => "UpToDate",
             Self::Valid => "Valid",
             Self::Distributed => "Distributed",

@@ -16,6 +16,10 @@ use crate::kinds::overlay::Overlay;
 use crate::kinds::reference::{SecretKeyReference, SecretReference};
 use crate::meta::{GROUP, VERSION};
 
+/// What an annotation of an App begins with that asks for another value of a generated secret; the secret's name in the
+/// compose file follows, and every word that differs from the last one asks once.
+pub const ROTATE_ANNOTATION_PREFIX: &str = "rotate.ci.coopcloud.tech/";
+
 /// The kind.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct App;
@@ -55,6 +59,14 @@ impl Kind for App {
 #[schemars(extend(
     "required" = ["recipe", "domain"],
     "x-kubernetes-validations" = [
+        {
+            "rule": "!has(self.oauthApplication) || !has(self.secrets) || !self.secrets.exists(secret, secret.name == self.oauthApplication.clientSecret)",
+            "message": "the secret that the OAuth application gives is not listed in secrets as well",
+        },
+        {
+            "rule": "!has(self.oauthApplication) || !has(self.env) || !(self.oauthApplication.clientIDEnv in self.env)",
+            "message": "the variable that the OAuth application sets is not set in env as well",
+        },
         {
             "rule": "[has(self.version), has(self.commit), has(self.ref)].filter(given, given).size() <= 1",
             "message": "an app has at most one of version, commit and ref; without any it is the latest version",
@@ -102,6 +114,10 @@ pub struct AppSpec {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 64), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"]))]
     pub secrets: Vec<AppSecret>,
+    /// An OAuth2 application at a forge, with which people sign in to the app. It is made when there is none; client ID and
+    /// secret are kept in the Secret `NAME-oauth`, and go into the environment and a secret of the recipe.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub oauth_application: Option<OAuthApplicationSpec>,
     /// Secrets of type `kubernetes.io/dockerconfigjson` with the credentials for private registries, besides those that
     /// its Recipe names; of two for one registry the first counts.
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -111,6 +127,11 @@ pub struct AppSpec {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 16), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"]))]
     pub overlays: Vec<Overlay>,
+    /// Apps of the same namespace that have to be ready before this one is deployed, or deployed anew. What runs goes on
+    /// when they fail later; of Apps that are deleted together, those that need others go first.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 16), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"]))]
+    pub depends_on: Vec<AppReference>,
     /// How the app shows that it serves. Absent: as its Recipe says, else an accepted status under `/`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub health: Option<Health>,
@@ -143,8 +164,10 @@ impl Default for AppSpec {
             env: BTreeMap::new(),
             compose_files: Vec::new(),
             secrets: Vec::new(),
+            oauth_application: None,
             image_pull_secrets: Vec::new(),
             overlays: Vec::new(),
+            depends_on: Vec::new(),
             health: None,
             probes: Vec::new(),
             update_policy: None,
@@ -171,6 +194,16 @@ pub struct AppRecipe {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "crate::grammar::object_name")]
     pub recipe_ref: Option<String>,
+}
+
+/// An App in the same namespace.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+#[schemars(extend("required" = ["name"]))]
+pub struct AppReference {
+    /// Name of the App.
+    #[schemars(schema_with = "crate::grammar::object_name")]
+    pub name: String,
 }
 
 /// With what a recipe is deployed.
@@ -205,6 +238,48 @@ pub struct AppSecret {
     /// Makes a value once.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub generate: Option<GenerateSecret>,
+}
+
+/// An OAuth2 application at a forge.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+#[schemars(extend("required" = ["forgeRef", "redirectPaths", "clientIDEnv", "clientSecret"]))]
+pub struct OAuthApplicationSpec {
+    /// Name of the Forge; its token needs the scope `write:user`, and its owner owns the application.
+    #[schemars(schema_with = "crate::grammar::object_name")]
+    pub forge_ref: String,
+    /// Name of the application. Absent: the domain.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 255), regex(pattern = r"^[A-Za-z0-9]([A-Za-z0-9 ._-]*[A-Za-z0-9])?$"))]
+    pub name: Option<String>,
+    /// Paths of the app, such as `/login`, to which browsers are sent back. A change of them, or of the name, gives the
+    /// application another secret.
+    #[schemars(
+        length(min = 1, max = 8),
+        inner(length(min = 1, max = 255), regex(pattern = r"^/[A-Za-z0-9/._~%-]*$")),
+        extend("x-kubernetes-list-type" = "set")
+    )]
+    pub redirect_paths: Vec<String>,
+    /// Variable of the environment that becomes the client ID.
+    #[serde(rename = "clientIDEnv")]
+    #[schemars(length(min = 1, max = 128), regex(pattern = r"^[A-Za-z_][A-Za-z0-9_]*$"))]
+    pub client_id_env: String,
+    /// The recipe's secret, by its name in the compose file, that becomes the client secret.
+    #[schemars(schema_with = "crate::grammar::swarm_name")]
+    pub client_secret: String,
+}
+
+/// What is known of an OAuth2 application.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct OAuthApplicationState {
+    /// Its name at the forge.
+    #[schemars(length(max = 255))]
+    pub name: String,
+    /// Its client ID.
+    #[serde(rename = "clientID")]
+    #[schemars(length(max = 255))]
+    pub client_id: String,
 }
 
 /// How a secret is made.
@@ -358,14 +433,84 @@ pub struct AppStatus {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 128), inner(length(max = 64)), extend("x-kubernetes-list-type" = "set"))]
     pub secret_names: Vec<String>,
+    /// The secrets of the recipe, without what they hold.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 128), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"]))]
+    pub secrets: Vec<AppSecretState>,
+    /// The OAuth2 application that it has at a forge.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub oauth_application: Option<OAuthApplicationState>,
     /// While the App is being deleted: what is still there, as `kind/name`.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 512), inner(length(max = 320)), extend("x-kubernetes-list-type" = "atomic"))]
     pub remaining: Vec<String>,
-    /// `Configured`, `Deployed`, `Converged`, `Healthy`, `Reachable`, `Drifted`, `UpToDate`, `Ready`.
+    /// `Configured`, `Deployed`, `Converged`, `Healthy`, `Reachable`, `Drifted`, `UpToDate`, `DependenciesReady`, `Ready`.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 32), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["type"]))]
     pub conditions: Vec<Condition>,
+}
+
+/// What is known of one secret of a recipe.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+#[schemars(extend("required" = ["name"]))]
+pub struct AppSecretState {
+    /// Its name in the compose file.
+    #[schemars(length(max = 128))]
+    pub name: String,
+    /// Where its value comes from.
+    pub source: AppSecretSource,
+    /// Its version: the last part of its name in the swarm.
+    #[schemars(length(max = 64))]
+    pub version: String,
+    /// Since when it has this version.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "crate::grammar::moment")]
+    pub since: Option<String>,
+    /// The last rotation that was asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rotation: Option<SecretRotation>,
+}
+
+/// Where the value of a secret comes from.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum AppSecretSource {
+    /// It was generated here, and is kept in the Secret `NAME-generated`.
+    #[default]
+    Generated,
+    /// A Secret or a Certificate gives it.
+    Given,
+    /// It was in the swarm already, or has to be put there: its value is not known here.
+    Found,
+}
+
+/// What became of asking for another value.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+#[schemars(extend("required" = ["result", "at"]))]
+pub struct SecretRotation {
+    /// In a word.
+    pub result: RotationResult,
+    /// When it began, or ended.
+    #[schemars(schema_with = "crate::grammar::moment")]
+    pub at: String,
+    /// Why.
+    #[schemars(length(max = 1024))]
+    pub message: String,
+}
+
+/// What became of a rotation, in a word.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum RotationResult {
+    /// The new value is in use, and the app is not ready yet.
+    #[default]
+    Trying,
+    /// The app is ready with the new value, and the old one is gone.
+    Succeeded,
+    /// The app did not get well with the new value, and has the old one again.
+    TurnedBack,
+    /// It cannot be rotated.
+    Refused,
 }
 
 /// What was seen of one service.

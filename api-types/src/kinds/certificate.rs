@@ -6,8 +6,9 @@ use serde::{Deserialize, Serialize};
 use crate::condition::{Condition, READY};
 use crate::definition::PrinterColumn;
 use crate::kind::Kind;
+use crate::kinds::acme::{Acme, AcmeStatus};
 use crate::kinds::is_false;
-use crate::kinds::reference::{SecretKeyReference, SecretReference};
+use crate::kinds::reference::SecretReference;
 use crate::meta::{GROUP, VERSION};
 use crate::units::DurationText;
 
@@ -36,6 +37,13 @@ impl Kind for Certificate {
                 .wide(),
             PrinterColumn::new("Issuer", "string", ".status.issuer", "Who signed it.").wide(),
             PrinterColumn::new("Serial", "string", ".status.serial", "Serial number.").wide(),
+            PrinterColumn::new(
+                "Failure",
+                "string",
+                ".status.acme.failure.reason",
+                "What kept it from being ordered last.",
+            )
+            .wide(),
             PrinterColumn::message(READY),
             PrinterColumn::age(),
         ]
@@ -47,10 +55,18 @@ impl Kind for Certificate {
 #[serde(rename_all = "camelCase", default)]
 #[schemars(extend(
     "required" = ["source"],
-    "x-kubernetes-validations" = [{
-        "rule": "!has(self.source.acme) || has(self.dnsNames)",
-        "message": "an ACME certificate needs dnsNames: the names to order it for",
-    }]
+    "x-kubernetes-validations" = [
+        {
+            "rule": "!has(self.source.acme) || has(self.dnsNames)",
+            "message": "an ACME certificate needs dnsNames: the names to order it for",
+        },
+        {
+            "rule": "!has(self.source.acme) || !has(self.source.acme.http01) || !has(self.dnsNames) || \
+                     !self.dnsNames.exists(name, name.startsWith('*.'))",
+            "message": "dnsNames has a wildcard, which no authority issues over HTTP: set source.acme.dns01 in the place of \
+                        http01, or name each host",
+        },
+    ]
 ))]
 pub struct CertificateSpec {
     /// Where the pair comes from.
@@ -133,76 +149,6 @@ pub struct SelfSigned {
     pub duration: Option<DurationText>,
 }
 
-/// An order of ACME.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", default)]
-#[schemars(extend("x-kubernetes-validations" = [
-    {
-        "rule": "has(self.http01) != has(self.dns01)",
-        "message": "acme has exactly one of http01 and dns01: how the authority may see that the names are yours",
-    },
-]))]
-pub struct Acme {
-    /// The authority's directory.
-    #[schemars(schema_with = "crate::grammar::web_url")]
-    pub directory: String,
-    /// Where the authority writes to.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 3, max = 254), regex(pattern = r"^[A-Za-z0-9_][^\s@]*@[A-Za-z0-9][A-Za-z0-9.-]*$"))]
-    pub email: Option<String>,
-    /// The account's key; made here when absent.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub account_key_secret_ref: Option<SecretKeyReference>,
-    /// Answers on port 80 of each name.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub http01: Option<Http01>,
-    /// Writes a record into the zone of each name; needed for `*.`.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub dns01: Option<Dns01>,
-}
-
-impl Default for Acme {
-    fn default() -> Self {
-        Self {
-            directory: "https://acme-v02.api.letsencrypt.org/directory".to_owned(),
-            email: None,
-            account_key_secret_ref: None,
-            http01: None,
-            dns01: None,
-        }
-    }
-}
-
-/// The challenge over HTTP.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", default)]
-pub struct Http01 {
-    /// Port of the daemon to which the proxy forwards `/.well-known/acme-challenge/`.
-    #[schemars(range(min = 1, max = 65535))]
-    pub port: u16,
-}
-
-impl Default for Http01 {
-    fn default() -> Self {
-        Self { port: 8181 }
-    }
-}
-
-/// The challenge over DNS: dynamic updates (RFC 2136).
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", default)]
-#[schemars(extend("required" = ["server", "keyName", "keySecretRef"]))]
-pub struct Dns01 {
-    /// The name server that takes updates.
-    #[schemars(schema_with = "crate::grammar::host_port")]
-    pub server: String,
-    /// Name of the TSIG key.
-    #[schemars(schema_with = "crate::grammar::domain")]
-    pub key_name: String,
-    /// The TSIG key.
-    pub key_secret_ref: SecretKeyReference,
-}
-
 /// An app that gets the pair.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
@@ -270,6 +216,9 @@ pub struct CertificateStatus {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 64), inner(length(max = 64)), extend("x-kubernetes-list-type" = "set"))]
     pub secret_names: Vec<String>,
+    /// How far ordering is; absent unless the source is `acme`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub acme: Option<AcmeStatus>,
     /// What each address presented last.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 32), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["address", "serverName"]))]

@@ -3,6 +3,7 @@
 //! Admission refuses unknown fields; the Rust types here do not, because an object may have been written by a newer or
 //! an older program. Whatever the schema bounds, the types do not check again.
 
+pub mod acme;
 pub mod allow;
 pub mod app;
 pub mod app_upgrade;

@@ -193,6 +193,28 @@ pub const NOTHING_TO_REPORT: &str = "NothingToReport";
 pub const CONFIGURED: &str = "Configured";
 /// A secret that must be inserted by hand, or the Secret that it is taken from, is not there.
 pub const SECRET_MISSING: &str = "SecretMissing";
+/// The OAuth2 application of an App was made.
+pub const APPLICATION_CREATED: &str = "ApplicationCreated";
+/// The OAuth2 application of an App was changed, and has another secret.
+pub const APPLICATION_CHANGED: &str = "ApplicationChanged";
+/// The forge has an OAuth2 application of that name, whose secret is not known.
+pub const APPLICATION_SECRET_UNKNOWN: &str = "ApplicationSecretUnknown";
+/// The OAuth2 application of an App that is gone stays at the forge.
+pub const APPLICATION_LEFT: &str = "ApplicationLeft";
+/// Every App that it needs is ready.
+pub const DEPENDENCIES_READY: &str = "DependenciesReady";
+/// Apps need each other, so that none of them is ever deployed.
+pub const DEPENDENCY_CYCLE: &str = "DependencyCycle";
+/// It is deleted although Apps that stay need it.
+pub const DEPENDENTS_LEFT: &str = "DependentsLeft";
+/// The value of a generated secret was used, and is nowhere any more.
+pub const SECRET_LOST: &str = "SecretLost";
+/// A secret has its new value, and the app is ready with it.
+pub const ROTATED: &str = "Rotated";
+/// A secret cannot be rotated as was asked for.
+pub const ROTATION_REFUSED: &str = "RotationRefused";
+/// The app did not get well with a new value, and has the old one again.
+pub const ROTATION_TURNED_BACK: &str = "RotationTurnedBack";
 /// A Secret with credentials for a registry is not there, or holds none.
 pub const PULL_SECRET_INVALID: &str = "PullSecretInvalid";
 /// No Host has an engine that manages a swarm.
@@ -338,6 +360,14 @@ pub const SERVED: &str = "Served";
 pub const OTHER_CERTIFICATE_SERVED: &str = "OtherCertificateServed";
 /// The ACME order failed.
 pub const ORDER_FAILED: &str = "OrderFailed";
+/// An authority could not see that a name is ours.
+pub const CHALLENGE_FAILED: &str = "ChallengeFailed";
+/// An authority does not answer, or answers nonsense.
+pub const AUTHORITY_UNREACHABLE: &str = "AuthorityUnreachable";
+/// An authority refuses the account, or to issue for these names.
+pub const AUTHORITY_REFUSES: &str = "AuthorityRefuses";
+/// A port that is to be opened is in use.
+pub const PORT_IN_USE: &str = "PortInUse";
 
 // Host.
 
@@ -455,6 +485,17 @@ pub const ALL: &[&str] = &[
     NOTHING_TO_REPORT,
     CONFIGURED,
     SECRET_MISSING,
+    APPLICATION_CREATED,
+    APPLICATION_CHANGED,
+    APPLICATION_SECRET_UNKNOWN,
+    APPLICATION_LEFT,
+    DEPENDENCIES_READY,
+    DEPENDENCY_CYCLE,
+    DEPENDENTS_LEFT,
+    SECRET_LOST,
+    ROTATED,
+    ROTATION_REFUSED,
+    ROTATION_TURNED_BACK,
     PULL_SECRET_INVALID,
     NO_HOST,
     DOMAIN_TAKEN,
@@ -526,6 +567,10 @@ pub const ALL: &[&str] = &[
     SERVED,
     OTHER_CERTIFICATE_SERVED,
     ORDER_FAILED,
+    CHALLENGE_FAILED,
+    AUTHORITY_UNREACHABLE,
+    AUTHORITY_REFUSES,
+    PORT_IN_USE,
     ENGINE_REACHABLE,
     SWARM_ACTIVE,
     SWARM_INACTIVE,

@@ -48,6 +48,12 @@ fn every_section_can_be_set() {
         file_roots = ["/srv/recipes"]
         [abra]
         program = ""
+        [certificates]
+        challenge_address = "192.0.2.1"
+        challenge_ports = [8181]
+        dns_hook_seconds = 60
+        [certificates.dns_hooks]
+        hetzner = ["/usr/local/bin/dns-hetzner", "example.org"]
         "#,
     )
     .unwrap();
@@ -84,6 +90,12 @@ fn errors_name_the_line_or_the_field() {
         "[git]\nprotocols = [\"https\", \"ext\"]\n",
         "[git]\nfile_roots = [\"recipes\"]\n",
         "[certificates]\nfile_roots = [\"ssl\"]\n",
+        "[certificates]\nchallenge_address = \"localhost\"\n",
+        "[certificates]\nchallenge_ports = [0]\n",
+        "[certificates]\ndns_hook_seconds = 0\n",
+        "[certificates.dns_hooks]\nhetzner = [\"hook\", \"example.org\"]\n",
+        "[certificates.dns_hooks]\nHETZNER = [\"/hook\"]\n",
+        "[certificates.dns_hooks]\nhetzner = []\n",
         "[secrets]\nsops_file_roots = [\"ssl\"]\n",
         "[secrets]\nage_identities = [\"key\"]\n",
     ];

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use api_types::grammar::DOMAIN;
+use api_types::grammar::{DOMAIN, PART_NAME};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -89,20 +89,53 @@ pub struct CertificatesConfig {
     /// Folders beneath which Certificates may name files. Whoever may write Certificates can use every pair of a
     /// certificate and a key in them that ccd may read. The data directory never counts.
     pub file_roots: Vec<PathBuf>,
+    /// Address on which authorities get their answers over HTTP while they may ask; `"::"` is every address.
+    pub challenge_address: String,
+    /// Ports on which Certificates may have them answered; empty: 80, and all from 1024 on.
+    pub challenge_ports: Vec<u16>,
+    /// Programs that write TXT records for authorities, by the name that Certificates use: argument lists, as in
+    /// `hetzner = ["/usr/local/bin/dns-hetzner", "example.org"]`. They run as ccd does, with `present` or `cleanup`, the
+    /// record's name and its value added.
+    pub dns_hooks: BTreeMap<String, Vec<String>>,
+    /// Seconds that such a program may take for one record: until every name server has it. 1 to 3600.
+    pub dns_hook_seconds: u64,
 }
 
 impl Default for CertificatesConfig {
     fn default() -> Self {
-        Self { file_roots: vec![PathBuf::from("/")] }
+        Self {
+            file_roots: vec![PathBuf::from("/")],
+            challenge_address: "::".to_owned(),
+            challenge_ports: Vec::new(),
+            dns_hooks: BTreeMap::new(),
+            dns_hook_seconds: 300,
+        }
     }
 }
 
 impl CertificatesConfig {
     pub(super) fn check(&self) -> Result<(), ConfigError> {
-        match self.file_roots.iter().find(|folder| !folder.is_absolute()) {
-            Some(folder) => Err(wrong("certificates.file_roots", format!("{} must begin with /", folder.display()))),
-            None => Ok(()),
+        if let Some(folder) = self.file_roots.iter().find(|folder| !folder.is_absolute()) {
+            return Err(wrong("certificates.file_roots", format!("{} must begin with /", folder.display())));
         }
+        if self.challenge_address.parse::<std::net::IpAddr>().is_err() {
+            let problem = format!("{:?} is no address; write one such as \"127.0.0.1\"", self.challenge_address);
+            return Err(wrong("certificates.challenge_address", problem));
+        }
+        if self.challenge_ports.contains(&0) {
+            return Err(wrong("certificates.challenge_ports", "must be 1 to 65535"));
+        }
+        for (name, argv) in &self.dns_hooks {
+            PART_NAME.check(name).map_err(|error| wrong("certificates.dns_hooks", error.to_string()))?;
+            if !argv.first().is_some_and(|program| program.starts_with('/')) {
+                let problem = format!("{name}: must begin with the path of a program, such as \"/usr/local/bin/hook\"");
+                return Err(wrong("certificates.dns_hooks", problem));
+            }
+        }
+        if !(1..=3600).contains(&self.dns_hook_seconds) {
+            return Err(wrong("certificates.dns_hook_seconds", "must be 1 to 3600"));
+        }
+        Ok(())
     }
 }
 

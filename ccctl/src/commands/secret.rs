@@ -1,4 +1,5 @@
-//! `ccctl secret scan`: finds what looks like a secret in files and in objects, and never prints one.
+//! `ccctl secret scan`: finds what looks like a secret in files and in objects, and never prints one. `ccctl secret rotate`
+//! asks for another value.
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
@@ -20,6 +21,7 @@ use self::walk::Files;
 
 mod baseline;
 mod known;
+mod rotate;
 mod rules;
 #[cfg(test)]
 mod tests;
@@ -32,7 +34,7 @@ const FINGERPRINT_DIGITS: usize = 8;
 /// Resource types that are not looked into: Secrets hold secrets, and Events and Leases say again what others say.
 const EXCEPT: [&str; 3] = ["secrets", "events", "leases"];
 
-/// Find secrets where they do not belong
+/// Find secrets where they do not belong, and replace those of apps
 #[derive(Clone, Debug, Args)]
 pub struct SecretArguments {
     /// What to do
@@ -55,6 +57,15 @@ pub enum SecretAction {
         after_help = "Examples:\n  ccctl secret scan\n  ccctl secret scan deploy/ .env\n  ccctl secret scan --baseline .secrets-baseline          in CI: only what is new\n  ccctl secret scan --write-baseline .secrets-baseline\n  ccctl secret scan --known -A                            values of Secrets of the server, copied into files\n  ccctl secret scan --objects -A                          secrets in objects that are no Secrets"
     )]
     Scan(ScanArguments),
+    /// Give an app other values for secrets that were generated
+    ///
+    /// A new value is made under the next version, and the services that use it are updated. The old one goes once the app
+    /// is ready; when it does not get ready, it keeps the old one. What the app wrote with the old value (a password in a
+    /// database, say) is not changed by this: see the recipe.
+    #[command(
+        after_help = "Examples:\n  ccctl secret rotate app/drone rpc_secret\n  ccctl secret rotate drone --all --dry-run=server"
+    )]
+    Rotate(rotate::RotateArguments),
 }
 
 /// What to look at.
@@ -122,7 +133,10 @@ impl Finding {
 /// # Errors
 /// A path, the baseline or an object cannot be read: nobody is told that there are no secrets where nobody looked.
 pub async fn run(session: &Session, arguments: SecretArguments) -> Result<Outcome> {
-    let SecretAction::Scan(arguments) = arguments.action;
+    let arguments = match arguments.action {
+        SecretAction::Scan(arguments) => arguments,
+        SecretAction::Rotate(arguments) => return rotate::run(session, arguments).await,
+    };
     let baseline = arguments.baseline.as_deref().map(Baseline::read).transpose()?.unwrap_or_default();
     let known = if arguments.known { known_values(session, arguments.all_namespaces).await? } else { Known::default() };
     let mut findings = if arguments.objects {

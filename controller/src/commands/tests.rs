@@ -114,6 +114,7 @@ fn a_fresh_machine_has_warnings_and_no_failure() {
         ("port http ", "OK"),
         ("port https", "OK"),
         ("certificates", "OK"),
+        ("dns records", "OK"),
         ("tokens", "OK"),
         ("docker engine", "WARN"),
         ("forge", "OK"),

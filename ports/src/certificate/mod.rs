@@ -16,6 +16,7 @@ use jiff::Timestamp;
 
 use crate::probe::CertificateFacts;
 
+pub(crate) use read::pem_block;
 pub use self_signed::self_signed;
 
 /// Most bytes of a certificate with its chain, and of a key: what a swarm takes as a secret is half of it.
@@ -100,6 +101,14 @@ impl Pair {
     #[must_use]
     pub fn leaf(&self) -> &CertificateFacts {
         self.chain.first().expect("a pair is not read without a certificate")
+    }
+
+    /// Returns the server's own certificate in DER.
+    #[must_use]
+    pub fn leaf_der(&self) -> Vec<u8> {
+        use rustls::pki_types::pem::PemObject as _;
+        let leaf = rustls::pki_types::CertificateDer::from_pem_slice(self.certificate_pem.as_bytes());
+        leaf.expect("a pair is not read without a certificate").to_vec()
     }
 
     /// Returns the certificate followed by its chain: one PEM block each, and nothing else.

@@ -190,7 +190,7 @@ fn signs(parent: &X509Certificate<'_>, child: &X509Certificate<'_>) -> bool {
         )
 }
 
-fn pem_block(label: &str, der: &[u8]) -> String {
+pub(crate) fn pem_block(label: &str, der: &[u8]) -> String {
     use base64::Engine as _;
     let text = base64::engine::general_purpose::STANDARD.encode(der);
     let mut block = format!("-----BEGIN {label}-----\n");

@@ -220,3 +220,17 @@ pub fn config_names(file: &str, text: &str) -> Vec<(String, ConfigName)> {
         })
         .collect()
 }
+
+/// Returns the variables that the names of external secrets are made of, before variables are replaced; none when the file
+/// is not YAML.
+#[must_use]
+pub fn secret_names(file: &str, text: &str) -> Vec<(String, Vec<String>)> {
+    let Ok(root) = yaml::parse(file, text) else { return Vec::new() };
+    let secrets = root.get("secrets").into_iter().flat_map(Node::entries);
+    secrets
+        .filter_map(|(key, secret)| {
+            let text = secret.get("name").and_then(Node::as_text)?;
+            Some((key.to_owned(), interpolate::variables(text).map(str::to_owned).collect()))
+        })
+        .collect()
+}

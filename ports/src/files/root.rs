@@ -115,6 +115,14 @@ impl FileRoot {
         self.write(&Path::new(area.name()).join(folder.as_str()).join(name.as_str()), content)
     }
 
+    /// Removes a file in a folder of an area; one that is not there is fine.
+    ///
+    /// # Errors
+    /// `Retryable` when it cannot be removed.
+    pub fn remove_file(&self, area: Area, folder: &FileName, name: &FileName) -> Result<(), Error> {
+        self.remove_path(&Path::new(area.name()).join(folder.as_str()).join(name.as_str()))
+    }
+
     /// Returns the names in a folder, in their order; none when it is not there.
     pub(super) fn names(&self, folder: &Path) -> Result<Vec<String>, Error> {
         let read = || -> io::Result<Vec<String>> {

@@ -13,7 +13,7 @@ use serde_json::Value;
 use super::conformance::{self, Situation};
 use super::fake::{FakeForge, Seen};
 use super::sign_in::{Application, Proof};
-use super::{Forge, ForgeAddress, ForgeToken, Permission, RepositoryName};
+use super::{Forge, ForgeAddress, ForgeToken, Permission, RepositoryName, WantedOAuthApplication};
 use crate::clock::FakeClock;
 
 const SHA: &str = "3fa21c9000000000000000000000000000000001";
@@ -166,6 +166,15 @@ async fn everything(version: &str) -> Vec<Seen> {
     conformance::check(&*client, &situation).await;
     client.team_member("coop", "crew", "bot").await.unwrap();
     client.branch(&situation.repository, "main").await.unwrap();
+    let wanted =
+        WantedOAuthApplication { name: "drone".to_owned(), redirect_uris: vec!["https://drone.test/login".to_owned()] };
+    let (made, secret) = client.create_oauth_application(&wanted).await.unwrap();
+    assert_eq!(client.oauth_applications().await.unwrap(), std::slice::from_ref(&made));
+    let (changed, other) = client.replace_oauth_application(made.id, &wanted).await.unwrap().unwrap();
+    assert!(changed == made && secret != other, "every change makes another secret");
+    client.remove_oauth_application(made.id).await.unwrap();
+    client.remove_oauth_application(made.id).await.unwrap();
+    assert_eq!(client.replace_oauth_application(made.id, &wanted).await.unwrap(), None);
     sign_in(&forge).await;
     // How tokens are got is OAuth's, and described nowhere here.
     forge.seen().into_iter().filter(|seen| !seen.what.contains(" /login/oauth/")).collect()

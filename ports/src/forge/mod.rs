@@ -10,6 +10,7 @@
 //! | comments, reactions | `write:issue` |
 //! | pull requests, statuses, tags, branches, permissions | `write:repository` |
 //! | members, teams | `read:organization` |
+//! | OAuth2 applications | `write:user` |
 
 pub mod conformance;
 pub mod fake;
@@ -303,6 +304,28 @@ pub struct TagList {
     pub is_complete: bool,
 }
 
+/// An OAuth2 application that belongs to the token's owner. Its secret is told only when it is made.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct OAuthApplication {
+    /// Its number.
+    pub id: i64,
+    /// Its name; several may have the same.
+    pub name: String,
+    /// Its client ID.
+    pub client_id: String,
+    /// Where browsers may be sent back to.
+    pub redirect_uris: Vec<String>,
+}
+
+/// An OAuth2 application as it should be: one that keeps its secret to itself.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct WantedOAuthApplication {
+    /// Its name.
+    pub name: String,
+    /// Where browsers may be sent back to.
+    pub redirect_uris: Vec<String>,
+}
+
 /// Connects to forges. Connecting asks nothing over the network.
 #[async_trait]
 pub trait Forges: Send + Sync {
@@ -377,6 +400,26 @@ pub trait Forge: Send + Sync {
 
     /// Reads the tags, newest first, at most two thousand.
     async fn tags(&self, repository: &RepositoryName) -> Result<TagList, Error>;
+
+    /// Lists the OAuth2 applications of the token's owner.
+    async fn oauth_applications(&self) -> Result<Vec<OAuthApplication>, Error>;
+
+    /// Makes an OAuth2 application, and returns it with its secret. Another one of the same name does not keep it from that.
+    async fn create_oauth_application(
+        &self,
+        wanted: &WantedOAuthApplication,
+    ) -> Result<(OAuthApplication, ForgeToken), Error>;
+
+    /// Changes an OAuth2 application, and returns it with a secret that takes the place of the one before, whatever was
+    /// changed; `None` when it is gone.
+    async fn replace_oauth_application(
+        &self,
+        id: i64,
+        wanted: &WantedOAuthApplication,
+    ) -> Result<Option<(OAuthApplication, ForgeToken)>, Error>;
+
+    /// Removes an OAuth2 application; one that is gone is fine.
+    async fn remove_oauth_application(&self, id: i64) -> Result<(), Error>;
 
     /// Reads the tip of a branch.
     async fn branch(&self, repository: &RepositoryName, branch: &str) -> Result<Option<String>, Error>;

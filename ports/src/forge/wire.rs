@@ -3,7 +3,9 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Deserializer};
 
-use super::{Account, Comment, CommitStatus, ForgeTag, Permission, PullRequest, RepositoryFacts};
+use super::{
+    Account, Comment, CommitStatus, ForgeTag, ForgeToken, OAuthApplication, Permission, PullRequest, RepositoryFacts,
+};
 
 fn null_is_default<'de, D: Deserializer<'de>, T: Default + Deserialize<'de>>(deserializer: D) -> Result<T, D::Error> {
     Ok(Option::<T>::deserialize(deserializer)?.unwrap_or_default())
@@ -19,6 +21,33 @@ pub(super) struct Problem {
 #[derive(Debug, Deserialize)]
 pub(super) struct WireVersion {
     pub(super) version: String,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+pub(super) struct WireApplication {
+    id: i64,
+    #[serde(deserialize_with = "null_is_default")]
+    name: String,
+    #[serde(deserialize_with = "null_is_default")]
+    client_id: String,
+    #[serde(deserialize_with = "null_is_default")]
+    client_secret: String,
+    #[serde(deserialize_with = "null_is_default")]
+    redirect_uris: Vec<String>,
+}
+
+impl WireApplication {
+    /// Returns the secret; empty unless it was made just now.
+    pub(super) fn secret(&self) -> ForgeToken {
+        ForgeToken::new(&self.client_secret)
+    }
+}
+
+impl From<WireApplication> for OAuthApplication {
+    fn from(wire: WireApplication) -> Self {
+        Self { id: wire.id, name: wire.name, client_id: wire.client_id, redirect_uris: wire.redirect_uris }
+    }
 }
 
 #[derive(Debug, Default, Deserialize)]

@@ -1,9 +1,11 @@
 //! Secrets of a recipe: which there are, and how their values are made.
 
+use std::collections::BTreeMap;
+
 use diceware_wordlists::Wordlist;
 
 use super::env::EnvFile;
-use crate::compose::{Finding, Severity, Stack};
+use crate::compose::{Finding, Severity, Stack, secret_names};
 
 /// Letters and digits that are not mistaken for each other.
 const PLAIN: &str = "abcdefghijkmnopqrstuvwxyzABCDEFGHJKLMNPQRSTUVWXYZ23456789";
@@ -99,13 +101,13 @@ pub struct WantedSecret {
 /// Returns the secrets that the services of a stack use and that the stack's files do not bring, with the rules that
 /// the modifiers of `.env` give. The second list says which modifiers are wrong.
 #[must_use]
-pub fn wanted(stack: &Stack, env: &EnvFile) -> (Vec<WantedSecret>, Vec<Finding>) {
+pub fn wanted(stack: &Stack, env: &EnvFile, variables: &VersionVariables) -> (Vec<WantedSecret>, Vec<Finding>) {
     let mut secrets = Vec::new();
     let mut findings = Vec::new();
     for object in stack.secrets.iter().filter(|object| object.external && !object.used_by.is_empty()) {
         let own = object.name.strip_prefix(&format!("{}_", stack.name));
         let version = own.and_then(|rest| rest.rsplit_once('_')).map_or("", |(_, version)| version);
-        let rule = rule(&object.key, env).unwrap_or_else(|message| {
+        let rule = rule(&variables.of(&object.key), env).unwrap_or_else(|message| {
             let place = stack.places.find(&["secrets", &object.key]);
             findings.push(Finding { severity: Severity::Error, rule: "SecretModifier".to_owned(), place, message });
             Rule::ByHand
@@ -121,16 +123,37 @@ pub fn wanted(stack: &Stack, env: &EnvFile) -> (Vec<WantedSecret>, Vec<Finding>)
     (secrets, findings)
 }
 
-/// Returns the variable that holds the version of a secret.
+/// Which variable holds the version of which secret: the one that its name in the swarm is made of. Recipes need not name
+/// it after the secret, and those that share one file among several do not.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct VersionVariables(BTreeMap<String, String>);
+
+impl VersionVariables {
+    /// Takes in the text of a compose file; the last one that names a secret counts.
+    pub fn read(&mut self, file: &str, text: &str) {
+        for (key, variables) in secret_names(file, text) {
+            if let Some(variable) = variables.into_iter().rev().find(|name| name.ends_with("VERSION")) {
+                self.0.insert(key, variable);
+            }
+        }
+    }
+
+    /// Returns the variable of a secret, by its name in the compose file.
+    #[must_use]
+    pub fn of(&self, key: &str) -> String {
+        self.0.get(key).cloned().unwrap_or_else(|| version_variable(key))
+    }
+}
+
+/// Returns the variable that holds the version of a secret by convention.
 #[must_use]
 pub fn version_variable(key: &str) -> String {
     format!("SECRET_{}_VERSION", key.replace('-', "_").to_uppercase())
 }
 
 /// Returns how the value of a secret is made, by the modifiers of its version's line.
-fn rule(key: &str, env: &EnvFile) -> Result<Rule, String> {
-    let variable = version_variable(key);
-    let Some(entry) = env.entry(&variable) else { return Ok(Rule::Passphrase) };
+fn rule(variable: &str, env: &EnvFile) -> Result<Rule, String> {
+    let Some(entry) = env.entry(variable) else { return Ok(Rule::Passphrase) };
     if entry.modifiers.get("generate").is_some_and(|value| value.eq_ignore_ascii_case("false")) {
         return Ok(Rule::ByHand);
     }

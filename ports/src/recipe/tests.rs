@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::base::{Base, Candidates, Published, choose};
 use super::env::{EnvFile, quote};
-use super::secret::{Charset, Rule, generate};
+use super::secret::{Charset, Rule, VersionVariables, generate};
 use super::version::{RecipeVersion, Step};
 use super::{abra_sh, app, backup, labels, names, release, secret};
 use crate::compose::{InMemoryFiles, LoadInput, Stack, load};
@@ -262,7 +262,7 @@ secrets:
 ";
     let env = "SECRET_LONG_VERSION=v2 # length=128\nSECRET_HEX_VERSION=v1 # length=5 charset=hex\nSECRET_HAND_VERSION=v1 # generate=false\nSECRET_WRONG_VERSION=v1 # length=5 charset=klingon\n";
     let env = EnvFile::parse(".env", env).expect("fine");
-    let (secrets, findings) = secret::wanted(&stack(compose, &[]), &env);
+    let (secrets, findings) = secret::wanted(&stack(compose, &[]), &env, &VersionVariables::default());
     let rules: Vec<(&str, &str, Rule)> =
         secrets.iter().map(|secret| (secret.key.as_str(), secret.version.as_str(), secret.rule)).collect();
     assert_eq!(
@@ -277,6 +277,27 @@ secrets:
     );
     assert_eq!(findings.len(), 1);
     assert!(findings[0].message.contains("charset=klingon"), "{}", findings[0].message);
+}
+
+#[test]
+fn the_version_of_a_secret_is_in_the_variable_that_its_name_is_made_of() {
+    let mut variables = VersionVariables::default();
+    let text = "\
+secrets:
+  ssl_cert: {external: true, name: \"${STACK_NAME}_ssl_cert_${SECRET_WILDCARD_CERT_VERSION}\"}
+  plain: {external: true, name: \"${STACK_NAME}_plain_${SECRET_PLAIN_VERSION:-v1}\"}
+  fixed: {external: true, name: \"${STACK_NAME}_fixed_v1\"}
+";
+    variables.read("compose.wildcard.yml", text);
+    variables.read("compose.broken.yml", "secrets: [");
+    for (key, expected) in [
+        ("ssl_cert", "SECRET_WILDCARD_CERT_VERSION"),
+        ("plain", "SECRET_PLAIN_VERSION"),
+        ("fixed", "SECRET_FIXED_VERSION"),
+        ("other-one", "SECRET_OTHER_ONE_VERSION"),
+    ] {
+        assert_eq!(variables.of(key), expected, "{key}");
+    }
 }
 
 #[test]

@@ -30,7 +30,7 @@ pub(crate) fn page(visit: &Visit) -> Page {
         "certificates",
         html! {
             @if found.is_empty() {
-                (empty("No certificates", "A Certificate is read or made, checked, distributed, and probed where it is served."))
+                (empty("No certificates", "A Certificate is read, made or ordered, checked, distributed, and probed where it is served."))
             } @else { (table(visit, &found)) }
         },
     );
@@ -54,7 +54,8 @@ fn table(visit: &Visit, found: &[&Typed<Certificate>]) -> Markup {
                             td.prose { @for (at, name) in status.dns_names.iter().take(4).enumerate() {
                                 @if at > 0 { ", " } bdi.mono { (name) } }
                                 @if status.dns_names.len() > 4 { " and " (status.dns_names.len() - 4) " more" } }
-                            td { (ready(&status.conditions, certificate.is_being_deleted(), certificate.spec.suspend)) }
+                            td { (ready(&status.conditions, certificate.is_being_deleted(), certificate.spec.suspend))
+                                (ordering(certificate)) }
                             td { (life(certificate, visit.now)) }
                             td { (served(certificate)) }
                             td.number { (ago(status.not_after.as_deref().unwrap_or_default(), visit.now)) }
@@ -62,6 +63,18 @@ fn table(visit: &Visit, found: &[&Typed<Certificate>]) -> Markup {
                     }
                 }
             }
+        }
+    }
+}
+
+/// How far ordering is, where something is to be said about it.
+fn ordering(certificate: &Typed<Certificate>) -> Markup {
+    let Some(acme) = &certificate.status.acme else { return html! {} };
+    html! {
+        @if let Some(failure) = &acme.failure {
+            div.line title=(failure.message) { (pill(Tone::Warning, "Not renewed")) " " span.mono { (failure.reason) } }
+        } @else if let Some(order) = &acme.order {
+            div.line { span.muted { "being ordered: " (order.state) } }
         }
     }
 }

@@ -68,7 +68,30 @@ fn side(identity: &Value, status: &Value, is_wanted: bool) -> Value {
         }
         services.insert(name.to_owned(), service);
     }
-    json!({"version": identity["version"], "commit": identity["commit"], "services": services})
+    let mut found = json!({"version": identity["version"], "commit": identity["commit"], "services": services});
+    let secrets = secrets(status, is_wanted);
+    if !secrets.is_empty() {
+        found["secrets"] = secrets.into();
+    }
+    found
+}
+
+/// Returns the versions of the app's secrets: those that it should have, or those that it runs with.
+fn secrets(status: &Value, is_wanted: bool) -> Map<String, Value> {
+    let stack = status["stack"].as_str().unwrap_or_default();
+    let used = || status["secretNames"].as_array().into_iter().flatten().filter_map(Value::as_str);
+    let mut versions = Map::new();
+    for secret in status["secrets"].as_array().into_iter().flatten() {
+        let name = secret["name"].as_str().unwrap_or_default();
+        let prefix = format!("{stack}_{name}_");
+        let runs = used().find_map(|used| used.strip_prefix(&prefix).filter(|rest| !rest.contains('_')));
+        // A name that is not of the usual form says nothing of a version.
+        let should = secret["version"].as_str().filter(|version| runs.is_some() || !version.is_empty());
+        if let Some(version) = if is_wanted { should } else { runs } {
+            versions.insert(name.to_owned(), version.into());
+        }
+    }
+    versions
 }
 
 fn comparable(mut wanted: Value, found: &Value) -> Value {
@@ -87,6 +110,17 @@ fn comparable(mut wanted: Value, found: &Value) -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_secret_that_has_not_its_new_version_yet_is_a_difference() {
+        let status = json!({
+            "stack": "x_example", "secretNames": ["x_example_db_root_v1", "x_example_db_v1"],
+            "secrets": [{"name": "db", "version": "v2"}, {"name": "db_root", "version": "v1"}],
+        });
+        assert_eq!(side(&Value::Null, &status, true)["secrets"], json!({"db": "v2", "db_root": "v1"}));
+        assert_eq!(side(&Value::Null, &status, false)["secrets"], json!({"db": "v1", "db_root": "v1"}));
+        assert_eq!(side(&Value::Null, &json!({}), true).get("secrets"), None);
+    }
 
     #[test]
     fn a_digest_that_nobody_named_is_no_difference_and_an_image_is() {

@@ -1,5 +1,6 @@
 //! `ccd check`: everything that the daemon needs, one line each, with what to do about it.
 
+mod authorities;
 mod forges;
 mod probes;
 

@@ -17,7 +17,7 @@ use ports::error::chain;
 use ports::swarm::docker::DockerEngine;
 use ports::swarm::{Engine as _, SwarmState};
 
-use super::{Arguments, Finding, forges};
+use super::{Arguments, Finding, authorities, forges};
 use crate::commands::read_config;
 use crate::environment::Environment;
 
@@ -46,6 +46,7 @@ pub(super) fn all(arguments: &Arguments, environment: &Environment) -> Vec<Findi
     findings.extend(ports(&config, &paths));
     findings.push(store_key(&paths, environment));
     findings.push(certificates(&paths, now));
+    findings.push(authorities::records(&config, environment));
     findings.push(tokens(&paths, now));
     findings.push(engine(environment));
     findings.extend(forges::look(&config, &paths, environment, now));

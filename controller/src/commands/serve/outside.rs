@@ -10,6 +10,8 @@ use apiserver::config::work::ProbeConfig;
 use apiserver::data_dir::DataPaths;
 use ports::abra::Abra;
 use ports::abra::process::ProcessAbra;
+use ports::acme::network::{AcmeTimes, NetworkAcme};
+use ports::acme::solve::{NetworkSolver, SolverSettings};
 use ports::camera::{Camera, ChromiumCamera};
 use ports::clock::SystemClock;
 use ports::files::runs::RunLimits;
@@ -64,13 +66,15 @@ pub(super) async fn open(
     let probe = NetworkProbe::open(connect.clone(), outbound, &config.probe.ca_files);
     let probe = probe.context("prepare probes")?;
     let abra = environment.find_program(&config.abra.program).map(|program| {
-        let path = environment.path.iter().map(|folder| folder.display().to_string()).collect::<Vec<_>>().join(":");
-        let abra: Arc<dyn Abra> = Arc::new(ProcessAbra::new(program, &path, redactor.clone()));
+        let abra: Arc<dyn Abra> = Arc::new(ProcessAbra::new(program, &path_of(environment), redactor.clone()));
         abra
     });
     let forges = HttpForges::open(&config.probe.ca_files, ForgeTimes::default()).context("prepare forges")?;
+    let acme = NetworkAcme::open(&config.probe.ca_files, AcmeTimes::default()).context("prepare authorities")?;
     Ok(Outside {
         abra,
+        acme: Arc::new(acme),
+        solver: Arc::new(NetworkSolver::new(solver_settings(config, environment)?, redactor.clone())),
         engines: Arc::new(DockerEngines::default()),
         figures: Arc::new(SystemHost),
         forges: Arc::new(forges),
@@ -86,6 +90,22 @@ pub(super) async fn open(
         public_url: config.server.public_url().map(str::to_owned),
         operations: Operations::default(),
         clock,
+    })
+}
+
+fn path_of(environment: &Environment) -> String {
+    environment.path.iter().map(|folder| folder.display().to_string()).collect::<Vec<_>>().join(":")
+}
+
+fn solver_settings(config: &Config, environment: &Environment) -> anyhow::Result<SolverSettings> {
+    let settings = &config.certificates;
+    Ok(SolverSettings {
+        listen: settings.challenge_address.parse().context("read certificates.challenge_address")?,
+        ports: settings.challenge_ports.clone(),
+        hooks: settings.dns_hooks.clone(),
+        hook_time_max: Duration::from_secs(settings.dns_hook_seconds),
+        nsupdate: environment.find_program("nsupdate"),
+        path: path_of(environment),
     })
 }
 

@@ -10,6 +10,7 @@ use serde_json::Value;
 
 use super::deployer::Effect;
 use super::observe::Source;
+use super::rotation::Wish;
 use super::teardown::Step;
 use super::upgrade::Direction;
 use super::upgrade::after::Told;
@@ -39,6 +40,12 @@ pub enum Action {
     Prune(Vec<Effect>),
     /// Begin a round of checks.
     Probe,
+    /// Give secrets other values.
+    Rotate(Wish),
+    /// End rotations well.
+    Settle,
+    /// End rotations badly, which the text says why.
+    TurnBack(String),
     /// Stop what uses volumes that are about to be copied: services, and containers that have ended.
     Stop {
         /// Services, by id.
@@ -61,7 +68,7 @@ pub enum Action {
 impl Apps {
     pub(super) async fn carry_out(&self, app: &Object<App>, action: Action) -> Result<(), Failure> {
         match action {
-            Action::Prepare => self.begin_to_prepare(app),
+            Action::Prepare => self.begin_to_prepare(app).await,
             Action::Pull => self.begin_to_pull(app),
             Action::MakeSecrets(names) => self.make_secrets(app, &names).await,
             Action::Deploy(effects) | Action::Prune(effects) => self.apply(app, &effects).await,
@@ -73,6 +80,9 @@ impl Apps {
                 Ok(())
             }
             Action::Probe => self.begin_to_probe(app),
+            Action::Rotate(wish) => self.rotate(app, &wish).await,
+            Action::Settle => self.settle(app).await,
+            Action::TurnBack(why) => self.turn_back(app, &why).await,
             Action::Stop { services, containers } => self.stop_users(app, services, containers).await,
             Action::Save(volumes) => self.begin_to_copy(app, volumes, Direction::Save),
             Action::Restore(volumes) => self.begin_to_copy(app, volumes, Direction::Restore),
@@ -86,8 +96,12 @@ impl Apps {
         }
     }
 
-    fn begin_to_prepare(&self, app: &Object<App>) -> Result<(), Failure> {
-        let inputs = self.inputs(app, &stack_name(&app.spec.domain))?;
+    async fn begin_to_prepare(&self, app: &Object<App>) -> Result<(), Failure> {
+        let stack = stack_name(&app.spec.domain);
+        self.ensure_application(app).await?;
+        let needs_key = !self.inputs(app, &stack)?.given_secrets.is_empty();
+        self.gather(app, &stack, needs_key).await?;
+        let inputs = self.inputs(app, &stack)?;
         let (outside, memories, uid) = (self.outside.clone(), self.memories.clone(), app.metadata.uid.clone());
         let operation = inputs.operation_id(&uid);
         let (recorder, stored) = (self.recorder.clone(), self.cache.get(&self.key(app)));
@@ -134,14 +148,7 @@ impl Apps {
     async fn make_secrets(&self, app: &Object<App>, names: &[String]) -> Result<(), Failure> {
         let stack = stack_name(&app.spec.domain);
         let Source::Ready(prepared) = self.source(app, &stack)? else { return Ok(()) };
-        let rules = prepared.secret_rules.clone();
-        let (files, wanted) = (self.outside.files.clone(), names.to_vec());
-        let made = blocking(move || secrets::make(&files, &stack, &rules, &wanted)).await??;
-        for (name, value) in &made {
-            self.outside.redactor.insert(&format!("app/{}/{name}", app.metadata.uid), &value.0);
-        }
-        self.with_memory(app, |memory| memory.generated.extend(made));
-        Ok(())
+        self.generate(app, &stack, &prepared.secret_rules, names).await
     }
 
     async fn apply(&self, app: &Object<App>, effects: &[Effect]) -> Result<(), Failure> {
@@ -149,7 +156,7 @@ impl Apps {
         let host = place::choose(&self.cache, app)?;
         let engine = self.outside.engines.connect(&host.engine)?;
         let mut wanted = prepared.wanted.clone();
-        wanted.secrets.extend(self.generated(app));
+        wanted.secrets.extend(self.kept(app)?.values);
         // What cannot be deployed as it is asked for was refused before.
         let Ok((_, deployer)) = self.deployer(app, &prepared, &host.engine) else { return Ok(()) };
         for effect in effects {
@@ -192,12 +199,22 @@ impl Apps {
         let host = place::choose(&self.cache, app)?;
         let engine = self.outside.engines.connect(&host.engine)?;
         tracing::info!(app = %self.key(app).key, ?step, "tearing down");
+        if matches!(step, Step::RemoveServices(_))
+            && let Some(warning) = self.warning_of_dependents(app)
+        {
+            self.record(app, EventKind::Warning, api_types::reason::DEPENDENTS_LEFT, &warning);
+        }
         take_step(&*engine, &step).await
     }
 
     async fn remove_files(&self, app: &Object<App>, stack: &str) -> Result<(), Failure> {
-        let (files, stack) = (self.outside.files.clone(), stack.to_owned());
-        blocking(move || secrets::remove(&files, &stack)).await??;
+        // Another App of the stack that came first has the folder.
+        if self.is_first_of_stack(app, stack) {
+            let (files, stack) = (self.outside.files.clone(), stack.to_owned());
+            blocking(move || secrets::remove(&files, &stack)).await??;
+        }
+        self.remove_application(app).await?;
+        self.forget_kept(app).await?;
         self.outside.redactor.remove_all(&format!("app/{}/", app.metadata.uid));
         Ok(())
     }

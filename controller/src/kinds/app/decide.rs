@@ -25,6 +25,7 @@ use super::observe::{Claim, Images, Leaving, Observed, Present, Source, Swarm};
 use super::prepare::Prepared;
 use super::teardown::{self, Step};
 use super::upgrade::after::{self as upgrade, Gate, NotSeen, Surplus, Turn};
+use super::{dependencies, generated, rotation};
 use crate::runtime::events::seconds;
 use crate::runtime::outcome::sentence;
 use crate::runtime::reconciler::{Decision, Next};
@@ -70,8 +71,11 @@ type Decided = Decision<AppStatus, Action>;
 
 pub(super) fn decide(app: &Object<App>, observed: &Observed, now: Timestamp) -> Decided {
     match observed {
-        Observed::Leaving(leaving) => leave(app, leaving, now),
-        Observed::Present(present) => present_app(app, present, now),
+        Observed::Leaving(leaving) => dependencies::hold_leaving(&leaving.going_first, leave(app, leaving, now)),
+        Observed::Present(present) => {
+            let decided = rotation::follow(app, present, present_app(app, present, now), now);
+            dependencies::hold(app, &present.dependencies, decided)
+        }
     }
 }
 
@@ -80,6 +84,7 @@ fn present_app(app: &Object<App>, present: &Present, now: Timestamp) -> Decided 
     status.stack = Some(present.stack.clone());
     status.host = Some(present.host.clone());
     status.deployer = Some(present.deployer);
+    status.oauth_application.clone_from(&present.application);
     status.remaining.clear();
     if app.status.observed_generation != app.metadata.generation {
         forget(&mut status, &ORDER, "The spec has changed; this is not known yet.");
@@ -187,6 +192,10 @@ fn hand_over(
             return Decision::wait(finish(status), Next::After(REFUSED_POLL));
         }
     }
+    if !swarm.secrets_lost.is_empty() {
+        refuse(&mut status, deployed, &lost(prepared, &swarm.secrets_lost));
+        return Decision::wait(finish(status), Next::After(REFUSED_POLL));
+    }
     if !swarm.secrets_to_make.is_empty() {
         set(&mut status, deployed, unknown, reason::DEPLOYING, "Secrets are being generated.");
         return Decision::act(finish(status), Action::MakeSecrets(swarm.secrets_to_make.clone()));
@@ -258,6 +267,21 @@ fn hand_effects_over(
     set(&mut status, deployed, unknown, reason::DEPLOYING, &text);
     forget(&mut status, &later, "Known once the stack has been deployed.");
     Decision::act(finish(status), Action::Deploy(effects.to_vec()))
+}
+
+/// A value that was used is never made anew by itself: what it opened would be shut for good.
+fn lost(prepared: &Prepared, names: &[String]) -> Refusal {
+    let (app, names_told) = (prepared.wanted.owner.app.rsplit('/').next().unwrap_or_default(), names.join(", "));
+    let key = prepared.secrets.iter().find(|secret| names.contains(&secret.name)).map_or("NAME", |secret| &secret.key);
+    Refusal {
+        reason: reason::SECRET_LOST,
+        message: format!(
+            "The value of {names_told} is lost: it is neither in the swarm nor in the Secret {}, and making another one would \
+             lock the app out of what the old one opened. Restore that Secret from a backup, or give the value by a Secret \
+             that spec.secrets names, or have a new one made: ccctl secret rotate app/{app} {key}",
+            generated::key("", app).name()
+        ),
+    }
 }
 
 /// Begins the message of a deploy that has begun, so that one that was cut off is told from one that has not.
@@ -511,7 +535,7 @@ fn service_task(task: &Task) -> ServiceTask {
 }
 
 /// Sums the conditions up.
-fn finish(mut status: AppStatus) -> AppStatus {
+pub(super) fn finish(mut status: AppStatus) -> AppStatus {
     let summary = condition::summarise(
         &status.conditions,
         READY,

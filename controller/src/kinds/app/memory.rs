@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use ports::swarm::{Service, Task, TaskState};
 
 use super::converge::Clocks;
-use super::deployer::{Refusal, SecretValue};
+use super::deployer::Refusal;
 use super::health::Probes;
 use super::prepare::Outcome;
 use super::repairs::Repairs;
@@ -33,8 +33,6 @@ pub(super) struct Memory {
     pub(super) engine_away_at: Option<Timestamp>,
     /// When copying volumes came to nothing.
     pub(super) copying_failed_at: Option<Timestamp>,
-    /// Values of secrets that were generated, by their names in the swarm.
-    pub(super) generated: BTreeMap<String, SecretValue>,
     /// The stack, by its hash, whose surplus is gone.
     pub(super) swept: Option<String>,
     /// Updates that were made to services which carried our mark already.

@@ -1,9 +1,12 @@
 //! App: keeps one recipe deployed under one domain. See `README.md` beside this file.
 
 pub mod act;
+mod application;
 pub mod converge;
 pub mod decide;
+pub mod dependencies;
 pub mod deployer;
+pub(crate) mod generated;
 pub mod health;
 pub mod images;
 pub mod inventory;
@@ -17,6 +20,7 @@ pub mod pull_secrets;
 pub mod reaper;
 mod repairs;
 mod repeats;
+pub mod rotation;
 pub mod secrets;
 pub mod teardown;
 pub mod upgrade;
@@ -32,6 +36,7 @@ use api_types::kind::{Kind as _, Object};
 use api_types::kinds::app::{App, AppStatus};
 use api_types::kinds::built_in::namespace::Namespace;
 use api_types::kinds::certificate::Certificate;
+use api_types::kinds::forge::Forge;
 use api_types::kinds::host::Host;
 use api_types::kinds::recipe::Recipe;
 use api_types::kinds::test_run::TestRun;
@@ -44,7 +49,7 @@ use crate::runtime::cache::Cache;
 use crate::runtime::controller::ControllerOptions;
 use crate::runtime::events::{EventKind, Recorder};
 use crate::runtime::manager::Manager;
-use crate::runtime::objects::{ObjectKey, StoredObject};
+use crate::runtime::objects::{ObjectKey, Objects, StoredObject};
 use crate::runtime::operations::OperationState;
 use crate::runtime::outcome::Failure;
 use crate::runtime::reconciler::{Decision, Reconciler};
@@ -53,7 +58,7 @@ use act::{Action, probe_id};
 use api_types::kinds::app::Deployer;
 use deployer::abra::{ByAbra, choose};
 use deployer::swarm::Native;
-use deployer::{Deploys, Refusal, SecretValue};
+use deployer::{Deploys, Refusal};
 use health::Probes;
 use labels::Owner;
 use memory::Memory;
@@ -76,6 +81,7 @@ pub fn options() -> ControllerOptions {
         TestRun::resource(),
         Namespace::resource(),
         Certificate::resource(),
+        Forge::resource(),
         "secrets".to_owned(),
     ];
     ControllerOptions { watches: watches.to_vec(), ..ControllerOptions::default() }
@@ -85,6 +91,7 @@ type Memories = Arc<Mutex<HashMap<String, Memory>>>;
 
 /// The reconciler.
 pub struct Apps {
+    objects: Arc<dyn Objects>,
     cache: Arc<Cache>,
     recorder: Recorder,
     outside: Outside,
@@ -99,12 +106,12 @@ impl Apps {
     #[must_use]
     pub fn new(manager: &Manager, outside: Outside) -> Self {
         let shared = manager.shared();
-        Self::over(shared.cache.clone(), shared.recorder.clone(), outside)
+        Self::over(shared.objects.clone(), shared.cache.clone(), shared.recorder.clone(), outside)
     }
 
     /// Returns a reconciler of the Apps in a cache.
-    pub(crate) fn over(cache: Arc<Cache>, recorder: Recorder, outside: Outside) -> Self {
-        Self { cache, recorder, outside, memories: Memories::default(), networks: Mutex::default() }
+    pub(crate) fn over(objects: Arc<dyn Objects>, cache: Arc<Cache>, recorder: Recorder, outside: Outside) -> Self {
+        Self { objects, cache, recorder, outside, memories: Memories::default(), networks: Mutex::default() }
     }
 
     fn key(&self, app: &Object<App>) -> ObjectKey {
@@ -147,10 +154,6 @@ impl Apps {
         }
     }
 
-    fn generated(&self, app: &Object<App>) -> BTreeMap<String, SecretValue> {
-        self.with_memory(app, |memory| memory.generated.clone())
-    }
-
     /// Returns what is known about whether it answers, of this deploy.
     fn probes(&self, app: &Object<App>) -> Probes {
         let is_busy = matches!(self.outside.operations.state(&probe_id(app)), OperationState::Running(_));
@@ -186,6 +189,11 @@ impl Apps {
         let apps = self.cache.list(&App::resource());
         let of_stack = apps.into_iter().filter(|stored| stack_of(stored).as_deref() == Some(stack));
         of_stack.min_by(|left, right| order(left).cmp(&order(right)))
+    }
+
+    /// Returns whether an App has its stack, and not another one that came before it.
+    fn is_first_of_stack(&self, app: &Object<App>, stack: &str) -> bool {
+        self.first_of_stack(stack).is_none_or(|first| first.metadata.uid == app.metadata.uid)
     }
 
     /// Returns the stacks of all Apps.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use api_types::kind::Object;
-use api_types::kinds::app::{App, Deployer, VolumePolicy};
+use api_types::kinds::app::{App, Deployer, OAuthApplicationState, VolumePolicy};
 use api_types::kinds::identity::{Identity, ServiceImage};
 use api_types::reason;
 use jiff::Timestamp;
@@ -13,10 +13,12 @@ use ports::error::ErrorKind;
 use ports::swarm::{Engine, Filter, IMAGE_LABEL, Node, Service, Task, TaskState};
 
 use super::converge::{self, Budget, Goal, Judgement, Mark, SPEC_LABEL, Verdict, judge};
+use super::dependencies::{self, Dependencies};
 use super::deployer::compare::{differences, fit};
 use super::deployer::decorate::{COMMIT_LABEL, VERSION_LABEL};
 use super::deployer::swarm::Native;
 use super::deployer::{Deploys as _, Effect, Live, Prune, Refusal};
+use super::generated::Kept;
 use super::health::Probes;
 use super::inventory::{Inventory, World};
 use super::labels::{APP_LABEL, UID_LABEL};
@@ -24,7 +26,7 @@ use super::memory::Memory;
 use super::prepare::Prepared;
 use super::teardown::{Progress, Scope, recorded_volumes};
 use super::upgrade::after::Seen;
-use super::{ADOPT_ANNOTATION, Apps, images, place, stack_name, upgrade};
+use super::{ADOPT_ANNOTATION, Apps, application, images, place, rotation, stack_name, upgrade};
 use crate::runtime::operations::OperationState;
 use crate::runtime::outcome::Failure;
 
@@ -46,6 +48,8 @@ pub struct Leaving {
     pub scope: Scope,
     /// How far it is.
     pub progress: Progress,
+    /// Apps that need it and go before it.
+    pub going_first: Vec<String>,
 }
 
 impl Leaving {
@@ -54,7 +58,7 @@ impl Leaving {
     pub(super) fn nothing(scope: Scope) -> Self {
         let epoch = Some(Timestamp::UNIX_EPOCH);
         let progress = Progress { ended_since: epoch, clean_since: epoch, ..Progress::default() };
-        Self { inventory: Inventory::default(), scope, progress }
+        Self { inventory: Inventory::default(), scope, progress, going_first: Vec::new() }
     }
 }
 
@@ -75,6 +79,12 @@ pub struct Present {
     pub swarm: Result<Swarm, Failure>,
     /// Whether it answers.
     pub probes: Probes,
+    /// The OAuth2 application that it has.
+    pub application: Option<OAuthApplicationState>,
+    /// How the Apps are that it needs.
+    pub dependencies: Dependencies,
+    /// What is kept of its generated secrets.
+    pub(super) kept: Kept,
     /// What an upgrade has to know.
     pub upgrade: Seen,
     /// Whether what should run should be looked up again, because it may be something else by now.
@@ -135,6 +145,8 @@ pub struct Swarm {
     pub rests_for: Option<Duration>,
     /// Secrets that are to be generated first, by their names in the swarm.
     pub secrets_to_make: Vec<String>,
+    /// Secrets whose value was used and is nowhere any more, likewise.
+    pub secrets_lost: Vec<String>,
     /// What the swarm has made of the services that were handed over.
     pub judgements: Vec<Judgement>,
     /// For how long no task and no service has moved, as far as was seen.
@@ -155,6 +167,7 @@ impl Swarm {
             settles_for: None,
             rests_for: None,
             secrets_to_make: Vec::new(),
+            secrets_lost: Vec::new(),
             judgements: Vec::new(),
             still: Duration::ZERO,
             surplus: Vec::new(),
@@ -180,6 +193,9 @@ impl Apps {
             images: Images::Settled,
             swarm: Err(Failure::retryable(reason::PROGRESSING, "it has not been looked at")),
             probes: Probes::default(),
+            application: application::state(&self.cache, app),
+            dependencies: dependencies::look(&self.cache, app),
+            kept: self.kept(app)?,
             upgrade: Seen::default(),
             refresh_due,
         };
@@ -269,10 +285,15 @@ impl Apps {
             VolumePolicy::Retain => Scope::KeepData,
         };
         let stack = app.status.stack.clone().unwrap_or_else(|| stack_name(&app.spec.domain));
-        let is_first = self.first_of_stack(&stack).is_none_or(|first| first.metadata.uid == app.metadata.uid);
+        let is_first = self.is_first_of_stack(app, &stack);
         if !is_first || app.status.deployed_hash.is_none() && app.status.remaining.is_empty() {
-            // It never deployed anything, so that nothing can be its own.
-            return Ok(Leaving::nothing(scope));
+            // It never deployed anything, so that nothing can be its own but what was kept for it.
+            let mut leaving = Leaving::nothing(scope);
+            if self.kept_is_worthless(app) || self.application_goes(app) {
+                leaving.scope = Scope::Everything;
+                leaving.inventory.has_files = true;
+            }
+            return Ok(leaving);
         }
         let host = place::choose(&self.cache, app)?;
         let engine = self.outside.engines.connect(&host.engine)?;
@@ -294,13 +315,13 @@ impl Apps {
             // The volumes may be half put back: what they should hold is in the copies alone.
             inventory.volumes.retain(|volume| !volume.labels.contains_key(upgrade::SNAPSHOT_LABEL));
         }
-        inventory.has_files = self.has_files(stack).await?;
+        inventory.has_files = self.has_files(stack).await? || self.kept_goes(app) || self.application_goes(app);
         let now = self.outside.clock.now();
         let progress = self.with_memory(app, |memory| {
             memory.progress = memory.progress.after(&inventory, scope, now);
             memory.progress
         });
-        Ok(Leaving { inventory, scope, progress })
+        Ok(Leaving { inventory, scope, progress, going_first: dependencies::going_first(&self.cache, app) })
     }
 
     /// Looks at the swarm.
@@ -325,7 +346,9 @@ impl Apps {
         let (wanted_images, images) = self.images(app, prepared, &services);
         let mut wanted = prepared.wanted.clone();
         wanted.images = wanted_images;
-        wanted.secrets.extend(self.generated(app));
+        let kept = self.kept(app)?;
+        wanted.retired = rotation::retired(&kept.history, prepared);
+        wanted.secrets.extend(kept.values);
         let (mut judgements, mut still) = (Vec::new(), Duration::ZERO);
         if is_handed_over {
             let tasks = engine.tasks(&filter).await?;
@@ -348,7 +371,9 @@ impl Apps {
         }
         let live = live(services, engine).await?;
         let deployer = self.deployer(app, prepared, &host.engine).map(|(_, deployer)| deployer);
-        swarm.secrets_to_make = secrets_to_make(prepared, &wanted, &live);
+        let to_make = secrets_to_make(prepared, &wanted, &live);
+        let was_used = |name: &String| app.status.secret_names.contains(name);
+        (swarm.secrets_lost, swarm.secrets_to_make) = to_make.into_iter().partition(was_used);
         if !is_handed_over || is_drifted {
             let missing = deployer.and_then(|deployer| deployer.missing(&wanted, &live));
             let now = self.outside.clock.now();

@@ -9,11 +9,12 @@ use api_types::kinds::app::{App, Deployer};
 use ports::swarm::Filter;
 use serde::Serialize;
 
+use super::dependencies::{self, Dependencies};
 use super::deployer::compare::differences;
 use super::deployer::swarm::Native;
 use super::deployer::{Deploys as _, Effect, Live, Prune, Refusal, SecretValue, Wanted};
 use super::observe::{Claim, live, secrets_to_make};
-use super::{Apps, images, place, prepare, secrets, stack_name, teardown, upgrade};
+use super::{Apps, generated, images, place, prepare, rotation, stack_name, teardown, upgrade};
 use crate::runtime::outcome::Failure;
 
 /// What converging an App would do.
@@ -84,7 +85,7 @@ pub enum Verb {
 impl Call {
     fn new(verb: Verb, kind: &'static str, name: &str) -> Self {
         // A value that was never given has no version yet.
-        let name = name.replace(secrets::VERSION_TO_COME, "…");
+        let name = name.replace(generated::VERSION_TO_COME, "…");
         Self { verb, kind, name, changes: Vec::new() }
     }
 }
@@ -98,18 +99,22 @@ impl Apps {
         let stack = stack_name(&app.spec.domain);
         self.check_domain(app, &stack)?;
         let host = place::choose(&self.cache, app)?;
-        let inputs = self.inputs(app, &stack)?;
+        let kept = self.kept(app)?;
+        let mut inputs = self.inputs(app, &stack)?;
+        inputs.rotations = rotation::steps_to_come(app, &kept);
+        let application = inputs.foresee_application(app);
         let mut plan = Plan { stack: stack.clone(), host: host.name.clone(), ..Plan::default() };
         let prepared = match prepare::foresee(&inputs, &self.outside).await? {
             Ok(prepared) => prepared,
             Err(refusal) => return Ok(plan.refused(refusal)),
         };
+        let mut first: Vec<Call> = Vec::new();
+        first.extend(application.map(|name| Call::new(Verb::Create, "oauth application", &name)));
         plan.version.clone_from(&prepared.identity.version);
         plan.commit.clone_from(&prepared.identity.commit);
         plan.available_version.clone_from(&prepared.available_version);
         let engine = self.outside.engines.connect(&host.engine)?;
         let services = engine.services(&Filter::stack(&stack)).await?;
-        let mut first = Vec::new();
         let services = match self.claim(app, &stack, &services, &*engine).await? {
             Claim::Ours | Claim::Ending => services,
             Claim::Foreign(refusal) => return Ok(plan.refused(refusal)),
@@ -131,6 +136,8 @@ impl Apps {
         first.extend(pulls.map(|image| Call::new(Verb::Pull, "image", image)));
         let live = live(services, &*engine).await?;
         let mut wanted = prepared.wanted.clone();
+        wanted.retired = rotation::retired(&kept.history, &prepared);
+        wanted.secrets.extend(kept.values);
         for name in secrets_to_make(&prepared, &wanted, &live) {
             first.push(Call::new(Verb::Generate, "secret", &name));
             wanted.secrets.insert(name, SecretValue(Vec::new()));
@@ -147,6 +154,11 @@ impl Apps {
         let prune = if app.spec.prune_dropped { Prune::Services } else { Prune::Nothing };
         let effects: Vec<Effect> = missing.into_iter().chain(Native.surplus(&wanted, &live, prune)).collect();
         plan.calls = first.into_iter().chain(calls(&effects, &wanted, &live)).collect();
+        if let Dependencies::Waiting(text) = dependencies::look(&self.cache, app)
+            && !plan.calls.is_empty()
+        {
+            plan.message = text;
+        }
         if app.spec.suspend && !plan.calls.is_empty() {
             plan.message = format!("It is suspended: nothing is done before ccctl resume app/{}.", app.metadata.name);
         }
@@ -196,7 +208,7 @@ fn call(effect: &Effect, wanted: &Wanted, live: &Live) -> Call {
             if changes.is_empty() {
                 changes.push("labels".to_owned());
             }
-            let changes = changes.into_iter().map(|text| text.replace(secrets::VERSION_TO_COME, "…")).collect();
+            let changes = changes.into_iter().map(|text| text.replace(generated::VERSION_TO_COME, "…")).collect();
             Call { changes, ..Call::new(Verb::Update, "service", &spec.name) }
         }
         Effect::DeployByAbra(domain) => {
@@ -226,7 +238,7 @@ mod tests {
 
     #[test]
     fn a_version_that_does_not_exist_yet_is_not_shown() {
-        let name = format!("x_pass_{}", secrets::VERSION_TO_COME);
+        let name = format!("x_pass_{}", generated::VERSION_TO_COME);
         assert_eq!(Call::new(Verb::Create, "secret", &name).name, "x_pass_…");
     }
 }

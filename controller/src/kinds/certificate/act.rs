@@ -9,10 +9,12 @@ use api_types::kinds::certificate::{Certificate, CertificateProbe, ServedCertifi
 use api_types::reason;
 use api_types::status::Reason;
 use futures::future::join_all;
+use ports::acme::solve::Answers;
 use ports::certificate::{Pair, self_signed};
 use ports::probe::{HTTPS_PORT, Probe, ProbeTimes};
 use serde_json::Value;
 
+use super::acme::{Before, Errand};
 use super::{Certificates, Probed, SECRETS, kept, key_of, words};
 use crate::runtime::events::{EventKind, seconds};
 use crate::runtime::objects::StoredObject;
@@ -36,6 +38,16 @@ pub enum Action {
     Probe,
     /// Record that something happened.
     Tell(&'static str, String),
+    /// Make the key of an account at an authority.
+    MakeAccountKey(Before),
+    /// Make the key of a pair that is going to be ordered.
+    MakeNextKey,
+    /// Remove the key of a pair that is in use by now.
+    DropNextKey,
+    /// Answer an authority over HTTP on a port; nothing: no longer.
+    Answer(u16, Answers),
+    /// Start what takes time under the number of its step.
+    Errand(i64, Errand),
 }
 
 impl fmt::Debug for Action {
@@ -45,6 +57,11 @@ impl fmt::Debug for Action {
             Self::Make(names, life) => write!(formatter, "Make({}, {life:?})", names.join(" ")),
             Self::Probe => formatter.write_str("Probe"),
             Self::Tell(reason, _) => write!(formatter, "Tell({reason})"),
+            Self::MakeAccountKey(_) => formatter.write_str("MakeAccountKey"),
+            Self::MakeNextKey => formatter.write_str("MakeNextKey"),
+            Self::DropNextKey => formatter.write_str("DropNextKey"),
+            Self::Answer(port, answers) => write!(formatter, "Answer({port}, {})", answers.len()),
+            Self::Errand(step, errand) => write!(formatter, "Errand({step}, {})", errand.word()),
         }
     }
 }
@@ -65,6 +82,14 @@ impl Certificates {
                 self.record(certificate, EventKind::Warning, reason, &message);
                 Ok(())
             }
+            Action::MakeAccountKey(before) => {
+                let Some(spec) = &certificate.spec.source.acme else { return Ok(()) };
+                self.make_account_key(certificate, spec, before).await
+            }
+            Action::MakeNextKey => self.make_next_key(certificate).await,
+            Action::DropNextKey => self.drop_next_key(certificate).await,
+            Action::Answer(port, answers) => self.answer(certificate, port, &answers),
+            Action::Errand(step, errand) => self.run_errand(certificate, step, errand),
         }
     }
 
@@ -120,7 +145,7 @@ impl Certificates {
         operations.start(&id, &key_of(certificate), PROBE_TIME_MAX, work);
     }
 
-    fn record(&self, certificate: &Object<Certificate>, kind: EventKind, reason: &str, message: &str) {
+    pub(super) fn record(&self, certificate: &Object<Certificate>, kind: EventKind, reason: &str, message: &str) {
         if let Ok(stored) = StoredObject::new(&Certificate::resource(), certificate.to_value()) {
             self.recorder.record("certificate", &stored, kind, reason, message);
         }

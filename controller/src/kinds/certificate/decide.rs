@@ -8,12 +8,15 @@ use std::time::Duration;
 
 use api_types::condition::{self, Condition, ConditionStatus, ConditionType, READY};
 use api_types::kind::Object;
+use api_types::kinds::acme::{Acme, AcmeRenewalInfo};
 use api_types::kinds::certificate::{Certificate, CertificateSpec, CertificateStatus, SelfSigned, ServedCertificate};
 use api_types::reason;
 use jiff::{SignedDuration, Timestamp};
 use ports::certificate::{Pair, covers};
 use ports::probe::CertificateFacts;
 
+use super::acme;
+use super::acme::decide::{Course, Step};
 use super::act::{Action, LIFE};
 use super::kept::Kept;
 use super::observe::{Observed, Offered, SETTLE, Target};
@@ -44,12 +47,18 @@ type Decided = Decision<CertificateStatus, Action>;
 
 pub(super) fn decide(certificate: &Object<Certificate>, seen: &Observed, now: Timestamp) -> Decided {
     let mut status = certificate.status.clone();
+    if certificate.is_being_deleted() || certificate.spec.source.acme.is_none() {
+        let released = release(certificate, &mut status, seen, now);
+        if let Some(step) = released.filter(|step| certificate.is_being_deleted() || step.action.is_some()) {
+            return Decision { status, action: step.action, next: next_after(step.again) };
+        }
+    }
     if certificate.is_being_deleted() {
         return Decision::wait(status, Next::Finalized);
     }
     let pair = seen.kept.pair();
+    let source = judge_source(certificate, &mut status, seen, now);
     describe(&mut status, certificate, pair);
-    let source = judge_source(certificate, seen, now);
     if let Some(valid) = source.valid {
         condition::set(&mut status.conditions, valid);
     }
@@ -57,15 +66,14 @@ pub(super) fn decide(certificate: &Object<Certificate>, seen: &Observed, now: Ti
         return Decision {
             status: finish(certificate, status),
             action: Some(change),
-            next: Next::After(ROTATING_PERIOD),
+            next: source.look_again.map_or(Next::After(ROTATING_PERIOD), |wait| next_after(Some(wait))),
         };
     }
     let Some(pair) = pair else {
         without_pair(certificate, &mut status);
-        let next = source.look_again.map_or(Next::OnChange, Next::After);
-        return Decision::wait(finish(certificate, status), next);
+        return Decision::wait(finish(certificate, status), next_after(source.look_again));
     };
-    let (expiring, mut clock) = expiring(certificate, pair.leaf(), now);
+    let (expiring, mut clock) = expiring(certificate, &status, pair.leaf(), now);
     let is_news = expiring.status == ConditionStatus::True
         && condition::find(&certificate.status.conditions, &expiring.type_).map(|found| &found.message)
             != Some(&expiring.message);
@@ -87,6 +95,33 @@ pub(super) fn decide(certificate: &Object<Certificate>, seen: &Observed, now: Ti
     }
 }
 
+/// Returns when to look again.
+fn next_after(wait: Option<Duration>) -> Next {
+    match wait {
+        None => Next::OnChange,
+        Some(Duration::ZERO) => Next::Now,
+        Some(wait) => Next::After(wait),
+    }
+}
+
+/// Takes back what was published for an order that nobody wants any more.
+fn release(
+    certificate: &Object<Certificate>,
+    status: &mut CertificateStatus,
+    seen: &Observed,
+    now: Timestamp,
+) -> Option<Step> {
+    let (found, mut state) = (seen.order.as_ref()?, status.acme.clone()?);
+    let step = acme::decide::release(certificate, &mut state, found, now);
+    status.acme = step.is_some().then_some(state);
+    if step.is_none() && !certificate.is_being_deleted() && matches!(found.next_key, acme::Key::Found(_)) {
+        status.acme.clone_from(&certificate.status.acme);
+        let course = Course::Settled;
+        return Some(Step { action: Some(Action::DropNextKey), again: Some(ROTATING_PERIOD), course });
+    }
+    step
+}
+
 /// What follows from the source.
 struct Source {
     /// What is said of it; `None` leaves what was said before.
@@ -104,7 +139,12 @@ impl Source {
     }
 }
 
-fn judge_source(certificate: &Object<Certificate>, seen: &Observed, now: Timestamp) -> Source {
+fn judge_source(
+    certificate: &Object<Certificate>,
+    status: &mut CertificateStatus,
+    seen: &Observed,
+    now: Timestamp,
+) -> Source {
     let poll = certificate.spec.source.files.is_some().then_some(FILES_POLL);
     if let Kept::Foreign(name) = &seen.kept {
         let message = format!(
@@ -114,7 +154,10 @@ fn judge_source(certificate: &Object<Certificate>, seen: &Observed, now: Timesta
         return Source { look_again: poll, ..Source::says(ConditionStatus::False, reason::SECRET_NOT_OURS, &message) };
     }
     let mut source = match &seen.offered {
-        Offered::Made => made(certificate, seen.kept.pair(), now),
+        Offered::Made => match (&certificate.spec.source.acme, &seen.order) {
+            (Some(spec), Some(order)) => ordered(certificate, spec, order, status, seen, now),
+            _ => made(certificate, seen.kept.pair(), now),
+        },
         Offered::Unsettled => Source { valid: None, change: None, look_again: Some(SETTLE) },
         Offered::Refused { reason, message } => refused(seen, reason, message),
         Offered::Pair(pair) => match pair.judge(&certificate.spec.dns_names, now, &seen.origin) {
@@ -157,8 +200,7 @@ fn refused(seen: &Observed, reason: &str, message: &str) -> Source {
 /// A pair that is made here: is it time to make one?
 fn made(certificate: &Object<Certificate>, kept: Option<&Pair>, now: Timestamp) -> Source {
     let Some(SelfSigned { dns_names, duration }) = &certificate.spec.source.self_signed else {
-        let message = "this ccd cannot order from an ACME authority yet: let another program order the certificate, and \
-                       set spec.source.files to where it puts it";
+        let message = "spec.source has none of files, secretRef, selfSigned and acme: set one";
         return Source::says(ConditionStatus::False, reason::INVALID_SPEC, message);
     };
     let missing: Vec<&str> =
@@ -180,9 +222,46 @@ fn made(certificate: &Object<Certificate>, kept: Option<&Pair>, now: Timestamp) 
     let leaf = kept.leaf();
     let has_names =
         dns_names.iter().all(|name| leaf.dns_names.contains(name)) && leaf.dns_names.len() == dns_names.len();
-    let is_due = renewal_time(&certificate.spec, leaf).is_none_or(|at| at <= now);
+    let is_due = renewal_time(&certificate.spec, leaf, None).is_none_or(|at| at <= now);
     let change = make.filter(|_| !has_names || is_due);
     Source { change, ..good(kept, "the pair that was made here") }
+}
+
+/// A pair that is ordered from an authority: what comes next, and what is said of it.
+fn ordered(
+    certificate: &Object<Certificate>,
+    spec: &Acme,
+    order: &acme::Seen,
+    status: &mut CertificateStatus,
+    seen: &Observed,
+    now: Timestamp,
+) -> Source {
+    let kept = seen.kept.pair();
+    let mut state = acme::state_of(certificate);
+    let Step { action, again, course } = acme::decide::next(certificate, spec, &mut state, order, kept, now);
+    let is_good = |pair: &&Pair| pair.judge(&certificate.spec.dns_names, now, &seen.origin).is_ok();
+    let told = acme::words::Told::new(certificate, spec, &state, now);
+    let source = match (kept.filter(is_good), course) {
+        (Some(pair), Course::Settled) => good(pair, &told.from_where()),
+        (Some(pair), Course::Under(doing)) => with_more(good(pair, &told.from_where()), &told.renewing(&doing)),
+        (Some(pair), Course::Failed(wait)) => with_more(good(pair, &told.from_where()), &told.renewing_failed(wait)),
+        (_, Course::Refused(reason, message)) => refused(seen, reason, &message),
+        (None, course) => {
+            let (word, reason, message) = told.without_pair(&course);
+            let stays = kept.map(|pair| format!(" The pair of {}, stays in use.", which(pair.leaf())));
+            Source::says(word, reason, &format!("{}{}", sentence(&message), stays.unwrap_or_default()))
+        }
+    };
+    status.acme = Some(state);
+    Source { change: action, look_again: again, ..source }
+}
+
+fn with_more(mut source: Source, more: &str) -> Source {
+    if let Some(valid) = &mut source.valid {
+        valid.message.push(' ');
+        valid.message.push_str(more);
+    }
+    source
 }
 
 /// Says which pair is in use.
@@ -194,7 +273,8 @@ fn describe(status: &mut CertificateStatus, certificate: &Object<Certificate>, p
     status.issuer = leaf.map(|leaf| leaf.issuer.chars().take(ISSUER_MAX).collect());
     status.not_before = text(leaf.and_then(|leaf| leaf.not_before));
     status.not_after = text(leaf.and_then(|leaf| leaf.not_after));
-    status.renewal_time = text(leaf.and_then(|leaf| renewal_time(&certificate.spec, leaf)));
+    let info = status.acme.as_ref().and_then(|state| state.renewal_info.as_ref());
+    status.renewal_time = text(leaf.and_then(|leaf| renewal_time(&certificate.spec, leaf, info)));
     status.dns_names = leaf.map(|leaf| leaf.dns_names.iter().take(NAMES_MAX).cloned().collect()).unwrap_or_default();
 }
 
@@ -211,25 +291,51 @@ fn without_pair(certificate: &Object<Certificate>, status: &mut CertificateStatu
     }
 }
 
-/// Returns from when on a certificate counts as expiring: `renewBefore` its end, else after two thirds of its lifetime. One
-/// that we can renew is never made anew before that, whatever `renewBefore` says.
-pub(super) fn renewal_time(spec: &CertificateSpec, leaf: &CertificateFacts) -> Option<Timestamp> {
+/// Returns from when on a certificate counts as expiring: when its authority says so, or `renewBefore` its end, or both,
+/// whichever is sooner; else after two thirds of its lifetime. One that we can renew is never made anew before that,
+/// whatever `renewBefore` says.
+pub(super) fn renewal_time(
+    spec: &CertificateSpec,
+    leaf: &CertificateFacts,
+    info: Option<&AcmeRenewalInfo>,
+) -> Option<Timestamp> {
     let (begins, ends) = (leaf.not_before?, leaf.not_after?);
     let lifetime = ends.duration_since(begins);
     let third = lifetime / 3;
     let asked = spec.renew_before.as_ref().and_then(|text| SignedDuration::try_from(text.span()).ok());
-    let is_ours = spec.source.self_signed.is_some();
-    let before = asked.filter(|asked| !is_ours || *asked < lifetime).unwrap_or(third);
-    ends.checked_sub(before).ok()
+    let is_ours = spec.source.self_signed.is_some() || spec.source.acme.is_some();
+    let asked = asked.filter(|asked| !is_ours || *asked < lifetime);
+    let by_us = ends.checked_sub(asked.unwrap_or(third)).ok();
+    let by_authority =
+        info.filter(|info| info.fingerprint == leaf.fingerprint).and_then(moment_of).filter(|at| *at < ends);
+    match (by_authority, asked) {
+        (Some(at), None) => Some(at),
+        (Some(at), Some(_)) => by_us.map(|by_us| by_us.min(at)),
+        (None, _) => by_us,
+    }
+}
+
+/// Returns one moment of the window in which an authority wants a certificate to be renewed: always the same for the same
+/// certificate, and spread over the window for many.
+fn moment_of(info: &AcmeRenewalInfo) -> Option<Timestamp> {
+    let start: Timestamp = info.start.as_deref()?.parse().ok()?;
+    let end: Timestamp = info.end.as_deref()?.parse().ok()?;
+    let width = end.duration_since(start).as_secs().max(0);
+    let draw = i64::from(u32::from_str_radix(info.fingerprint.get(..8)?, 16).ok()?);
+    // Below 2^32 times a few days: far from overflowing for every window that makes sense.
+    let offset = width.checked_mul(draw)? / (i64::from(u32::MAX) + 1);
+    start.checked_add(SignedDuration::from_secs(offset)).ok()
 }
 
 fn expiring(
     certificate: &Object<Certificate>,
+    status: &CertificateStatus,
     leaf: &CertificateFacts,
     now: Timestamp,
 ) -> (Condition, Option<Duration>) {
     let type_ = ConditionType::Expiring.word();
-    let (Some(from), Some(ends)) = (renewal_time(&certificate.spec, leaf), leaf.not_after) else {
+    let info = status.acme.as_ref().and_then(|state| state.renewal_info.as_ref());
+    let (Some(from), Some(ends)) = (renewal_time(&certificate.spec, leaf, info), leaf.not_after) else {
         let message = "It does not say when it ends.";
         return (Condition::new(type_, ConditionStatus::Unknown, reason::UNREADABLE, message), None);
     };
@@ -238,7 +344,12 @@ fn expiring(
         let message = format!("It ends at {}, and counts as expiring from {} on.", moment(ends), moment(from));
         return (Condition::new(type_, ConditionStatus::False, reason::NOT_DUE, message), wait(from));
     }
-    let message = format!("It ends at {}: {}. {}", moment(ends), until(ends, now), renew(&certificate.spec.source));
+    let failure = status.acme.as_ref().and_then(|state| state.failure.as_ref());
+    let renewed = match failure {
+        Some(failure) => format!("Renewing it fails. {}", sentence(&failure.message)),
+        None => renew(&certificate.spec.source),
+    };
+    let message = format!("It ends at {}: {}. {renewed}", moment(ends), until(ends, now));
     // A moment after its end it is another thing.
     let at_end = wait(ends).map(|wait| wait + Duration::from_secs(1));
     (Condition::new(type_, ConditionStatus::True, reason::EXPIRES_SOON, message), at_end.or(Some(CLOCK_PERIOD)))

@@ -84,6 +84,15 @@ pub(super) fn value(stored: &StoredObject, key: &str) -> Option<Vec<u8>> {
     STANDARD.decode(stored.value["data"][key].as_str()?).ok()
 }
 
+/// Returns how a Secret says that it belongs to a Certificate.
+pub(super) fn owner(certificate: &Object<Certificate>) -> Value {
+    let metadata = &certificate.metadata;
+    json!({
+        "apiVersion": Certificate::api_version(), "kind": Certificate::KIND, "name": metadata.name,
+        "uid": metadata.uid, "controller": true, "blockOwnerDeletion": true,
+    })
+}
+
 /// Returns the Secret that keeps a pair; `before` is what is there now.
 pub(super) fn secret(certificate: &Object<Certificate>, pair: &Pair, before: Option<&StoredObject>) -> Value {
     let metadata = &certificate.metadata;
@@ -94,10 +103,7 @@ pub(super) fn secret(certificate: &Object<Certificate>, pair: &Pair, before: Opt
         "metadata": {
             "name": key.name(),
             "namespace": metadata.namespace,
-            "ownerReferences": [{
-                "apiVersion": Certificate::api_version(), "kind": Certificate::KIND, "name": metadata.name,
-                "uid": metadata.uid, "controller": true, "blockOwnerDeletion": true,
-            }],
+            "ownerReferences": [owner(certificate)],
         },
         "type": "kubernetes.io/tls",
         "data": {

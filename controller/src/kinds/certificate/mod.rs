@@ -1,6 +1,7 @@
 //! Certificate: a pair that is read or made, checked, kept, given to Apps and looked at where it is served. See
 //! `README.md` beside this file.
 
+pub mod acme;
 pub mod act;
 pub mod decide;
 pub mod kept;
@@ -30,6 +31,8 @@ use crate::runtime::reconciler::{Decision, Reconciler};
 use act::Action;
 use observe::Observed;
 
+/// Says that records in the DNS are to be taken back before a Certificate goes.
+pub const FINALIZER: &str = "ci.coopcloud.tech/certificate";
 /// The resource of Secrets.
 const SECRETS: &str = "secrets";
 
@@ -40,6 +43,8 @@ struct Memory {
     refused: Option<(String, Timestamp)>,
     /// The last round of probes.
     probed: Option<Probed>,
+    /// When the order was looked at last.
+    looked_at: Option<Timestamp>,
 }
 
 /// A round of probes.
@@ -63,6 +68,8 @@ pub struct Certificates {
     outside: Outside,
     /// By uid.
     memories: Memories,
+    /// When orders were made, by directory: also those of Certificates that are gone.
+    orders: Arc<Mutex<HashMap<String, Vec<Timestamp>>>>,
 }
 
 impl Certificates {
@@ -75,6 +82,7 @@ impl Certificates {
             recorder: shared.recorder.clone(),
             outside,
             memories: Memories::default(),
+            orders: Arc::default(),
         }
     }
 
@@ -109,6 +117,8 @@ impl Reconciler for Certificates {
     type Observed = Observed;
     type Action = Action;
 
+    const FINALIZER: Option<&'static str> = Some(FINALIZER);
+
     async fn observe(&self, certificate: &Object<Certificate>) -> Result<Observed, Failure> {
         self.look(certificate).await
     }
@@ -129,8 +139,13 @@ impl Reconciler for Certificates {
         let namespace = &certificate.metadata.namespace;
         let source = certificate.spec.source.secret_ref.iter();
         let source = source.map(|reference| ObjectKey::new(SECRETS, namespace, &reference.name));
+        let named = certificate.spec.source.acme.iter().flat_map(acme::observe::secrets_of);
+        let named = named.map(|name| ObjectKey::new(SECRETS, namespace, &name));
         let apps = certificate.spec.distribute.iter();
-        source.chain(apps.map(|share| ObjectKey::new(&App::resource(), namespace, &share.app_ref))).collect()
+        source
+            .chain(named)
+            .chain(apps.map(|share| ObjectKey::new(&App::resource(), namespace, &share.app_ref)))
+            .collect()
     }
 }
 

@@ -18,10 +18,10 @@ use serde::Deserialize as _;
 
 use super::kept::{self, Kept};
 use super::words::reason_of;
-use super::{Certificates, Probed, SECRETS, share};
+use super::{Certificates, Probed, SECRETS, acme, share};
 use crate::kinds::app::deployer::decorate::hash;
 use crate::kinds::app::prepare::is_of_run;
-use crate::kinds::app::{secrets, stack_name};
+use crate::kinds::app::{generated, stack_name};
 use crate::runtime::objects::ObjectKey;
 use crate::runtime::operations::OperationState;
 use crate::runtime::outcome::Failure;
@@ -79,6 +79,8 @@ pub struct Observed {
     pub probed: Option<Probed>,
     /// Whether a round of probes goes on.
     pub is_probing: bool,
+    /// What is known of an order, where one is made or something is left of one.
+    pub order: Option<acme::Seen>,
 }
 
 impl Certificates {
@@ -92,13 +94,14 @@ impl Certificates {
         let mut targets = Vec::new();
         if let Some(pair) = kept.pair() {
             for share in &certificate.spec.distribute {
-                targets.push(self.target(certificate, share, pair).await?);
+                targets.push(self.target(certificate, share, pair)?);
             }
         }
         let is_probing =
             matches!(self.outside.operations.state(&super::act::probe_id(certificate)), OperationState::Running(_));
         let probed = self.with_memory(certificate, |memory| memory.probed.clone());
-        Ok(Observed { offered, origin, kept, targets, probed, is_probing })
+        let order = self.look_at_order(certificate);
+        Ok(Observed { offered, origin, kept, targets, probed, is_probing, order })
     }
 
     async fn read_files(&self, files: &CertificateFiles) -> Result<Result<(Vec<u8>, Vec<u8>), Offered>, Failure> {
@@ -173,12 +176,7 @@ impl Certificates {
     }
 
     /// Returns how far an App is.
-    async fn target(
-        &self,
-        certificate: &Object<Certificate>,
-        share: &Distribution,
-        pair: &Pair,
-    ) -> Result<Target, Failure> {
+    fn target(&self, certificate: &Object<Certificate>, share: &Distribution, pair: &Pair) -> Result<Target, Failure> {
         let namespace = &certificate.metadata.namespace;
         let stored = self.cache.get(&ObjectKey::new(&App::resource(), namespace, &share.app_ref));
         let stored = stored.filter(|stored| !stored.is_being_deleted());
@@ -198,10 +196,8 @@ impl Certificates {
         }
         let stack = stack_name(&app.spec.domain);
         let values = [pair.certificate_pem(), pair.key_pem()].map(|half| half.as_bytes().to_vec());
-        let (files, of) = (self.outside.files.clone(), stack.clone());
-        let versions = tokio::task::spawn_blocking(move || secrets::known_versions(&files, &of, &values))
-            .await
-            .map_err(|error| Failure::bug(format!("work on files panicked: {error}")))??;
+        let kept = generated::read(&self.cache, namespace, &app.metadata.name)?;
+        let versions: Option<Vec<String>> = values.iter().map(|value| kept.version_of(value)).collect();
         let secrets = [&share.cert_secret, &share.key_secret].map(|secret| format!("{stack}_{secret}_"));
         Ok(compare(&app, &secrets, versions.as_deref()))
     }

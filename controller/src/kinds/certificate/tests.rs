@@ -5,8 +5,8 @@ use std::time::Duration;
 use api_types::condition::{self, Condition, ConditionStatus};
 use api_types::kind::Object;
 use api_types::kinds::certificate::{
-    Acme, Certificate, CertificateFiles, CertificateProbe, CertificateSpec, CertificateStatus, Distribution,
-    SelfSigned, ServedCertificate,
+    Certificate, CertificateFiles, CertificateProbe, CertificateSpec, CertificateStatus, Distribution, SelfSigned,
+    ServedCertificate,
 };
 use api_types::reason;
 use api_types::units::DurationText;
@@ -53,6 +53,7 @@ fn seen(offered: Offered, kept: Option<&Pair>) -> Observed {
         targets: Vec::new(),
         probed: None,
         is_probing: false,
+        order: None,
     }
 }
 
@@ -177,7 +178,7 @@ fn renewal_follows_the_lifetime_unless_the_spec_says_otherwise() {
             spec.source.files = None;
             spec.source.self_signed = Some(SelfSigned::default());
         }
-        let found = days(renewal_time(&spec, pair.leaf()).unwrap(), &pair);
+        let found = days(renewal_time(&spec, pair.leaf(), None).unwrap(), &pair);
         assert!((found - before).abs() < 0.01, "{lifetime} {asked:?} {is_ours}: {found}");
     }
 }
@@ -225,7 +226,6 @@ fn what_is_made_here_is_made_when_it_is_needed_and_not_before() {
     let decision = settle(&mut object, &seen(Offered::Made, Some(&good)));
     assert_eq!((word(&decision.status, "Valid"), decision.action), ("False NamesNotCovered".to_owned(), None));
     object.spec.source.self_signed = None;
-    object.spec.source.acme = Some(Acme::default());
     let decision = settle(&mut object, &seen(Offered::Made, None));
     assert_eq!((word(&decision.status, "Valid"), decision.next), ("False InvalidSpec".to_owned(), Next::OnChange));
 }

@@ -329,6 +329,11 @@ mod on_a_store {
             let files = FileRoot::open(folder.path(), Faults::default()).unwrap();
             let operations = Operations::default();
             let outside = Outside {
+                acme: Arc::new(ports::acme::fake::FakeAcme::new(
+                    ports::acme::solve::fake::FakeSolver::default(),
+                    Arc::new(ports::clock::SystemClock),
+                )),
+                solver: Arc::new(ports::acme::solve::fake::FakeSolver::default()),
                 forges: ports::forge::fake::FakeForge::new(Arc::new(ports::clock::SystemClock)).forges(),
                 abra: None,
                 given: ports::files::GivenFiles::beneath(vec!["/".into()], Vec::new()),

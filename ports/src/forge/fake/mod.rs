@@ -4,6 +4,7 @@
 //! ones do; and misbehaves on request ([`Fault`]). What it answers has every member that the recorded descriptions of
 //! the real servers require; a test compares.
 
+mod applications;
 mod hooks;
 mod json;
 mod oauth;

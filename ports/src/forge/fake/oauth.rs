@@ -50,6 +50,23 @@ impl World {
         self
     }
 
+    /// Knows an application by what it proves itself with.
+    pub(super) fn know_application(&mut self, client_id: &str, secret: &str, uris: &[String], is_confidential: bool) {
+        let application = Application { secret: secret.to_owned(), redirect_uris: uris.to_vec(), is_confidential };
+        self.oauth.known.insert(client_id.to_owned(), application);
+    }
+
+    /// Knows an application no longer.
+    pub(super) fn forget_application(&mut self, client_id: &str) {
+        self.oauth.known.remove(client_id);
+    }
+
+    /// Returns whether an application proves itself with a secret.
+    #[must_use]
+    pub fn takes_secret(&self, client_id: &str, secret: &str) -> bool {
+        self.oauth.known.get(client_id).is_some_and(|known| known.secret == secret)
+    }
+
     /// Says who sits before the browser; `None` for somebody whom the forge does not know.
     pub fn browser_of(&mut self, login: Option<&str>) -> &mut Self {
         if let Some(login) = login {

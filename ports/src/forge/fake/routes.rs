@@ -84,9 +84,9 @@ impl FakeReply {
 }
 
 /// What a handler says: an answer, or a refusal with its words.
-type Handled = Result<FakeReply, (u16, String)>;
+pub(super) type Handled = Result<FakeReply, (u16, String)>;
 
-fn refuse<T>(status: u16, words: &str) -> Result<T, (u16, String)> {
+pub(super) fn refuse<T>(status: u16, words: &str) -> Result<T, (u16, String)> {
     Err((status, words.to_owned()))
 }
 
@@ -132,6 +132,7 @@ impl World {
                 let own = teams.filter(|(_, team)| team.members.contains(&login));
                 Ok(self.page(request, own.map(|(of, team)| team_json(team, organization_json(of))).collect()))
             }
+            ["user", "applications", "oauth2", rest @ ..] => self.applications_route(request, &login, rest),
             ["orgs"] => Ok(FakeReply::json(200, &json!([]))),
             ["orgs", organization, rest @ ..] => self.organization_route(request, &login, organization, rest),
             ["teams", id, "members", member] => {
@@ -394,7 +395,7 @@ impl World {
         )
     }
 
-    fn page(&self, request: &FakeRequest, items: Vec<Value>) -> FakeReply {
+    pub(super) fn page(&self, request: &FakeRequest, items: Vec<Value>) -> FakeReply {
         let number = |name: &str, default: usize| {
             request.query.get(name).and_then(|text| text.parse().ok()).unwrap_or(default).max(1)
         };

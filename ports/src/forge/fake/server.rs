@@ -70,7 +70,7 @@ fn parsed(headers: &hyper::HeaderMap, body: &[u8]) -> serde_json::Value {
     serde_json::from_slice(body).unwrap_or_default()
 }
 
-fn response(reply: &FakeReply) -> Result<Response<Body>, hyper::http::Error> {
+fn response(reply: &FakeReply) -> Result<Response<Body>, http::Error> {
     let mut response = Response::builder().status(reply.status);
     for (name, value) in &reply.headers {
         response = response.header(name, value);

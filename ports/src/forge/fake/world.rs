@@ -6,6 +6,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 
 use super::super::Permission;
+use super::applications::StoredApplication;
 use super::oauth::Applications;
 use crate::clock::Clock;
 
@@ -106,6 +107,7 @@ pub struct World {
     pub(super) repositories: Vec<Repository>,
     pub(super) comments: Vec<StoredComment>,
     pub(super) oauth: Applications,
+    pub(super) applications: Vec<StoredApplication>,
     next_id: i64,
 }
 
@@ -122,6 +124,7 @@ impl World {
             repositories: Vec::new(),
             comments: Vec::new(),
             oauth: Applications::default(),
+            applications: Vec::new(),
             next_id: 1,
         }
     }

@@ -10,12 +10,13 @@ use serde_json::json;
 use tokio::time::Instant;
 
 use super::super::wire::{
-    WireBranch, WireCombined, WireComment, WirePermission, WirePullRequest, WireRepository, WireStatus, WireTag,
-    WireTeams, WireUser, WireVersion,
+    WireApplication, WireBranch, WireCombined, WireComment, WirePermission, WirePullRequest, WireRepository,
+    WireStatus, WireTag, WireTeams, WireUser, WireVersion,
 };
 use super::super::{
-    Account, Comment, CommentList, CommitStatus, DESCRIPTION_CHARACTERS_MAX, Forge, ForgeTag, Membership, Permission,
-    PullRequest, RepositoryFacts, RepositoryName, SCOPES_NEEDED, Scopes, Server, TagList,
+    Account, Comment, CommentList, CommitStatus, DESCRIPTION_CHARACTERS_MAX, Forge, ForgeTag, ForgeToken, Membership,
+    OAuthApplication, Permission, PullRequest, RepositoryFacts, RepositoryName, SCOPES_NEEDED, Scopes, Server, TagList,
+    WantedOAuthApplication,
 };
 use super::{Answer, Ask, HttpForge};
 use crate::error::Error;
@@ -29,6 +30,8 @@ const PAGES_MAX: usize = 40;
 const LIST_TIME_MAX: Duration = Duration::from_secs(25);
 /// How often a list is begun again because items went while it was read.
 const LIST_TRIES: usize = 3;
+/// Where OAuth2 applications are.
+const APPLICATIONS: [&str; 3] = ["user", "applications", "oauth2"];
 /// A repository that no forge can have: the name is reserved.
 const NO_REPOSITORY: &str = "-";
 
@@ -126,6 +129,19 @@ impl HttpForge {
             _ => Err(self.problem(&answer, what)),
         }
     }
+}
+
+/// The whole of it each time: what is left out becomes false.
+fn application_body(wanted: &WantedOAuthApplication) -> serde_json::Value {
+    json!({"name": wanted.name, "redirect_uris": wanted.redirect_uris, "confidential_client": true})
+}
+
+fn with_secret(wire: WireApplication) -> Result<(OAuthApplication, ForgeToken), Error> {
+    let secret = wire.secret();
+    if secret.reveal().is_empty() {
+        return Err(Error::retryable("BadAnswer", "the forge did not tell the secret of the OAuth2 application"));
+    }
+    Ok((wire.into(), secret))
 }
 
 #[async_trait]
@@ -302,6 +318,46 @@ impl Forge for HttpForge {
         let pages: Pages<WireTag> = self.pages(&path, None, "read the tags").await?;
         let tags = pages.items.into_iter().map(ForgeTag::from).collect();
         Ok(TagList { tags, is_complete: pages.is_complete })
+    }
+
+    async fn oauth_applications(&self) -> Result<Vec<OAuthApplication>, Error> {
+        let pages: Pages<WireApplication> = self.pages(&APPLICATIONS, None, "list OAuth2 applications").await?;
+        if !pages.is_complete {
+            // Whoever asks whether there is one must not be told that there is none.
+            return Err(Error::retryable("BadAnswer", "the list of OAuth2 applications did not come whole"));
+        }
+        Ok(pages.items.into_iter().map(OAuthApplication::from).collect())
+    }
+
+    async fn create_oauth_application(
+        &self,
+        wanted: &WantedOAuthApplication,
+    ) -> Result<(OAuthApplication, ForgeToken), Error> {
+        let ask = Ask::new(Method::POST, &APPLICATIONS).body(application_body(wanted));
+        with_secret(self.must(ask, "make an OAuth2 application").await?)
+    }
+
+    async fn replace_oauth_application(
+        &self,
+        id: i64,
+        wanted: &WantedOAuthApplication,
+    ) -> Result<Option<(OAuthApplication, ForgeToken)>, Error> {
+        let id = id.to_string();
+        let [user, applications, oauth2] = APPLICATIONS;
+        let ask = Ask::new(Method::PATCH, &[user, applications, oauth2, &id]).body(application_body(wanted));
+        let found: Option<WireApplication> = self.may(ask, "change an OAuth2 application").await?;
+        found.map(with_secret).transpose()
+    }
+
+    async fn remove_oauth_application(&self, id: i64) -> Result<(), Error> {
+        let id = id.to_string();
+        let [user, applications, oauth2] = APPLICATIONS;
+        let answer = self.ask(Ask::new(Method::DELETE, &[user, applications, oauth2, &id])).await?;
+        match answer.status {
+            StatusCode::NOT_FOUND => Ok(()),
+            status if status.is_success() => Ok(()),
+            _ => Err(self.problem(&answer, "remove an OAuth2 application")),
+        }
     }
 
     async fn branch(&self, repository: &RepositoryName, branch: &str) -> Result<Option<String>, Error> {

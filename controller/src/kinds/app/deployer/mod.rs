@@ -40,6 +40,8 @@ pub struct Wanted {
     pub secrets: BTreeMap<String, SecretValue>,
     /// Names of those whose value somebody gives, and who may give another one.
     pub given: BTreeSet<String>,
+    /// What names of secrets begin with whose former versions go, once nothing mounts them.
+    pub retired: Vec<String>,
     /// Whether secrets go with the App.
     pub goes_with_app: bool,
     /// Credentials for the registries of its images.

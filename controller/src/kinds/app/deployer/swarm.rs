@@ -17,6 +17,7 @@ use super::compare::{differences, fit};
 use super::decorate::CONTENT_LABEL;
 use super::{Deploys, Effect, Live, Prune, Refusal, Wanted, mounted_secrets, referenced};
 use crate::kinds::app::labels::{APP_LABEL, DELETE, GIVEN_LABEL, OWN_STACK_LABEL, VOLUMES_LABEL};
+use crate::kinds::app::rotation::is_former;
 use crate::runtime::outcome::Failure;
 
 /// Networks that every engine has.
@@ -73,8 +74,16 @@ impl Deploys for Native {
         // a rollback by hand would use goes as well: a key that was replaced is to be nowhere any more.
         let wanted_secrets: BTreeSet<&str> = wanted.stack.secrets.iter().map(|secret| secret.name.as_str()).collect();
         let mounted: BTreeSet<&str> = live.services.iter().flat_map(mounted_secrets).collect();
-        for secret in live.secrets.iter().filter(|secret| secret.labels.get(APP_LABEL) == Some(&wanted.owner.app)) {
+        for secret in &live.secrets {
             let name = secret.name.as_str();
+            let is_unneeded = !mounted.contains(name) && !wanted_secrets.contains(name);
+            if is_unneeded && is_former(name, &wanted.retired) {
+                effects.push(Effect::RemoveSecret(secret.id.clone(), secret.name.clone()));
+                continue;
+            }
+            if secret.labels.get(APP_LABEL) != Some(&wanted.owner.app) {
+                continue;
+            }
             let is_given = secret.labels.contains_key(GIVEN_LABEL);
             let is_ours = is_given || secret.labels.contains_key(CONTENT_LABEL);
             let is_needed = if is_given { mounted.contains(name) } else { used.contains(name) };

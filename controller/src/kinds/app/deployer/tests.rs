@@ -94,6 +94,7 @@ fn wanted() -> Wanted {
         stack,
         secrets: BTreeMap::from([("x_pass_v1".to_owned(), SecretValue(b"s3cret".to_vec()))]),
         given: BTreeSet::new(),
+        retired: Vec::new(),
         goes_with_app: true,
         pull_secrets: PullSecrets::default(),
         images: BTreeMap::from([("127.0.0.1:5000/app:1".to_owned(), format!("127.0.0.1:5000/app:1@{DIGEST}"))]),

@@ -24,13 +24,18 @@ use ports::recipe::version::RecipeVersion;
 use serde::Deserialize as _;
 
 use super::super::Apps;
+use super::super::application;
+use super::super::dependencies;
 use super::super::deployer::decorate::hash;
 use super::super::deployer::{Refusal, SecretValue};
+use super::super::generated::{self, Kept};
 use super::super::labels::Owner;
 use super::super::place;
 use super::super::pull_secrets::{self, PullSecrets};
+use super::super::rotation;
 use super::super::upgrade::{self, Gate};
 use crate::kinds::certificate::share;
+use crate::kinds::forge::connection;
 use crate::runtime::objects::ObjectKey;
 use crate::runtime::outcome::Failure;
 use crate::trust::{Tier, tier};
@@ -43,6 +48,9 @@ const SECRETS: &str = "secrets";
 const PULL_TIMEOUT: Duration = Duration::from_mins(15);
 /// What answering may take when no Recipe says so.
 const HTTP_TIMEOUT: Duration = Duration::from_mins(5);
+
+/// Stands for a client ID in a plan for an app that has none yet.
+const CLIENT_ID_TO_COME: &str = "client-id-to-come";
 
 /// The folder, in an App's own, in which its recipe is checked out.
 const CHECKOUT: &str = "recipe";
@@ -94,6 +102,12 @@ pub struct Inputs {
     pub given_secrets: BTreeMap<String, SecretValue>,
     /// Rules that the App sets itself, likewise.
     pub generated_secrets: BTreeMap<String, Rule>,
+    /// In a plan: the variable and the secret of an OAuth2 application that is not there yet.
+    pub(crate) application_to_come: Option<(String, String)>,
+    /// By how much versions of generated secrets are ahead of the recipe's, likewise.
+    pub rotations: BTreeMap<String, u32>,
+    /// The key from which versions of given secrets follow. No part of the key: it never changes.
+    pub(crate) kept: Kept,
     /// Credentials for registries.
     pub pull_secrets: PullSecrets,
     /// By which rules the stack is judged.
@@ -130,7 +144,20 @@ impl Inputs {
         // The Secrets' revision stands for what they hold.
         let trust = (&self.allow, &self.pull_secrets.revision);
         let failed = self.gate.as_ref().map(|gate| (&gate.failed, gate.takes_snapshot));
-        hash(format!("{what:?}{how:?}{checks:?}{times:?}{trust:?}{failed:?}").as_bytes())
+        let rotations = &self.rotations;
+        hash(format!("{what:?}{how:?}{rotations:?}{checks:?}{times:?}{trust:?}{failed:?}").as_bytes())
+    }
+
+    /// Puts what an OAuth2 application will bring in its place, if there is none yet, and returns its name. For plans.
+    pub(in super::super) fn foresee_application(&mut self, app: &Object<App>) -> Option<String> {
+        let application = app.spec.oauth_application.as_ref()?;
+        if self.given_secrets.contains_key(&application.client_secret) {
+            return None;
+        }
+        self.env.insert(application.client_id_env.clone(), CLIENT_ID_TO_COME.to_owned());
+        self.given_secrets.insert(application.client_secret.clone(), SecretValue(Vec::new()));
+        self.application_to_come = Some((application.client_id_env.clone(), application.client_secret.clone()));
+        Some(application.name.clone().unwrap_or_else(|| self.domain.clone()))
     }
 
     /// Returns the id of the operation that prepares.
@@ -262,12 +289,17 @@ fn change(change: &mut ServiceChange, overlay: &ServiceOverlay) {
 /// Returns what an App names: its Recipe, its Secrets, the run that owns it.
 pub(in super::super) fn references(app: &Object<App>) -> Vec<ObjectKey> {
     let namespace = &app.metadata.namespace;
-    let mut keys = Vec::new();
+    let mut keys: Vec<ObjectKey> = dependencies::references(app).collect();
     if let Some(recipe) = &app.spec.recipe.recipe_ref {
         keys.push(ObjectKey::new(&Recipe::resource(), namespace, recipe));
     }
     for reference in app.spec.secrets.iter().filter_map(|secret| secret.value_from.as_ref()) {
         keys.push(ObjectKey::new(SECRETS, namespace, &reference.name));
+    }
+    keys.push(generated::key(namespace, &app.metadata.name));
+    if let Some(application) = &app.spec.oauth_application {
+        keys.push(application::key(namespace, &app.metadata.name));
+        keys.push(connection::key(&application.forge_ref));
     }
     keys.extend(app.spec.image_pull_secrets.iter().map(|secret| ObjectKey::new(SECRETS, namespace, &secret.name)));
     keys
@@ -285,6 +317,13 @@ impl Apps {
         let url = url.unwrap_or_default();
         let mut env = recipe.as_ref().map(|recipe| recipe.env.clone()).unwrap_or_default();
         env.extend(spec.env.clone());
+        let mut given_secrets = self.given_secrets(app)?;
+        if let Some(application) = &spec.oauth_application
+            && let Some(own) = application::credentials(&self.cache, app)
+        {
+            env.insert(application.client_id_env.clone(), own.client_id);
+            given_secrets.insert(application.client_secret.clone(), own.client_secret);
+        }
         let target = match (&spec.version, &spec.commit, &spec.reference) {
             (_, Some(commit), _) => Target::Commit(commit.clone()),
             (_, _, Some(reference)) => Target::Named(reference.clone()),
@@ -293,6 +332,7 @@ impl Apps {
         let policy = spec.update_policy.clone().unwrap_or_default();
         let timeouts = recipe.as_ref().map(|recipe| &recipe.timeouts);
         let tier = self.tier(app, recipe.as_ref());
+        let kept = self.kept(app)?;
         Ok(Inputs {
             owner: self.owner_of(app, stack)?,
             checkout: CHECKOUT,
@@ -308,8 +348,11 @@ impl Apps {
             env,
             compose_files: spec.compose_files.clone(),
             overlays: spec.overlays.clone(),
-            given_secrets: self.given_secrets(app)?,
+            given_secrets,
+            application_to_come: None,
             generated_secrets: spec.secrets.iter().filter_map(rule).collect(),
+            rotations: rotation::steps(&kept.history),
+            kept,
             pull_secrets: self.pull_secrets(app, recipe.as_ref(), tier)?,
             tier,
             allow: recipe.as_ref().and_then(|recipe| recipe.trust.allow.clone()),

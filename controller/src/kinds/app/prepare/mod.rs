@@ -21,7 +21,7 @@ use ports::files::Area;
 use ports::git::{CommitId, Fetch, RefName, RemoteUrl, Revision};
 use ports::recipe::app::{AppEnvironment, compose_files, expose};
 use ports::recipe::env::EnvFile;
-use ports::recipe::secret::{Rule, WantedSecret, version_variable, wanted};
+use ports::recipe::secret::{Rule, VersionVariables, WantedSecret, wanted};
 use ports::recipe::version::RecipeVersion;
 use ports::recipe::{labels, names};
 
@@ -30,7 +30,7 @@ use super::deployer::decorate::{Origin, decorate, stack_hash};
 use super::deployer::{Refusal, SecretValue, Wanted};
 use super::health::Checks;
 use super::images::LastError;
-use super::{secrets, upgrade};
+use super::{generated, rotation, secrets, upgrade};
 use crate::commit_files::CommitFiles;
 use crate::outside::Outside;
 use crate::runtime::outcome::{Failure, sentence};
@@ -42,6 +42,8 @@ pub(crate) use inputs::{is_of_run, recipe_name};
 
 /// Most bytes of a text file of a recipe.
 const TEXT_BYTES_MAX: usize = 1 << 20;
+/// The version of a secret that nobody names, as recipes have it.
+const FIRST_VERSION: &str = "v1";
 /// Findings that a message names; the rest is counted.
 const FINDINGS_SHOWN: usize = 5;
 
@@ -72,6 +74,8 @@ pub struct Prepared {
     pub order: Result<Order, String>,
     /// How secrets are made that nobody gives, by their names in the swarm.
     pub secret_rules: BTreeMap<String, Rule>,
+    /// Its secrets, in the order of their names in the compose file.
+    pub secrets: Vec<PreparedSecret>,
     /// How it shows that it serves.
     pub checks: Checks,
     /// How long it may take to pull.
@@ -82,6 +86,21 @@ pub struct Prepared {
     pub http_timeout: Duration,
     /// Why the last try to pull came to nothing.
     pub(super) last_pull_error: LastError,
+}
+
+/// A secret of the recipe that no file of it holds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PreparedSecret {
+    /// Its name in the compose file.
+    pub key: String,
+    /// Its name in the swarm.
+    pub name: String,
+    /// Its version, the last part of that name.
+    pub version: String,
+    /// Whether somebody gives its value.
+    pub is_given: bool,
+    /// How its value is made, if nobody gives it.
+    pub rule: Rule,
 }
 
 /// What a preparation came to: a stack, or what a person must change.
@@ -102,11 +121,14 @@ pub(crate) async fn prepare(inputs: &Inputs, outside: &Outside) -> Result<Outcom
         .await
         .map_err(|error| Failure::retryable("FileFailed", format!("the folder of the app cannot be made: {error}")))?;
     outside.git.checkout(&url, &chosen.commit, &checkout).await?;
-    let (inputs, files) = (inputs.clone(), outside.files.clone());
+    let inputs = inputs.clone();
     let work = move || {
         let mut versions = BTreeMap::new();
         for (key, value) in &inputs.given_secrets {
-            versions.insert(version_variable(key), secrets::version_of(&files, &inputs.owner.stack, &value.0)?);
+            let Some(version) = inputs.kept.version_of(&value.0) else {
+                return Err(Failure::outdated("the key for versions of given secrets is not known yet"));
+            };
+            versions.insert(key.clone(), version);
         }
         let files = match open(&checkout) {
             Ok(files) => files,
@@ -134,14 +156,14 @@ pub(super) async fn foresee(inputs: &Inputs, outside: &Outside) -> Result<Outcom
     };
     let content = CommitFiles::read(&*outside.git, &url, &chosen.commit).await?;
     let checkout = outside.files.path(Area::Apps, &secrets::folder(&inputs.owner.stack)?).join(inputs.checkout);
-    let (inputs, files) = (inputs.clone(), outside.files.clone());
+    let inputs = inputs.clone();
     let work = move || {
         let mut versions = BTreeMap::new();
         for (key, value) in &inputs.given_secrets {
-            let known = secrets::known_versions(&files, &inputs.owner.stack, std::array::from_ref(&value.0))?;
-            let version = known.and_then(|mut known| known.pop());
-            let version = version.unwrap_or_else(|| secrets::VERSION_TO_COME.to_owned());
-            versions.insert(version_variable(key), version);
+            let is_to_come = inputs.application_to_come.as_ref().is_some_and(|(_, secret)| secret == key);
+            let version = inputs.kept.version_of(&value.0).filter(|_| !is_to_come);
+            let version = version.unwrap_or_else(|| generated::VERSION_TO_COME.to_owned());
+            versions.insert(key.clone(), version);
         }
         Ok(read(&inputs, &chosen, (&content, &checkout), versions).map(std::sync::Arc::new))
     };
@@ -315,9 +337,9 @@ fn read(
     (files, checkout): (&dyn RecipeFiles, &Path),
     secret_versions: BTreeMap<String, String>,
 ) -> Result<Prepared, Refusal> {
-    let Loaded { mut stack, sample, converge_timeout, order } =
+    let Loaded { mut stack, sample, converge_timeout, order, version_variables } =
         load_stack(inputs, chosen, (files, checkout), secret_versions)?;
-    let (wanted_secrets, wrong) = wanted(&stack, &sample);
+    let (wanted_secrets, wrong) = wanted(&stack, &sample, &version_variables);
     if !wrong.is_empty() {
         return Err(refused(reason::COMPOSE_INVALID, &wrong));
     }
@@ -336,6 +358,7 @@ fn read(
     };
     decorate(&mut stack, &inputs.owner, &origin);
     let (secrets, secret_rules) = share_out(inputs, &wanted_secrets);
+    let listed = listed(inputs, &wanted_secrets);
     let short: String = chosen.commit.as_str().chars().take(8).collect();
     Ok(Prepared {
         order,
@@ -357,11 +380,13 @@ fn read(
             stack,
             given: secrets.keys().cloned().collect(),
             secrets,
+            retired: Vec::new(),
             goes_with_app: inputs.goes_with_app,
             pull_secrets: inputs.pull_secrets.clone(),
             images: BTreeMap::new(),
         },
         secret_rules,
+        secrets: listed,
         pull_timeout: inputs.pull_timeout,
         converge_timeout,
         http_timeout: inputs.http_timeout,
@@ -375,6 +400,7 @@ struct Loaded {
     sample: EnvFile,
     converge_timeout: Option<Duration>,
     order: Result<Order, String>,
+    version_variables: VersionVariables,
 }
 
 fn load_stack(
@@ -398,7 +424,6 @@ fn load_stack(
     let mut variables = environment.variables();
     // The stack's name is the App's to choose: everything that is found again is found by it.
     variables.insert("STACK_NAME".to_owned(), inputs.owner.stack.clone());
-    variables.extend(secret_versions);
     let compose = if inputs.compose_files.is_empty() {
         compose_files(&variables).map_err(|name| {
             refusal(reason::COMPOSE_INVALID, &format!("COMPOSE_FILE names {name}, which lies outside of the recipe"))
@@ -406,6 +431,8 @@ fn load_stack(
     } else {
         inputs.compose_files.clone()
     };
+    let version_variables = version_variables(&compose, files);
+    set_versions(inputs, &version_variables, secret_versions, &mut variables);
     let input = LoadInput {
         stack: inputs.owner.stack.clone(),
         files: compose,
@@ -425,7 +452,34 @@ fn load_stack(
         ports::recipe::abra_sh::exports(&abra_sh).contains_key(name)
     });
     let order = order(inputs, chosen, checkout, &env);
-    Ok(Loaded { stack, sample, converge_timeout, order })
+    Ok(Loaded { stack, sample, converge_timeout, order, version_variables })
+}
+
+/// Returns which variables hold the versions of secrets. What is wrong with a file is told when it is loaded.
+fn version_variables(compose: &[String], files: &dyn RecipeFiles) -> VersionVariables {
+    let mut variables = VersionVariables::default();
+    for file in compose {
+        if let Ok(text) = text(files, file) {
+            variables.read(file, &text);
+        }
+    }
+    variables
+}
+
+/// Sets the versions of secrets: `given` ones, by names in the compose file, and those that rotations are ahead by.
+fn set_versions(
+    inputs: &Inputs,
+    of: &VersionVariables,
+    given: BTreeMap<String, String>,
+    variables: &mut BTreeMap<String, String>,
+) {
+    for (key, step) in inputs.rotations.iter().filter(|(key, _)| !given.contains_key(*key)) {
+        let variable = of.of(key);
+        let version = variables.get(&variable).map_or(FIRST_VERSION, String::as_str);
+        let version = rotation::ahead(version, *step);
+        variables.insert(variable, version);
+    }
+    variables.extend(given.into_iter().map(|(key, version)| (of.of(&key), version)));
 }
 
 /// Returns the values that are given, and the rules for those that are made, by the names of secrets in the swarm.
@@ -442,6 +496,20 @@ fn share_out(inputs: &Inputs, wanted: &[WantedSecret]) -> (BTreeMap<String, Secr
         }
     }
     (values, rules)
+}
+
+/// Returns the secrets with what is known of them.
+fn listed(inputs: &Inputs, wanted: &[WantedSecret]) -> Vec<PreparedSecret> {
+    let listed = wanted.iter().map(|secret| PreparedSecret {
+        key: secret.key.clone(),
+        name: secret.name.clone(),
+        version: secret.version.clone(),
+        is_given: inputs.given_secrets.contains_key(&secret.key),
+        rule: inputs.generated_secrets.get(&secret.key).copied().unwrap_or(secret.rule),
+    });
+    let mut listed: Vec<PreparedSecret> = listed.collect();
+    listed.sort_by(|left, right| left.key.cmp(&right.key));
+    listed
 }
 
 /// Returns what abra would be told to deploy, or why it cannot be: it reads the recipe's files itself, so that they must

@@ -67,6 +67,7 @@ impl PlayedAbra {
             stack,
             secrets: BTreeMap::new(),
             given: BTreeSet::new(),
+            retired: Vec::new(),
             goes_with_app: false,
             pull_secrets: PullSecrets::default(),
             images: BTreeMap::new(),

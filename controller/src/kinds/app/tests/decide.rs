@@ -17,7 +17,9 @@ use ports::swarm::spec::ServiceSpec;
 use crate::kinds::app::act::Action;
 use crate::kinds::app::converge::{Judgement, Reason, Verdict};
 use crate::kinds::app::decide::decide;
+use crate::kinds::app::dependencies::Dependencies;
 use crate::kinds::app::deployer::{Effect, Refusal, Wanted};
+use crate::kinds::app::generated::Kept;
 use crate::kinds::app::health::{Answer, Checks, Probes, Round};
 use crate::kinds::app::images;
 use crate::kinds::app::inventory::{Inventory, Item};
@@ -69,12 +71,14 @@ fn prepared(hash: &str) -> Prepared {
             stack: Stack::default(),
             secrets: BTreeMap::new(),
             given: BTreeSet::new(),
+            retired: Vec::new(),
             goes_with_app: false,
             pull_secrets: PullSecrets::default(),
             images: BTreeMap::new(),
         },
         order: Err("nobody asks for abra here".to_owned()),
         secret_rules: BTreeMap::new(),
+        secrets: Vec::new(),
         checks: Checks { reach: Some(Health::default()), probes: Vec::new() },
         pull_timeout: Duration::from_mins(1),
         converge_timeout: None,
@@ -106,6 +110,7 @@ fn swarm(judgements: Vec<Judgement>) -> Swarm {
         settles_for: None,
         rests_for: None,
         secrets_to_make: Vec::new(),
+        secrets_lost: Vec::new(),
         judgements,
         still: Duration::ZERO,
         surplus: Vec::new(),
@@ -122,6 +127,9 @@ fn present(swarm: Swarm) -> Present {
         images: Images::Settled,
         swarm: Ok(swarm),
         probes: Probes::default(),
+        application: None,
+        dependencies: Dependencies::None,
+        kept: Kept::default(),
         upgrade: Seen::default(),
         refresh_due: false,
     }
@@ -351,7 +359,7 @@ fn an_app_that_is_deleted_goes_when_nothing_is_left() {
     let mut app = ready();
     app.metadata.deletion_timestamp = Some("2027-01-15T08:10:00Z".to_owned());
     let leaving = |inventory: Inventory, progress: Progress| {
-        Observed::Leaving(Box::new(Leaving { inventory, scope: Scope::Everything, progress }))
+        Observed::Leaving(Box::new(Leaving { inventory, scope: Scope::Everything, progress, going_first: Vec::new() }))
     };
     let network = Item { id: "n".to_owned(), name: "x_example_default".to_owned(), ..Item::default() };
     let inventory = Inventory { networks: vec![network], ..Inventory::default() };

@@ -10,11 +10,14 @@ use api_types::kind::{Kind as _, Object};
 use api_types::kinds::app::{App, AppStatus};
 use api_types::kinds::built_in::namespace::Namespace;
 use api_types::kinds::certificate::Certificate;
+use api_types::kinds::forge::Forge;
 use api_types::kinds::host::Host;
 use api_types::kinds::recipe::Recipe;
 use api_types::kinds::test_run::TestRun;
 use jiff::Timestamp;
 use ports::abra::Abra;
+use ports::acme::fake::FakeAcme;
+use ports::acme::solve::fake::FakeSolver;
 use ports::clock::{Clock, PausedClock};
 use ports::files::runs::RunLimits;
 use ports::files::{Faults, FileRoot, RunFiles};
@@ -80,6 +83,9 @@ pub(super) struct World {
     pub(super) probe: Arc<FakeProbe>,
     pub(super) files: FileRoot,
     pub(super) clock: Arc<dyn Clock>,
+    pub(super) forge: ports::forge::fake::FakeForge,
+    pub(super) acme: FakeAcme,
+    pub(super) solver: FakeSolver,
     /// Set it, and start ccd again.
     pub(super) abra: Option<Arc<dyn Abra>>,
     engines: Arc<FakeEngines>,
@@ -124,6 +130,7 @@ impl World {
             served(TestRun::resource(), "TestRun", true),
             served(Namespace::resource(), "Namespace", false),
             served(Certificate::resource(), "Certificate", true),
+            served(Forge::resource(), "Forge", false),
             served("secrets".to_owned(), "Secret", true),
             served("events".to_owned(), "Event", true),
         ];
@@ -133,13 +140,17 @@ impl World {
         let files = FileRoot::open(folder.path(), Faults::default()).unwrap();
         let (git, probe) = (Arc::new(FakeGit::default()), Arc::new(FakeProbe::default()));
         probe.set_host(DOMAIN, FakeAnswer::Status(200, "hello".to_owned()));
+        let solver = FakeSolver::default();
         let mut world = Self {
+            acme: FakeAcme::new(solver.clone(), clock.clone()),
+            solver,
             objects,
             engine,
             git,
             probe,
             files,
             clock,
+            forge: ports::forge::fake::FakeForge::new(Arc::new(ports::clock::SystemClock)),
             abra: None,
             engines,
             running: None,
@@ -169,7 +180,9 @@ impl World {
         let operations = Operations::default();
         let limits = RunLimits::default();
         let outside = Outside {
-            forges: ports::forge::fake::FakeForge::new(Arc::new(ports::clock::SystemClock)).forges(),
+            acme: Arc::new(self.acme.clone()),
+            solver: Arc::new(self.solver.clone()),
+            forges: self.forge.forges(),
             abra: self.abra.clone(),
             given: ports::files::GivenFiles::beneath(vec!["/".into()], Vec::new()),
             jobs: Arc::new(ports::jobs::fake::FakeJobs::default()),
@@ -313,6 +326,12 @@ impl World {
     pub(super) async fn service(&self, name: &str) -> Option<Service> {
         let services = self.engine.services(&Filter::stack(STACK)).await.unwrap();
         services.into_iter().find(|service| service.spec.name == format!("{STACK}_{name}"))
+    }
+
+    /// Returns the names of the services of the stack of a domain.
+    pub(super) async fn engine_services(&self, domain: &str) -> Vec<String> {
+        let services = self.engine.services(&Filter::stack(&crate::kinds::app::stack_name(domain))).await.unwrap();
+        services.into_iter().map(|service| service.spec.name).collect()
     }
 
     /// Returns the ids of tasks that run.

@@ -154,6 +154,11 @@ impl World {
         self.kill();
         let operations = Operations::default();
         let outside = Outside {
+            acme: Arc::new(ports::acme::fake::FakeAcme::new(
+                ports::acme::solve::fake::FakeSolver::default(),
+                Arc::new(ports::clock::SystemClock),
+            )),
+            solver: Arc::new(ports::acme::solve::fake::FakeSolver::default()),
             forges: self.forge.forges(),
             abra: None,
             given: ports::files::GivenFiles::beneath(vec!["/".into()], Vec::new()),

@@ -61,6 +61,11 @@ impl Bench {
         let probe = Arc::new(FakeProbe::default());
         probe.set_host("x.example", FakeAnswer::Status(200, "hello".to_owned()));
         let outside = Outside {
+            acme: Arc::new(ports::acme::fake::FakeAcme::new(
+                ports::acme::solve::fake::FakeSolver::default(),
+                Arc::new(ports::clock::SystemClock),
+            )),
+            solver: Arc::new(ports::acme::solve::fake::FakeSolver::default()),
             forges: ports::forge::fake::FakeForge::new(Arc::new(ports::clock::SystemClock)).forges(),
             abra: None,
             figures: figures(),

@@ -138,6 +138,11 @@ async fn flow(tests: Value) -> (Flow, tokio::task::JoinHandle<()>) {
     let (git, probe) = (Arc::new(FakeGit::default()), Arc::new(FakeProbe::default()));
     let runs = RunFiles::new(files.clone(), Redactor::default(), clock.clone(), RunLimits::default());
     let outside = Outside {
+        acme: Arc::new(ports::acme::fake::FakeAcme::new(
+            ports::acme::solve::fake::FakeSolver::default(),
+            Arc::new(ports::clock::SystemClock),
+        )),
+        solver: Arc::new(ports::acme::solve::fake::FakeSolver::default()),
         forges: ports::forge::fake::FakeForge::new(Arc::new(ports::clock::SystemClock)).forges(),
         abra: None,
         figures: Arc::new(ports::host::fake::FakeHost::default()),
