@@ -74,7 +74,10 @@ impl Apps {
             Action::Deploy(effects) | Action::Prune(effects) => self.apply(app, &effects).await,
             Action::Repair(effects, why) => {
                 self.record(app, EventKind::Warning, api_types::reason::DRIFTED, &format!("{why} It is put right."));
-                self.apply(app, &effects).await
+                self.apply(app, &effects).await?;
+                let now = self.outside.clock.now();
+                self.with_memory(app, |memory| memory.repairs.note(now));
+                Ok(())
             }
             Action::Probe => self.begin_to_probe(app),
             Action::Rotate(wish) => self.rotate(app, &wish).await,

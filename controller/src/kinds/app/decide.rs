@@ -51,8 +51,6 @@ const STEADY_POLL: Duration = Duration::from_mins(3);
 const TEARDOWN_POLL: Duration = Duration::from_millis(200);
 /// How often a stack is looked at whose tasks take long to end.
 const ENDING_POLL_MAX: Duration = Duration::from_secs(1);
-/// The least time between two repairs of what somebody else changes.
-const REPAIR_PAUSE: Duration = Duration::from_secs(15);
 /// Most names of what remains, as the schema has it.
 const REMAINING_MAX: usize = 512;
 /// Most names of secrets, likewise.
@@ -415,10 +413,8 @@ fn repair(mut status: AppStatus, swarm: &Swarm, worst: &Judgement, now: Timestam
         return Decision::wait(finish(status), Next::After(wait));
     }
     // Whoever deploys against us again and again gets no storm of restarts.
-    let age = status.deployed_at.as_ref().and_then(|at| at.parse::<Timestamp>().ok());
-    let age = age.and_then(|at| Duration::try_from(now.duration_since(at)).ok()).unwrap_or(REPAIR_PAUSE);
-    if age < REPAIR_PAUSE {
-        return Decision::wait(finish(status), Next::After(REPAIR_PAUSE.saturating_sub(age)));
+    if let Some(wait) = swarm.rests_for {
+        return Decision::wait(finish(status), Next::After(wait));
     }
     if effects.is_empty()
         && let Some(wait) = swarm.held_for

@@ -10,6 +10,7 @@ use super::converge::Clocks;
 use super::deployer::Refusal;
 use super::health::Probes;
 use super::prepare::Outcome;
+use super::repairs::Repairs;
 use super::repeats::Repeats;
 use super::teardown::Progress;
 
@@ -36,6 +37,8 @@ pub(super) struct Memory {
     pub(super) swept: Option<String>,
     /// Updates that were made to services which carried our mark already.
     pub(super) repeats: Repeats,
+    /// When what somebody changed was put right.
+    pub(super) repairs: Repairs,
     /// Whether it answers, and since which deploy that is asked.
     pub(super) probes: (Option<String>, Probes),
 }

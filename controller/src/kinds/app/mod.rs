@@ -18,6 +18,7 @@ pub mod plan;
 pub mod prepare;
 pub mod pull_secrets;
 pub mod reaper;
+mod repairs;
 mod repeats;
 pub mod rotation;
 pub mod secrets;

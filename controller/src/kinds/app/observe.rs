@@ -141,6 +141,8 @@ pub struct Swarm {
     pub held_for: Option<Duration>,
     /// For how long the engine is left alone, because it was away a moment ago.
     pub settles_for: Option<Duration>,
+    /// For how long nothing is put right, because that was done a few times in a row.
+    pub rests_for: Option<Duration>,
     /// Secrets that are to be generated first, by their names in the swarm.
     pub secrets_to_make: Vec<String>,
     /// Secrets whose value was used and is nowhere any more, likewise.
@@ -163,6 +165,7 @@ impl Swarm {
             missing: Ok(Vec::new()),
             held_for: None,
             settles_for: None,
+            rests_for: None,
             secrets_to_make: Vec::new(),
             secrets_lost: Vec::new(),
             judgements: Vec::new(),
@@ -360,7 +363,9 @@ impl Apps {
         let is_drifted = judgements.iter().any(|judgement| judgement.reason.wants_repair());
         let has_swept = self.with_memory(app, |memory| memory.swept.as_deref() == Some(&prepared.hash));
         let settles_for = self.settles_for(app);
-        let mut swarm = Swarm { judgements, still, identity, settles_for, ..Swarm::claimed(Claim::Ours) };
+        let now = self.outside.clock.now();
+        let rests_for = self.with_memory(app, |memory| memory.repairs.held_for(now));
+        let mut swarm = Swarm { judgements, still, identity, settles_for, rests_for, ..Swarm::claimed(Claim::Ours) };
         if is_handed_over && !is_drifted && (!is_converged || has_swept) {
             return Ok((swarm, images, upgrade));
         }

@@ -209,169 +209,60 @@ mod tests {
         assert_eq!(choose(&[], &Wish::default()).version, None);
     }
 
+    /// name | how many are published | named | current | auto | window | failed | notes that ask | obstacle | runs | held | why
+    const WAITING: &str = "\
+a major|4|-|1.1.0+2|Minor|open|-|-|-|1.1.0+2|2.0.0+3|Major
+no policy|3|-|1.0.0+1|None|open|-|-|-|1.0.0+1|1.1.0+2|Policy
+a minor|3|-|1.0.0+1|Patch|open|-|-|-|1.0.1+1|1.1.0+2|Policy
+later|3|-|1.0.0+1|Minor|closed|-|-|-|1.0.0+1|1.1.0+2|Window
+notes|3|-|1.0.0+1|Minor|open|-|1.1.0+2|-|1.0.1+1|1.1.0+2|Notes
+notes on the way|3|-|1.0.0+1|Minor|open|-|1.0.1+1|-|1.0.0+1|1.1.0+2|Notes
+it failed|3|-|1.0.1+1|Minor|open|1.1.0+2|-|-|1.0.1+1|1.1.0+2|Failed
+nor one before it|3|-|1.0.0+1|Minor|open|1.1.0+2|-|-|1.0.0+1|1.1.0+2|Failed
+no room|3|-|1.0.0+1|Minor|open|-|-|yes|1.0.0+1|1.1.0+2|Obstacle
+the named one failed|4|2.0.0+3|1.0.0+1|None|open|2.0.0+3|-|-|1.0.0+1|2.0.0+3|Failed
+no room for the named one|4|1.1.0+2|1.0.0+1|None|open|-|-|yes|1.0.0+1|1.1.0+2|Obstacle";
+
     #[test]
     fn what_a_version_waits_for() {
         let published: Vec<RecipeVersion> = ["1.0.0+1", "1.0.1+1", "1.1.0+2", "2.0.0+3"].map(version).to_vec();
-        let lower = &published[..3];
-        use AutoUpdate::{Minor, None as Never, Patch};
-        let all = published.as_slice();
-        let cases = [
-            ("a major", all, None, Some("1.1.0+2"), Minor, true, None, None, false, "1.1.0+2", "2.0.0+3", Why::Major),
-            (
-                "no policy",
-                lower,
-                None,
-                Some("1.0.0+1"),
-                Never,
-                true,
-                None,
-                None,
-                false,
-                "1.0.0+1",
-                "1.1.0+2",
-                Why::Policy,
-            ),
-            (
-                "a minor",
-                lower,
-                None,
-                Some("1.0.0+1"),
-                Patch,
-                true,
-                None,
-                None,
-                false,
-                "1.0.1+1",
-                "1.1.0+2",
-                Why::Policy,
-            ),
-            ("later", lower, None, Some("1.0.0+1"), Minor, false, None, None, false, "1.0.0+1", "1.1.0+2", Why::Window),
-            (
-                "notes",
-                lower,
-                None,
-                Some("1.0.0+1"),
-                Minor,
-                true,
-                None,
-                Some("1.1.0+2"),
-                false,
-                "1.0.1+1",
-                "1.1.0+2",
-                Why::Notes,
-            ),
-            (
-                "notes on the way",
-                lower,
-                None,
-                Some("1.0.0+1"),
-                Minor,
-                true,
-                None,
-                Some("1.0.1+1"),
-                false,
-                "1.0.0+1",
-                "1.1.0+2",
-                Why::Notes,
-            ),
-            (
-                "it failed",
-                lower,
-                None,
-                Some("1.0.1+1"),
-                Minor,
-                true,
-                Some("1.1.0+2"),
-                None,
-                false,
-                "1.0.1+1",
-                "1.1.0+2",
-                Why::Failed,
-            ),
-            (
-                "nor one before it",
-                lower,
-                None,
-                Some("1.0.0+1"),
-                Minor,
-                true,
-                Some("1.1.0+2"),
-                None,
-                false,
-                "1.0.0+1",
-                "1.1.0+2",
-                Why::Failed,
-            ),
-            (
-                "no room",
-                lower,
-                None,
-                Some("1.0.0+1"),
-                Minor,
-                true,
-                None,
-                None,
-                true,
-                "1.0.0+1",
-                "1.1.0+2",
-                Why::Obstacle,
-            ),
-            (
-                "the named one failed",
-                all,
-                Some("2.0.0+3"),
-                Some("1.0.0+1"),
-                Never,
-                true,
-                Some("2.0.0+3"),
-                None,
-                false,
-                "1.0.0+1",
-                "2.0.0+3",
-                Why::Failed,
-            ),
-            (
-                "no room for the named one",
-                all,
-                Some("1.1.0+2"),
-                Some("1.0.0+1"),
-                Never,
-                true,
-                None,
-                None,
-                true,
-                "1.0.0+1",
-                "1.1.0+2",
-                Why::Obstacle,
-            ),
-        ];
-        for (name, published, named, current, auto, is_open, failed, by_hand, is_obstructed, runs, held, why) in cases {
-            let (named, current) = (named.map(version), current.map(version));
-            let (failed, by_hand): (_, Vec<_>) = (failed.map(version), by_hand.map(version).into_iter().collect());
+        for line in WAITING.lines() {
+            let words: Vec<&str> = line.split('|').collect();
+            let at = |place: usize| RecipeVersion::parse(words[place]);
+            let (named, current, failed) = (at(2), at(3), at(6));
+            let by_hand: Vec<RecipeVersion> = at(7).into_iter().collect();
             let wish = Wish {
                 named: named.as_ref(),
                 current: current.as_ref(),
-                auto,
-                is_open,
+                auto: match words[4] {
+                    "Minor" => AutoUpdate::Minor,
+                    "Patch" => AutoUpdate::Patch,
+                    _ => AutoUpdate::None,
+                },
+                is_open: words[5] == "open",
                 failed: failed.as_ref(),
                 by_hand: &by_hand,
-                is_obstructed,
+                is_obstructed: words[8] == "yes",
             };
-            let choice = choose(published, &wish);
-            assert_eq!(choice.version, Some(version(runs)), "{name}");
-            let found = choice.held.map(|held| (held.version, held.why));
-            assert_eq!(found, Some((version(held), why)), "{name}");
+            let choice = choose(&published[..words[1].parse().unwrap()], &wish);
+            assert_eq!(choice.version, at(9), "{line}");
+            let held = choice.held.unwrap();
+            assert_eq!((Some(held.version), format!("{:?}", held.why)), (at(10), words[11].to_owned()), "{line}");
         }
-        // One that is newer than what failed is tried, and what a person names is taken although notes warn of it.
-        let (failed, current) = (version("1.0.1+1"), version("1.0.0+1"));
-        let wish =
-            Wish { current: Some(&current), auto: Minor, is_open: true, failed: Some(&failed), ..Wish::default() };
-        assert_eq!(choose(lower, &wish).version, Some(version("1.1.0+2")));
-        let named = version("2.0.0+3");
+    }
+
+    #[test]
+    fn what_is_newer_than_a_failed_one_and_what_a_person_names_is_taken() {
+        let published: Vec<RecipeVersion> = ["1.0.0+1", "1.0.1+1", "1.1.0+2", "2.0.0+3"].map(version).to_vec();
+        let (failed, current, named) = (version("1.0.1+1"), version("1.0.0+1"), version("2.0.0+3"));
+        let auto = AutoUpdate::Minor;
+        let wish = Wish { current: Some(&current), auto, is_open: true, failed: Some(&failed), ..Wish::default() };
+        assert_eq!(choose(&published[..3], &wish).version, Some(version("1.1.0+2")));
         let by_hand = [named.clone()];
         let wish = Wish { named: Some(&named), current: Some(&current), by_hand: &by_hand, ..Wish::default() };
-        assert_eq!(choose(all, &wish), Choice { version: Some(named.clone()), available: None, held: None });
-        assert_eq!(choose(all, &Wish { is_obstructed: true, ..Wish::default() }).version, Some(named), "the first one");
+        assert_eq!(choose(&published, &wish), Choice { version: Some(named.clone()), available: None, held: None });
+        let first = Wish { is_obstructed: true, ..Wish::default() };
+        assert_eq!(choose(&published, &first).version, Some(named));
     }
 
     #[test]

@@ -108,6 +108,7 @@ fn swarm(judgements: Vec<Judgement>) -> Swarm {
         missing: Ok(Vec::new()),
         held_for: None,
         settles_for: None,
+        rests_for: None,
         secrets_to_make: Vec::new(),
         secrets_lost: Vec::new(),
         judgements,
@@ -302,7 +303,8 @@ fn what_somebody_changed_is_put_right_but_not_in_a_storm() {
         assert_eq!(condition(&decided, "Ready").0, ConditionStatus::Unknown);
         let decided = look(&app, present(swarm(Vec::new())), 601);
         keep(&mut app, &decided, 601);
-        // And again at once.
+        // And again, a few times in a row.
+        drifted.rests_for = Some(Duration::from_secs(10));
         let decided = look(&app, present(drifted), 605);
         assert_eq!((decided.action, decided.next), (None, Next::After(Duration::from_secs(10))));
         let converged = swarm(vec![judgement(Verdict::Converged, Reason::Converged)]);

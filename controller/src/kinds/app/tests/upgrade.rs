@@ -232,7 +232,7 @@ async fn a_copy_that_cannot_be_made_leaves_everything_as_it_was() {
     // Whoever does without a copy gets none, and no way back either.
     world
         .change("x", |app| {
-            app["metadata"]["annotations"] = json!({SNAPSHOT_ANNOTATION: "false", RETRY_ANNOTATION: "1"})
+            app["metadata"]["annotations"] = json!({SNAPSHOT_ANNOTATION: "false", RETRY_ANNOTATION: "1"});
         })
         .await;
     let status = world.until("x", "it is taken", |status| phase(status) == Some(UpgradePhase::Succeeded)).await;
