@@ -381,7 +381,7 @@ impl FakeAcme {
 
     fn do_fetch(&self, account: &Account, order: &str) -> Result<String, Error> {
         let chain = self.state().find(account, order)?.chain.clone();
-        Ok(chain.ok_or_else(|| Error::retryable(AUTHORITY_UNREACHABLE, "the certificate is not there yet"))?)
+        chain.ok_or_else(|| Error::retryable(AUTHORITY_UNREACHABLE, "the certificate is not there yet"))
     }
 
     fn do_renewal(&self) -> Result<Option<Window>, Error> {
