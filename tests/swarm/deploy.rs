@@ -170,6 +170,51 @@ fn lose(stack: &str) {
     }
 }
 
+/// With a swarm that was made anew and a data directory without the files of apps: what was generated comes from the backup.
+/// Returns what it is.
+fn generated_comes_from_the_backup(installation: &mut Installation, directory: &Path, stack: &str) -> String {
+    let token = token_in(stack).unwrap();
+    installation.daemon.kill().unwrap();
+    lose(stack);
+    std::fs::remove_dir_all(directory.join("files/apps")).unwrap();
+    installation.daemon =
+        Daemon::start_with(directory, &["--config", &directory.with_file_name("config.toml").to_string_lossy()])
+            .unwrap();
+    let started = Instant::now();
+    let again = loop {
+        if let Some(again) = token_in(stack) {
+            break again;
+        }
+        assert!(started.elapsed() < PATIENCE, "it does not come back: {}", installation.daemon.log());
+        wait_a_moment();
+    };
+    assert_eq!(again, token);
+    again
+}
+
+/// Another value is given when somebody asks, and the old one retires.
+fn another_value_is_given(installation: &Installation, stack: &str, token: &str) {
+    let rotate = Command::new(program("ccctl"))
+        .args(["secret", "rotate", "app/book", "admin_token", "--kubeconfig"])
+        .arg(installation.daemon.kubeconfig())
+        .output()
+        .unwrap();
+    assert!(rotate.status.success(), "{}", text(&rotate));
+    installation
+        .wait("apps", "book", PATIENCE, |found| {
+            found["status"]["secrets"][0]["rotation"]["result"] == "Succeeded"
+                && tests::installation::status_of(found, "Ready") == "True"
+        })
+        .unwrap();
+    assert_ne!(token_in(stack).unwrap(), token);
+    let name = format!("--filter=name={stack}_admin_token");
+    let started = Instant::now();
+    while done(&["secret", "ls", "--format={{.Name}}", &name]) != format!("{stack}_admin_token_v2") {
+        assert!(started.elapsed() < PATIENCE, "the old value stays");
+        wait_a_moment();
+    }
+}
+
 #[test]
 fn a_restored_ccd_finds_its_apps_and_restarts_none() {
     let folder = tempfile::tempdir().unwrap();
@@ -217,41 +262,7 @@ fn a_restored_ccd_finds_its_apps_and_restarts_none() {
     let stack = found["status"]["stack"].as_str().unwrap();
     assert_eq!(containers_of(stack), before);
 
-    // A swarm that was made anew and a data directory without the files of apps: what was generated comes from the backup.
-    let token = token_in(stack).unwrap();
-    installation.daemon.kill().unwrap();
-    lose(stack);
-    std::fs::remove_dir_all(new.join("files/apps")).unwrap();
-    installation.daemon = Daemon::start_with(&new, &["--config", &configuration.to_string_lossy()]).unwrap();
-    let started = Instant::now();
-    let again = loop {
-        if let Some(again) = token_in(stack) {
-            break again;
-        }
-        assert!(started.elapsed() < PATIENCE, "it does not come back: {}", installation.daemon.log());
-        wait_a_moment();
-    };
-    assert_eq!(again, token);
-
-    // Another value for it, when somebody asks.
-    let rotate = Command::new(program("ccctl"))
-        .args(["secret", "rotate", "app/book", "admin_token", "--kubeconfig"])
-        .arg(installation.daemon.kubeconfig())
-        .output()
-        .unwrap();
-    assert!(rotate.status.success(), "{}", text(&rotate));
-    installation
-        .wait("apps", "book", PATIENCE, |found| {
-            found["status"]["secrets"][0]["rotation"]["result"] == "Succeeded"
-                && tests::installation::status_of(found, "Ready") == "True"
-        })
-        .unwrap();
-    assert_ne!(token_in(stack).unwrap(), token);
-    let name = format!("--filter=name={stack}_admin_token");
-    let started = Instant::now();
-    while done(&["secret", "ls", "--format={{.Name}}", &name]) != format!("{stack}_admin_token_v2") {
-        assert!(started.elapsed() < PATIENCE, "the old value stays");
-        wait_a_moment();
-    }
+    let token = generated_comes_from_the_backup(&mut installation, &new, stack);
+    another_value_is_given(&installation, stack, &token);
     installation.remove().unwrap();
 }

@@ -23,7 +23,7 @@ pub trait Harness {
     /// Who writes records.
     fn writer(&self) -> Writer;
     /// The port on which it looks for answers.
-    fn port(&self) -> u16;
+    fn http_port(&self) -> u16;
 }
 
 /// How long an order may take.
@@ -123,10 +123,10 @@ async fn names_are_proved_over_http(harness: &impl Harness, account: &Account) -
     let challenges = chosen(&order, ChallengeKind::Http01);
     assert_eq!(challenges.len(), 2);
     let answers: Answers = challenges.iter().map(|one| (one.asked.clone(), one.answer.clone())).collect();
-    harness.solver().answer("http", harness.port(), &answers).unwrap();
+    harness.solver().answer("http", harness.http_port(), &answers).unwrap();
     assert_eq!(harness.solver().answers("http"), answers.keys().cloned().collect());
     let pair = finish(harness, account, &url, &challenges, &names).await;
-    harness.solver().answer("http", harness.port(), &Answers::new()).unwrap();
+    harness.solver().answer("http", harness.http_port(), &Answers::new()).unwrap();
     assert!(harness.solver().answers("http").is_empty());
     pair
 }

@@ -35,7 +35,7 @@ impl Harness for Played {
     fn writer(&self) -> Writer {
         Writer::Hook(HOOK.to_owned())
     }
-    fn port(&self) -> u16 {
+    fn http_port(&self) -> u16 {
         8181
     }
 }
@@ -82,7 +82,7 @@ impl Harness for Real {
     fn writer(&self) -> Writer {
         Writer::Hook("pebble".to_owned())
     }
-    fn port(&self) -> u16 {
+    fn http_port(&self) -> u16 {
         self.pebble.http_port
     }
 }

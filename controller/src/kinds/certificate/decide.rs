@@ -242,9 +242,9 @@ fn ordered(
     let is_good = |pair: &&Pair| pair.judge(&certificate.spec.dns_names, now, &seen.origin).is_ok();
     let told = acme::words::Told::new(certificate, spec, &state, now);
     let source = match (kept.filter(is_good), course) {
-        (Some(pair), Course::Settled) => good(pair, &told.from_where()),
-        (Some(pair), Course::Under(doing)) => with_more(good(pair, &told.from_where()), &told.renewing(&doing)),
-        (Some(pair), Course::Failed(wait)) => with_more(good(pair, &told.from_where()), &told.renewing_failed(wait)),
+        (Some(pair), Course::Settled) => good(pair, &told.origin()),
+        (Some(pair), Course::Under(doing)) => with_more(good(pair, &told.origin()), &told.renewing(&doing)),
+        (Some(pair), Course::Failed(wait)) => with_more(good(pair, &told.origin()), &told.renewing_failed(wait)),
         (_, Course::Refused(reason, message)) => refused(seen, reason, &message),
         (None, course) => {
             let (word, reason, message) = told.without_pair(&course);

@@ -58,8 +58,8 @@ impl<'a> Told<'a> {
         Self { authority: authority(&spec.directory), names: names(&wanted(certificate)), state, now }
     }
 
-    /// "the certificate from …"
-    pub(in super::super) fn from_where(&self) -> String {
+    /// Returns "the certificate from …".
+    pub(in super::super) fn origin(&self) -> String {
         format!("the certificate from {}", self.authority)
     }
 
