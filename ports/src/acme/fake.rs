@@ -159,6 +159,18 @@ impl FakeAcme {
     }
 
     /// Begins a call: notes it, and fails if it is to.
+    /// Plays a call with what befalls it.
+    async fn play<T>(&self, call: &'static str, work: impl FnOnce() -> Result<T, Error> + Send) -> Result<T, Error>
+    where
+        T: Send,
+    {
+        let lost = self.begin(call)?;
+        lost.hang(Lost::Before).await;
+        let done = work();
+        lost.hang(Lost::After).await;
+        lost.or(done?)
+    }
+
     fn begin(&self, call: &'static str) -> Result<Lost, Error> {
         let mut state = self.state();
         state.calls.push(call);
@@ -399,11 +411,7 @@ impl Acme for FakeAcme {
         _email: Option<&str>,
         _binding: Option<&Binding>,
     ) -> Result<String, Error> {
-        let lost = self.begin("register")?;
-        lost.hang(Lost::Before).await;
-        let done = self.do_register(authority, key);
-        lost.hang(Lost::After).await;
-        lost.or(done?)
+        self.play("register", || self.do_register(authority, key)).await
     }
 
     async fn order(
@@ -413,19 +421,11 @@ impl Acme for FakeAcme {
         names: &[String],
         replaces: Option<&[u8]>,
     ) -> Result<String, Error> {
-        let lost = self.begin("order")?;
-        lost.hang(Lost::Before).await;
-        let done = self.do_order(authority, account, names, replaces);
-        lost.hang(Lost::After).await;
-        lost.or(done?)
+        self.play("order", || self.do_order(authority, account, names, replaces)).await
     }
 
     async fn look(&self, _authority: &Authority, account: &Account, order: &str) -> Result<Order, Error> {
-        let lost = self.begin("look")?;
-        lost.hang(Lost::Before).await;
-        let done = self.do_look(account, order);
-        lost.hang(Lost::After).await;
-        lost.or(done?)
+        self.play("look", || self.do_look(account, order)).await
     }
 
     async fn answer(
@@ -435,11 +435,7 @@ impl Acme for FakeAcme {
         order: &str,
         wanted: &[String],
     ) -> Result<(), Error> {
-        let lost = self.begin("answer")?;
-        lost.hang(Lost::Before).await;
-        let done = self.do_answer(account, order, wanted);
-        lost.hang(Lost::After).await;
-        lost.or(done?)
+        self.play("answer", || self.do_answer(account, order, wanted)).await
     }
 
     async fn finalize(
@@ -449,19 +445,11 @@ impl Acme for FakeAcme {
         order: &str,
         request: &[u8],
     ) -> Result<(), Error> {
-        let lost = self.begin("finalize")?;
-        lost.hang(Lost::Before).await;
-        let done = self.do_finalize(account, order, request);
-        lost.hang(Lost::After).await;
-        lost.or(done?)
+        self.play("finalize", || self.do_finalize(account, order, request)).await
     }
 
     async fn fetch(&self, _authority: &Authority, account: &Account, order: &str) -> Result<String, Error> {
-        let lost = self.begin("fetch")?;
-        lost.hang(Lost::Before).await;
-        let done = self.do_fetch(account, order);
-        lost.hang(Lost::After).await;
-        lost.or(done?)
+        self.play("fetch", || self.do_fetch(account, order)).await
     }
 
     async fn renewal(
@@ -470,10 +458,6 @@ impl Acme for FakeAcme {
         _account: &Account,
         _certificate: &[u8],
     ) -> Result<Option<Window>, Error> {
-        let lost = self.begin("renewal")?;
-        lost.hang(Lost::Before).await;
-        let done = self.do_renewal();
-        lost.hang(Lost::After).await;
-        lost.or(done?)
+        self.play("renewal", || self.do_renewal()).await
     }
 }

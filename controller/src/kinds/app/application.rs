@@ -16,7 +16,6 @@ use std::sync::Arc;
 use api_types::kind::Object;
 use api_types::kinds::app::{App, OAuthApplicationState, VolumePolicy};
 use api_types::reason;
-use api_types::status::Reason;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use ports::error::ErrorKind;
@@ -29,6 +28,7 @@ use super::deployer::SecretValue;
 use crate::kinds::forge::connection::{self, Connection};
 use crate::runtime::cache::Cache;
 use crate::runtime::events::EventKind;
+use crate::runtime::objects::besides::{put, remove};
 use crate::runtime::objects::{ObjectKey, StoredObject};
 use crate::runtime::outcome::Failure;
 
@@ -305,21 +305,11 @@ impl Apps {
         let key = key(&app.metadata.namespace, &app.metadata.name);
         let before = stored(&self.cache, app);
         let secret = secret(app, record, made, before.as_deref());
-        let written = match &before {
-            Some(before) if before.value == secret => return Ok(()),
-            Some(_) => self.objects.update(&key, secret).await,
-            None => self.objects.create(SECRETS, secret).await,
-        };
-        match written {
-            Ok(written) => self.cache.put_own_write(&written),
-            Err(status)
-                if matches!(status.reason, Some(Reason::Conflict | Reason::NotFound | Reason::AlreadyExists)) =>
-            {
-                return Err(Failure::outdated("the Secret of the application was changed during the pass"));
-            }
-            Err(status) => return Err(status.into()),
+        if before.as_ref().is_some_and(|before| before.value == secret) {
+            return Ok(());
         }
-        Ok(())
+        let (objects, before) = (&*self.objects, before.as_deref());
+        put(objects, &self.cache, &key, before, secret, "the Secret of the application").await
     }
 
     fn incomplete(&self, app: &Object<App>) -> Failure {
@@ -382,10 +372,7 @@ impl Apps {
             );
             self.record(app, EventKind::Warning, reason::APPLICATION_LEFT, &text);
         }
-        match self.objects.delete(&stored.key, Some(&stored.metadata.uid)).await {
-            Err(status) if !matches!(status.reason, Some(Reason::NotFound | Reason::Conflict)) => Err(status.into()),
-            _ => Ok(()),
-        }
+        Ok(remove(&*self.objects, &stored.key, &stored.metadata.uid).await?)
     }
 
     async fn remove_at_forge(&self, record: &Record) -> Result<(), Failure> {

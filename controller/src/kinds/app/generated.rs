@@ -16,7 +16,6 @@ use std::collections::BTreeMap;
 use api_types::kind::{Kind as _, Object};
 use api_types::kinds::app::{App, VolumePolicy};
 use api_types::reason;
-use api_types::status::Reason;
 use aws_lc_rs::hmac;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -31,6 +30,7 @@ use super::rotation::Rotation;
 use super::{Apps, secrets};
 use crate::runtime::cache::Cache;
 use crate::runtime::events::seconds;
+use crate::runtime::objects::besides::{put, remove};
 use crate::runtime::objects::{ObjectKey, StoredObject};
 use crate::runtime::outcome::Failure;
 
@@ -230,19 +230,8 @@ impl Apps {
             return Err(Failure::blocked(reason::SECRET_NOT_OURS, message, vec![key]));
         }
         let secret = kept.secret(app, stack, before.as_deref());
-        let written = match &before {
-            Some(_) => self.objects.update(&key, secret).await,
-            None => self.objects.create(SECRETS, secret).await,
-        };
-        match written {
-            Ok(written) => self.cache.put_own_write(&written),
-            Err(status)
-                if matches!(status.reason, Some(Reason::Conflict | Reason::NotFound | Reason::AlreadyExists)) =>
-            {
-                return Err(Failure::outdated("the Secret of generated values was changed during the pass"));
-            }
-            Err(status) => return Err(status.into()),
-        }
+        let (objects, before) = (&*self.objects, before.as_deref());
+        put(objects, &self.cache, &key, before, secret, "the Secret of generated values").await?;
         Ok(kept)
     }
 
@@ -335,10 +324,7 @@ impl Apps {
     }
 
     async fn delete_kept(&self, stored: &StoredObject) -> Result<(), Failure> {
-        match self.objects.delete(&stored.key, Some(&stored.metadata.uid)).await {
-            Err(status) if !matches!(status.reason, Some(Reason::NotFound | Reason::Conflict)) => Err(status.into()),
-            _ => Ok(()),
-        }
+        Ok(remove(&*self.objects, &stored.key, &stored.metadata.uid).await?)
     }
 }
 

@@ -7,7 +7,6 @@ use std::time::Duration;
 use api_types::kind::{Kind as _, Object};
 use api_types::kinds::certificate::{Certificate, CertificateProbe, ServedCertificate};
 use api_types::reason;
-use api_types::status::Reason;
 use futures::future::join_all;
 use ports::acme::solve::Answers;
 use ports::certificate::{Pair, self_signed};
@@ -15,9 +14,10 @@ use ports::probe::{HTTPS_PORT, Probe, ProbeTimes};
 use serde_json::Value;
 
 use super::acme::{Before, Errand};
-use super::{Certificates, Probed, SECRETS, kept, key_of, words};
+use super::{Certificates, Probed, kept, key_of, words};
 use crate::runtime::events::{EventKind, seconds};
 use crate::runtime::objects::StoredObject;
+use crate::runtime::objects::besides::put;
 use crate::runtime::outcome::Failure;
 
 /// What a round of probes may take.
@@ -102,19 +102,8 @@ impl Certificates {
             return Ok(());
         }
         let secret = kept::secret(certificate, pair, before.as_deref());
-        let written = match &before {
-            Some(_) => self.objects.update(&key, secret).await,
-            None => self.objects.create(SECRETS, secret).await,
-        };
-        match written {
-            Ok(written) => self.cache.put_own_write(&written),
-            Err(status)
-                if matches!(status.reason, Some(Reason::Conflict | Reason::NotFound | Reason::AlreadyExists)) =>
-            {
-                return Err(Failure::outdated("the Secret of the pair was changed during the pass"));
-            }
-            Err(status) => return Err(status.into()),
-        }
+        let objects = &*self.objects;
+        put(objects, &self.cache, &key, before.as_deref(), secret, "the Secret of the pair").await?;
         let new = words::which(pair.leaf());
         let message = match before.as_deref().and_then(kept::pair) {
             Some(old) => format!("The pair of {new}, takes the place of serial {}.", old.leaf().serial),

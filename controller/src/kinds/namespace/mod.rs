@@ -10,11 +10,12 @@ use std::time::Duration;
 use api_types::condition::{self, Condition, ConditionStatus};
 use api_types::kind::{Kind as _, Object};
 use api_types::kinds::built_in::namespace::{Namespace, NamespacePhase, NamespaceStatus};
-use api_types::status::{Reason, Status};
+use api_types::status::Reason;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
 
+use crate::runtime::objects::besides::remove;
 use crate::runtime::objects::{ObjectKey, Objects, StoredObject};
 use crate::runtime::outcome::Failure;
 use crate::runtime::reconciler::{Decision, Next, Reconciler};
@@ -87,7 +88,7 @@ impl Namespaces {
                 results.extend(deletions.join_next().await);
             }
             let objects = self.objects.clone();
-            deletions.spawn(async move { delete(&*objects, &object).await });
+            deletions.spawn(async move { remove(&*objects, &object.key, &object.metadata.uid).await });
         }
         while let Some(ended) = deletions.join_next().await {
             results.push(ended);
@@ -173,14 +174,6 @@ impl Reconciler for Namespaces {
             Action::DeleteContents => self.delete_contents(&object.metadata.name).await,
             Action::Finalize => self.finalize(&object.metadata.name).await,
         }
-    }
-}
-
-async fn delete(objects: &dyn Objects, object: &StoredObject) -> Result<(), Status> {
-    match objects.delete(&object.key, Some(&object.metadata.uid)).await {
-        // It is gone, or another object has its name: the next pass sees which.
-        Err(status) if matches!(status.reason, Some(Reason::NotFound | Reason::Conflict)) => Ok(()),
-        other => other,
     }
 }
 

@@ -24,6 +24,7 @@ use serde_json::json;
 
 use crate::outside::Outside;
 use crate::runtime::controller::ControllerOptions;
+use crate::runtime::objects::besides::remove;
 use crate::runtime::objects::{ObjectKey, Objects};
 use crate::runtime::operations::OperationState;
 use crate::runtime::outcome::Failure;
@@ -156,11 +157,7 @@ impl Recipes {
     async fn delete_runs(&self, namespace: &str, runs: &[(String, String)]) -> Result<(), Failure> {
         let deletions = runs.iter().map(|(name, uid)| async move {
             let key = ObjectKey::new(&TestRun::resource(), namespace, name);
-            match self.objects.delete(&key, Some(uid)).await {
-                // It is gone, or another run has its name.
-                Err(status) if matches!(status.reason, Some(Reason::NotFound | Reason::Conflict)) => Ok(()),
-                other => other.map_err(Failure::from),
-            }
+            remove(&*self.objects, &key, uid).await.map_err(Failure::from)
         });
         try_join_all(deletions).await.map(|_| ())
     }

@@ -12,6 +12,7 @@ use super::work::{Deed, TAKEN, Work};
 use super::{Repositories, names, runs_resource};
 use crate::kinds::forge::connection::{self, RepositoryConnection, is_own};
 use crate::runtime::objects::ObjectKey;
+use crate::runtime::objects::besides::remove;
 use crate::runtime::outcome::Failure;
 
 /// Attempts to change a run that others change as well.
@@ -27,10 +28,7 @@ impl Repositories {
             Deed::Approve(approval) => self.create(&Approval::resource(), approval).await?,
             Deed::Deny { approvals, runs } => {
                 for (key, uid) in approvals {
-                    match self.objects.delete(key, Some(uid)).await {
-                        Err(status) if matches!(status.reason, Some(Reason::NotFound | Reason::Conflict)) => {}
-                        other => other?,
-                    }
+                    remove(&*self.objects, key, uid).await?;
                 }
                 self.cancel(runs, None).await?
             }

@@ -3,6 +3,7 @@
 //! [`Objects`] is a trait so that the simulation can stand between the loop and the store and lose replies, delay and
 //! refuse calls, and so that a standby's writes can be fenced off ([`fenced`](crate::runtime::leader)).
 
+pub mod besides;
 pub mod memory;
 pub mod store_objects;
 

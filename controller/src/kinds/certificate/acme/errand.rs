@@ -6,7 +6,6 @@ use api_types::kind::Object;
 use api_types::kinds::acme::{Acme, AcmeChallenge};
 use api_types::kinds::certificate::Certificate;
 use api_types::reason;
-use api_types::status::Reason;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use ports::acme::key::certificate_key;
@@ -14,11 +13,13 @@ use ports::acme::solve::{Answers, Change, Record, Writer};
 use ports::acme::{Account, AccountKey, Authority, signing_request};
 use serde_json::{Value, json};
 
-use super::super::{Certificates, SECRETS, kept, key_of};
+use super::super::{Certificates, kept, key_of};
 use super::observe::{authority, binding, read_account_key, writer};
 use super::{Before, CLEANUP_FAILED, Errand, KEY, Renews, Told, account_key, errand_id, next_key, state_of};
 use crate::outside::Outside;
 use crate::runtime::events::EventKind;
+use crate::runtime::objects::ObjectKey;
+use crate::runtime::objects::besides::{put, remove};
 use crate::runtime::outcome::Failure;
 
 /// How long a talk with an authority may take.
@@ -61,7 +62,7 @@ impl Certificates {
             "type": "Opaque",
             "data": {(KEY): STANDARD.encode(AccountKey::generate()?.to_pem())},
         });
-        self.create_secret(secret).await?;
+        self.create_secret(&key, secret).await?;
         if before == Before::Lost {
             let message = format!(
                 "The Secret {} with the key of the account was deleted: a new account is made with a new key.",
@@ -85,20 +86,11 @@ impl Certificates {
             "type": "Opaque",
             "data": {(KEY): STANDARD.encode(certificate_key()?)},
         });
-        self.create_secret(secret).await
+        self.create_secret(&key, secret).await
     }
 
-    async fn create_secret(&self, secret: Value) -> Result<(), Failure> {
-        match self.objects.create(SECRETS, secret).await {
-            Ok(written) => {
-                self.cache.put_own_write(&written);
-                Ok(())
-            }
-            Err(status) if status.reason == Some(Reason::AlreadyExists) => {
-                Err(Failure::outdated("the Secret of a key was made during the pass"))
-            }
-            Err(status) => Err(status.into()),
-        }
+    async fn create_secret(&self, key: &ObjectKey, secret: Value) -> Result<(), Failure> {
+        put(&*self.objects, &self.cache, key, None, secret, "the Secret of a key").await
     }
 
     /// Removes the key of a pair that is in use by now.
@@ -106,10 +98,7 @@ impl Certificates {
         let key = next_key(certificate);
         let found = self.cache.get(&key).filter(|stored| kept::is_of(stored, &certificate.metadata.name));
         let Some(found) = found else { return Ok(()) };
-        match self.objects.delete(&key, Some(&found.metadata.uid)).await {
-            Err(status) if !matches!(status.reason, Some(Reason::NotFound | Reason::Conflict)) => Err(status.into()),
-            _ => Ok(()),
-        }
+        Ok(remove(&*self.objects, &key, &found.metadata.uid).await?)
     }
 
     /// Answers over HTTP from now on.
