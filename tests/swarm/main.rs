@@ -14,6 +14,8 @@ mod certificates;
 mod deploy;
 #[cfg(test)]
 mod deployers;
+#[cfg(test)]
+mod drift;
 mod engine;
 #[cfg(test)]
 mod forge;

@@ -143,6 +143,8 @@ pub struct AppSpec {
     /// any case. Whoever chose a version, the volumes are copied before it is deployed, and what does not serve goes back.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub update_policy: Option<UpdatePolicy>,
+    /// What becomes of what somebody changes in the swarm by hand.
+    pub drift_policy: DriftPolicy,
     /// Whether services are removed that the compose file no longer names.
     pub prune_dropped: bool,
     /// What becomes of the volumes when the App is deleted.
@@ -171,6 +173,7 @@ impl Default for AppSpec {
             health: None,
             probes: Vec::new(),
             update_policy: None,
+            drift_policy: DriftPolicy::default(),
             prune_dropped: true,
             volumes: VolumePolicy::default(),
             suspend: false,
@@ -368,6 +371,16 @@ pub enum Weekday {
     Friday,
     Saturday,
     Sunday,
+}
+
+/// What becomes of what somebody changes in the swarm by hand.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum DriftPolicy {
+    /// It is put right.
+    #[default]
+    Heal,
+    /// It is reported and stays, until the spec of the App changes or another version is deployed.
+    Report,
 }
 
 /// What becomes of the volumes when an App is deleted.

@@ -34,7 +34,7 @@ pub enum Action {
     MakeSecrets(Vec<String>),
     /// Hand the stack over, from here on.
     Deploy(Vec<Effect>),
-    /// Put right what somebody changed, which the text says.
+    /// Put right what somebody changed, which the text tells.
     Repair(Vec<Effect>, String),
     /// Remove what is no longer needed.
     Prune(Vec<Effect>),
@@ -72,8 +72,8 @@ impl Apps {
             Action::Pull => self.begin_to_pull(app),
             Action::MakeSecrets(names) => self.make_secrets(app, &names).await,
             Action::Deploy(effects) | Action::Prune(effects) => self.apply(app, &effects).await,
-            Action::Repair(effects, why) => {
-                self.record(app, EventKind::Warning, api_types::reason::DRIFTED, &format!("{why} It is put right."));
+            Action::Repair(effects, told) => {
+                self.record(app, EventKind::Warning, api_types::reason::DRIFTED, &told);
                 self.apply(app, &effects).await?;
                 let now = self.outside.clock.now();
                 self.with_memory(app, |memory| memory.repairs.note(now));

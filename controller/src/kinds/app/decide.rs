@@ -25,14 +25,14 @@ use super::observe::{Claim, Images, Leaving, Observed, Present, Source, Swarm};
 use super::prepare::Prepared;
 use super::teardown::{self, Step};
 use super::upgrade::after::{self as upgrade, Gate, NotSeen, Surplus, Turn};
-use super::{dependencies, generated, rotation};
+use super::{dependencies, drift, generated, rotation};
 use crate::runtime::events::seconds;
 use crate::runtime::outcome::sentence;
 use crate::runtime::reconciler::{Decision, Next};
 
 /// How soon an app is looked at again after its tasks moved. Tasks have no events; the engine reports what becomes of
 /// their containers, and that rings (`host/ears.rs`). This is for all that has no container yet.
-const MOVING_POLL_MIN: Duration = Duration::from_millis(200);
+pub(super) const MOVING_POLL_MIN: Duration = Duration::from_millis(200);
 /// How often an app is looked at whose tasks have not moved for long, in case that a report was lost.
 const MOVING_POLL_MAX: Duration = Duration::from_secs(5);
 /// How often an app that failed is looked at, at the least: it may come round by itself.
@@ -42,11 +42,11 @@ const TIMER_SLACK: Duration = Duration::from_millis(10);
 /// How often an engine that is away is asked.
 const ENGINE_POLL: Duration = Duration::from_secs(5);
 /// How often something that a person must change outside the store is looked at.
-const REFUSED_POLL: Duration = Duration::from_mins(1);
+pub(super) const REFUSED_POLL: Duration = Duration::from_mins(1);
 /// How often work that rings when it ends is looked at.
 const WORK_POLL: Duration = Duration::from_secs(10);
 /// How often an app that runs is looked at although the engine reports nothing.
-const STEADY_POLL: Duration = Duration::from_mins(3);
+pub(super) const STEADY_POLL: Duration = Duration::from_mins(3);
 /// The pause after each step of a teardown, in which the swarm does what it was asked.
 const TEARDOWN_POLL: Duration = Duration::from_millis(200);
 /// How often a stack is looked at whose tasks take long to end.
@@ -67,7 +67,7 @@ const ORDER: [ConditionType; 5] = [
     ConditionType::Healthy,
 ];
 
-type Decided = Decision<AppStatus, Action>;
+pub(super) type Decided = Decision<AppStatus, Action>;
 
 pub(super) fn decide(app: &Object<App>, observed: &Observed, now: Timestamp) -> Decided {
     match observed {
@@ -285,7 +285,7 @@ fn lost(prepared: &Prepared, names: &[String]) -> Refusal {
 }
 
 /// Begins the message of a deploy that has begun, so that one that was cut off is told from one that has not.
-const HANDING_OVER: &str = "The stack is being handed to the swarm.";
+pub(super) const HANDING_OVER: &str = "The stack is being handed to the swarm.";
 
 /// What is said while an engine that was away is left alone.
 const SETTLES: &str = "The engine was away, and finds its tasks again before it is told anything.";
@@ -329,7 +329,7 @@ fn handed_over(
         return probe(app, status, prepared, present, now);
     };
     if worst.reason.wants_repair() {
-        return repair(status, swarm, worst, now);
+        return drift::meet(app, status, prepared, swarm, worst, now);
     }
     let converged = ConditionType::Converged;
     match worst.verdict {
@@ -395,39 +395,6 @@ fn in_sync(status: &mut AppStatus, worst: &Judgement) {
         _ => "What runs is what was deployed.",
     };
     set(status, ConditionType::Drifted, ConditionStatus::False, reason::IN_SYNC, text);
-}
-
-/// Somebody changed what runs: put it right.
-fn repair(mut status: AppStatus, swarm: &Swarm, worst: &Judgement, now: Timestamp) -> Decided {
-    let text = format!("{} It is being put right.", worst.message);
-    set(&mut status, ConditionType::Drifted, ConditionStatus::True, reason::DRIFTED, &text);
-    set(&mut status, ConditionType::Converged, ConditionStatus::Unknown, worst.reason.word(), &text);
-    let effects: &[Effect] = match &swarm.missing {
-        Err(refusal) => {
-            refuse(&mut status, ConditionType::Deployed, refusal);
-            return Decision::wait(finish(status), Next::After(REFUSED_POLL));
-        }
-        Ok(effects) => effects,
-    };
-    if let Some(wait) = swarm.settles_for {
-        return Decision::wait(finish(status), Next::After(wait));
-    }
-    // Whoever deploys against us again and again gets no storm of restarts.
-    if let Some(wait) = swarm.rests_for {
-        return Decision::wait(finish(status), Next::After(wait));
-    }
-    if effects.is_empty()
-        && let Some(wait) = swarm.held_for
-    {
-        return Decision::wait(finish(status), Next::After(wait));
-    }
-    status.deployed_at = Some(seconds(now));
-    if effects.is_empty() {
-        return Decision::wait(finish(status), Next::After(MOVING_POLL_MIN));
-    }
-    let handing_over = format!("{HANDING_OVER} {} steps are left.", effects.len());
-    set(&mut status, ConditionType::Deployed, ConditionStatus::Unknown, reason::DEPLOYING, &handing_over);
-    Decision::act(finish(status), Action::Repair(effects.to_vec(), worst.message.clone()))
 }
 
 /// It runs: does it answer?
@@ -547,11 +514,11 @@ pub(super) fn finish(mut status: AppStatus) -> AppStatus {
     status
 }
 
-fn set(status: &mut AppStatus, type_: ConditionType, word: ConditionStatus, reason: &str, message: &str) {
+pub(super) fn set(status: &mut AppStatus, type_: ConditionType, word: ConditionStatus, reason: &str, message: &str) {
     condition::set(&mut status.conditions, Condition::new(type_.word(), word, reason, message));
 }
 
-fn refuse(status: &mut AppStatus, type_: ConditionType, refusal: &Refusal) {
+pub(super) fn refuse(status: &mut AppStatus, type_: ConditionType, refusal: &Refusal) {
     set(status, type_, ConditionStatus::False, refusal.reason, &refusal.message);
 }
 

@@ -6,6 +6,7 @@ pub mod converge;
 pub mod decide;
 pub mod dependencies;
 pub mod deployer;
+mod drift;
 pub(crate) mod generated;
 pub mod health;
 pub mod images;

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use api_types::condition::{ConditionStatus, find};
 use api_types::kind::Object;
-use api_types::kinds::app::{App, AppRecipe, AppSpec, Deployer};
+use api_types::kinds::app::{App, AppRecipe, AppSpec, Deployer, DriftPolicy};
 use api_types::kinds::check::Health;
 use api_types::kinds::identity::Identity;
 use api_types::reason;
@@ -310,6 +310,34 @@ fn what_somebody_changed_is_put_right_but_not_in_a_storm() {
         let converged = swarm(vec![judgement(Verdict::Converged, Reason::Converged)]);
         let decided = look(&app, present(converged), 620);
         assert_eq!(condition(&decided, "Drifted"), (ConditionStatus::False, reason::IN_SYNC.to_owned()));
+    }
+}
+
+#[test]
+fn what_somebody_changed_is_reported_once_and_left_alone_where_the_app_says_so() {
+    for reason in [Reason::Superseded, Reason::Vanished] {
+        let mut app = ready();
+        app.spec.drift_policy = DriftPolicy::Report;
+        let mut drifted = swarm(vec![judgement(Verdict::Failed, reason)]);
+        drifted.missing = Ok(vec![create()]);
+        let decided = look(&app, present(drifted.clone()), 600);
+        for (type_, word) in [("Drifted", ConditionStatus::True), ("Converged", ConditionStatus::False)] {
+            assert_eq!(condition(&decided, type_).0, word, "{type_}");
+            let message = &find(&decided.status.conditions, type_).unwrap().message;
+            assert!(message.contains("It would take: create service x_example_web."), "{message}");
+        }
+        assert!(matches!(&decided.action, Some(Action::Tell(told)) if told.is_warning), "{:?}", decided.action);
+        keep(&mut app, &decided, 600);
+        let again = look(&app, present(drifted.clone()), 601);
+        assert_eq!((again.action, condition(&decided, "Ready").0), (None, ConditionStatus::False));
+        // More of it is told again.
+        drifted.missing = Ok(vec![create(), create()]);
+        let more = look(&app, present(drifted.clone()), 602);
+        assert!(matches!(&more.action, Some(Action::Tell(_))), "{:?}", more.action);
+        // That the engine was away is nobody's wish, and neither is what is half-way to another version.
+        let away = Swarm { judgements: vec![judgement(Verdict::Failed, Reason::EngineWasAway)], ..drifted.clone() };
+        let decided = look(&app, present(away), 603);
+        assert!(matches!(&decided.action, Some(Action::Repair(..))), "{:?}", decided.action);
     }
 }
 
