@@ -19,6 +19,9 @@ const HTPASSWD: &str = "robot:$2b$05$abcdefghijklmnopqrstuuy83XQIC9tqG9uAZocw8Io
 /// The same, for clients.
 const AUTH: &str = "cm9ib3Q6cHVsbC1zZWNyZXQtY2FuYXJ5";
 
+/// The robot that comes after it, with the same password.
+const NEXT_HTPASSWD: &str = "droid:$2b$05$abcdefghijklmnopqrstuuy83XQIC9tqG9uAZocw8Io5KEVSxsxEG\n";
+
 /// A registry. Ends with the test.
 struct Registry {
     process: Child,
@@ -68,6 +71,64 @@ impl Registry {
         let removed = engine::docker(&["rmi", &image]);
         assert!(removed.contains("Untagged"), "{done}{pushed}{removed}");
         image
+    }
+}
+
+/// The one service of an App with this domain.
+struct Service {
+    name: String,
+    image: String,
+}
+
+impl Service {
+    fn new(name: &str, image: &str) -> Self {
+        Self { name: format!("{name}_ci_test_app"), image: image.to_owned() }
+    }
+
+    fn label(&self) -> String {
+        let format = r#"{{index .Spec.Labels "ci.coopcloud.tech/pull-secrets"}}"#;
+        engine::docker(&["service", "inspect", &self.name, "--format", format])
+    }
+
+    fn running(&self) -> String {
+        let label = format!("label=com.docker.swarm.service.name={}", self.name);
+        engine::docker(&["ps", "--quiet", "--filter=status=running", "--filter", &label])
+    }
+
+    fn scale(&self, replicas: &str) {
+        let _ = engine::docker(&["service", "scale", "--detach", &format!("{}={replicas}", self.name)]);
+    }
+
+    /// Takes the image off the node and lets the swarm start the service there again.
+    fn pull_again(&self) {
+        self.scale("0");
+        let label = format!("label=com.docker.swarm.service.name={}", self.name);
+        let there = || engine::docker(&["ps", "--all", "--quiet", "--filter", &label]);
+        until("its container goes", || {
+            let ids = there();
+            let _ =
+                Command::new("docker").args(["--host", &engine::address(), "rm"]).args(ids.split_whitespace()).output();
+            ids.trim().is_empty()
+        });
+        let repository = self.image.rsplit_once(':').expect("a tag").0;
+        let ids = engine::docker(&["image", "ls", "--quiet", "--no-trunc", repository]);
+        let digests = engine::docker(&["image", "ls", "--digests", "--format={{.Repository}}@{{.Digest}}", repository]);
+        assert!(!ids.trim().is_empty(), "the node has it");
+        for name in digests.lines().chain([self.image.as_str()]) {
+            // One name more or less: what counts is that none is left.
+            let _ = Command::new("docker").args(["--host", &engine::address(), "rmi", name]).output();
+        }
+        assert_eq!(engine::docker(&["image", "ls", "--quiet", repository]), "", "the node still has it");
+        self.scale("1");
+        until("it is pulled again", || !self.running().trim().is_empty());
+    }
+}
+
+fn until(what: &str, is_so: impl Fn() -> bool) {
+    let started = Instant::now();
+    while !is_so() {
+        assert!(started.elapsed() < WITHIN, "{what}");
+        wait_a_moment();
     }
 }
 
@@ -133,4 +194,60 @@ fn private_images_are_pulled_with_the_secrets_that_are_named() {
     assert!(left.is_empty(), "{left:?}");
     let log = installation.daemon.log();
     assert!(!log.contains(PASSWORD) && !log.contains(AUTH), "{log}");
+}
+
+/// The Secret of an App gets another user, and the registry forgets the one before.
+fn changes_credentials(installation: &Installation, registry: &Registry, folder: &Path, deployer: &str, image: &str) {
+    let name = deployer.to_lowercase();
+    let tree = small::recipe(&SLEEPER.replace("IMAGE", image));
+    let url = small::publish(&folder.join(&name), &[("1.0.0+1.0.0", tree)]).url();
+    let login = |user: &str| {
+        let auth = json!({"auths": {&registry.host: {"username": user, "password": PASSWORD}}});
+        let secret = json!({
+            "apiVersion": "v1", "kind": "Secret", "metadata": {"name": format!("login-{name}")},
+            "type": "kubernetes.io/dockerconfigjson", "stringData": {".dockerconfigjson": auth.to_string()},
+        });
+        installation.apply(&[secret]).unwrap();
+    };
+    let htpasswd = folder.join("registry/htpasswd");
+    std::fs::write(&htpasswd, HTPASSWD).unwrap();
+    login("robot");
+    let more = json!({"deployer": deployer, "imagePullSecrets": [{"name": format!("login-{name}")}]});
+    installation.apply(&[small::app(&name, &url, &format!("{name}.ci.test"), &more)]).unwrap();
+    installation.wait_for("apps", &name, "Ready").expect("the image is pulled");
+    let service = Service::new(&name, image);
+    let (label, task) = (service.label(), service.running());
+    assert!(label.trim().len() == 32 && !task.trim().is_empty(), "{label} {task}");
+
+    std::fs::write(&htpasswd, [HTPASSWD, NEXT_HTPASSWD].concat()).unwrap();
+    login("droid");
+    until("the nodes are told", || service.label() != label);
+    installation.wait_for("apps", &name, "Ready").expect("it runs as before");
+    assert_eq!(service.running(), task, "other credentials are no reason to restart anything");
+
+    // Only the one after it is known by now, and only the swarm pulls: whoever looks after the App is told not to.
+    std::fs::write(&htpasswd, NEXT_HTPASSWD).unwrap();
+    installation.change("apps", &name, &json!({"spec": {"suspend": true}})).unwrap();
+    service.pull_again();
+    installation.change("apps", &name, &json!({"spec": {"suspend": false}})).unwrap();
+    installation.remove().unwrap();
+}
+
+#[test]
+fn other_credentials_reach_the_nodes_at_once_and_restart_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let registry = Registry::start(folder.path());
+    let image = registry.publish(folder.path());
+    let configuration = format!("[abra]\nprogram = \"{}\"\n", env!("CARGO_BIN_EXE_abra_stub"));
+    let installation = Installation::plain(folder.path(), 1, &configuration).expect("the installation starts");
+    for deployer in ["Swarm", "Abra"] {
+        changes_credentials(&installation, &registry, folder.path(), deployer, &image);
+    }
+    let left = engine::inventory_of(&["swarm_ci_test", "abra_ci_test"]);
+    assert!(left.is_empty(), "{left:?}");
+    let log = installation.daemon.log();
+    assert!(!log.contains(PASSWORD), "{log}");
+    let data = folder.path().join("data/apps");
+    let found = Command::new("grep").args(["-rlF", PASSWORD]).arg(&data).output().unwrap();
+    assert!(found.stdout.is_empty(), "{}", String::from_utf8_lossy(&found.stdout));
 }

@@ -22,6 +22,9 @@ pub const DELETE: &str = "Delete";
 /// On secrets whose value a Secret or a Certificate gives, under a name that changes with it: `"true"`. They go once nothing
 /// uses them any more.
 pub const GIVEN_LABEL: &str = "ci.coopcloud.tech/given";
+/// On services whose image is pulled with credentials: which state of the Secrets they are of. Another state is another label,
+/// and so an update, with which the credentials reach the nodes; neither of them restarts a task.
+pub const PULL_SECRETS_LABEL: &str = "ci.coopcloud.tech/pull-secrets";
 /// What all labels of ours begin with.
 pub const OWN_PREFIX: &str = "ci.coopcloud.tech/";
 

@@ -6,9 +6,12 @@ use api_types::kinds::reference::SecretReference;
 use api_types::reason;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use ports::compose::stack::Stack;
 use ports::swarm::registries::{Registries, Unreadable};
 use serde_json::Value;
 
+use super::deployer::decorate::hash;
+use super::labels::PULL_SECRETS_LABEL;
 use crate::runtime::cache::Cache;
 use crate::runtime::objects::ObjectKey;
 use crate::runtime::outcome::Failure;
@@ -28,6 +31,18 @@ pub struct PullSecrets {
     pub registries: Registries,
     /// Changes whenever one of the Secrets does.
     pub revision: String,
+}
+
+impl PullSecrets {
+    /// Marks the services whose images are pulled with them.
+    pub(crate) fn put_on(&self, stack: &mut Stack) {
+        for service in &mut stack.services {
+            let spec = &mut service.spec;
+            if self.registries.of_image(&spec.task_template.container_spec.image).is_some() {
+                spec.labels.insert(PULL_SECRETS_LABEL.to_owned(), hash(self.revision.as_bytes()));
+            }
+        }
+    }
 }
 
 /// Reads the Secrets of these names; of two credentials for one registry the first counts.
@@ -97,6 +112,7 @@ fn registries(secret: &Value) -> Result<Registries, String> {
 #[cfg(test)]
 mod tests {
     use api_types::kinds::allow::Allow;
+    use ports::compose::stack::StackService;
     use serde_json::json;
 
     use super::*;
@@ -129,6 +145,26 @@ mod tests {
                 other => panic!("{secret}: {other:?}"),
             }
         }
+    }
+
+    #[test]
+    fn services_say_of_which_secrets_their_credentials_are_and_only_those_that_have_some() {
+        let entry = r#"{"r.example": {"username": "u", "password": "s3cret-canary"}}"#;
+        let registries = registries(&secret(LEGACY.0, LEGACY.1, entry)).unwrap();
+        let marks = |revision: &str| {
+            let mut stack = Stack::default();
+            for image in ["r.example/team/app:1", "elsewhere.example/app:1"] {
+                let mut service = StackService::default();
+                image.clone_into(&mut service.spec.task_template.container_spec.image);
+                stack.services.push(service);
+            }
+            PullSecrets { registries: registries.clone(), revision: revision.to_owned() }.put_on(&mut stack);
+            let mark = |service: &StackService| service.spec.labels.get(PULL_SECRETS_LABEL).cloned();
+            stack.services.iter().map(mark).collect::<Vec<_>>()
+        };
+        let (before, after) = (marks("uid@1 "), marks("uid@2 "));
+        assert!(before[0].is_some() && before[0] != after[0], "{before:?} {after:?}");
+        assert_eq!((&before[1], &after[1]), (&None, &None));
     }
 
     #[test]

@@ -357,6 +357,7 @@ fn read(
         goes_with_app: inputs.goes_with_app,
     };
     decorate(&mut stack, &inputs.owner, &origin);
+    inputs.pull_secrets.put_on(&mut stack);
     let (secrets, secret_rules) = share_out(inputs, &wanted_secrets);
     let listed = listed(inputs, &wanted_secrets);
     let short: String = chosen.commit.as_str().chars().take(8).collect();
