@@ -157,6 +157,11 @@ async fn names_are_compared_from_their_beginning(harness: &dyn Harness, stack: S
     let found = engine.configs(&labelled).await.expect("configs can be listed");
     let [config] = &found[..] else { unreachable!("one config: {found:?}") };
     assert_eq!(engine.remove_config(&config.id).await.expect("it is removed"), Removal::Gone);
+    // Also of what nothing on this node uses yet.
+    let new = NewNetwork { name: stack.part("net"), labels: stack.labels(), ..NewNetwork::default() };
+    engine.create_network(&new).await.expect("it is made");
+    let found = engine.networks(&Filter::name_prefix(&stack.part(""))).await.expect("networks can be listed");
+    assert_eq!(found.iter().map(|network| network.name.clone()).collect::<Vec<_>>(), [new.name]);
 }
 
 async fn a_secret_that_a_service_names_is_in_use(harness: &dyn Harness, stack: Stack) {

@@ -275,7 +275,9 @@ impl Engine for DockerEngine {
     }
 
     async fn networks(&self, filter: &Filter) -> Result<Vec<Network>, Error> {
-        let mut networks: Vec<Network> = self.list::<wire::RawNetwork, _>("/networks", filter).await?;
+        // Engines up to 20.10 take the name of a network in the swarm for the whole of it, not for its beginning.
+        let asked = Filter { name_prefix: None, ..filter.clone() };
+        let mut networks: Vec<Network> = self.list::<wire::RawNetwork, _>("/networks", &asked).await?;
         keep_prefix(&mut networks, filter, |network| &network.name);
         Ok(networks)
     }
