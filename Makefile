@@ -12,7 +12,7 @@ test: check
 	cargo nextest run --workspace --no-fail-fast --profile $${NEXTEST_PROFILE:-default} \
 	  --filterset 'not (binary(engine) | binary(swarm))'
 	./deploy/recipes/images --fetch traefik
-	./.ci/with-engine cargo nextest run --workspace --no-fail-fast --profile engine \
+	./.ci/with-engine --leaves-nothing cargo nextest run --workspace --no-fail-fast --profile engine \
 	  --filterset 'binary(engine) | binary(swarm)'
 	cargo test --workspace --doc --quiet
 
