@@ -8,6 +8,7 @@ use std::time::Duration;
 use ports::acme::pebble::{Pebble, PebbleSettings};
 use serde_json::{Value, json};
 use tests::installation::{Installation, reason_of, status_of};
+use tests::name_server::NameServer;
 
 const API: &str = "ci.coopcloud.tech/v1alpha1";
 /// Longest that anything here may take.
@@ -137,4 +138,39 @@ fn pebble_may_be_down_and_ccd_killed_in_the_middle() {
     assert_eq!(wait(&installation, "web", is_in_use)["status"]["serial"], first["status"]["serial"]);
     let names = secrets(&installation);
     assert_eq!(names.iter().filter(|name| name.starts_with("acme-account-")).count(), 1, "{names:?}");
+}
+
+#[test]
+fn pebble_issues_a_wildcard_whose_proof_a_name_server_takes_by_dynamic_update() {
+    let folder = tempfile::tempdir().unwrap();
+    let place = folder.path().join("names");
+    std::fs::create_dir(&place).unwrap();
+    let names = NameServer::start(&place, "zone.test").unwrap();
+    let settings = PebbleSettings { name_server: Some(names.port()), ..PebbleSettings::default() };
+    let (pebble, installation) = start(folder.path(), settings);
+    let wild = |name: &str, key_name: &str| {
+        let server = format!("127.0.0.1:{}", names.port());
+        let key = json!({"name": "tsig", "key": "key"});
+        let dns = json!({"dns01": {"server": server, "keyName": key_name, "keySecretRef": key}});
+        certificate(&pebble, name, dns, &["*.zone.test", "zone.test"])
+    };
+    let secret = json!({
+        "apiVersion": "v1", "kind": "Secret", "metadata": {"name": "tsig"}, "stringData": {"key": NameServer::KEY},
+    });
+    installation.apply(&[secret, wild("stranger", "else.zone.test")]).unwrap();
+    let stranger = wait(&installation, "stranger", |found| reason_of(found, "Valid") == "HookFailed");
+    let text = stranger["status"]["conditions"].to_string();
+    assert!(text.contains("supdate at 127.0.0.1") && text.contains("BADKEY"), "{text}");
+
+    installation.apply(&[wild("wild", NameServer::KEY_NAME)]).unwrap();
+    let found = wait(&installation, "wild", is_in_use);
+    assert_eq!(found["status"]["dnsNames"], json!(["*.zone.test", "zone.test"]));
+    assert!(found["status"]["issuer"].as_str().unwrap().contains("Pebble Intermediate"), "{found:#}");
+    let log = names.log();
+    let count = |what: &str| log.lines().filter(|line| line.contains("updating zone") && line.contains(what)).count();
+    // The domain and its wildcard have one record with two values.
+    assert_eq!((count("adding an RR"), count("deleting an RR")), (2, 2), "{log}");
+    assert_eq!(names.challenges().unwrap(), Vec::<String>::new(), "{log}");
+    let log = installation.daemon.log();
+    assert!(!log.contains(NameServer::KEY) && !log.contains("panicked"), "{log}");
 }

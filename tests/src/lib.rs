@@ -7,6 +7,7 @@ pub mod fleet;
 pub mod history;
 pub mod installation;
 pub mod mutation;
+pub mod name_server;
 pub mod orders;
 pub mod power;
 pub mod real_forge;

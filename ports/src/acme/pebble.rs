@@ -27,6 +27,8 @@ pub struct PebbleSettings {
     pub wants_binding: bool,
     /// How long certificates are valid.
     pub lifetime: Duration,
+    /// The port on this machine of the name server that it asks, instead of that of its own DNS.
+    pub name_server: Option<u16>,
 }
 
 /// The key of the one account in its shop, in base64url.
@@ -34,7 +36,7 @@ pub const BINDING_KEY: &str = "zWNDZM6eQGHWpSRTPal5eIUYFTu7EajVIoguysqZ9wG44nMEt
 
 impl Default for PebbleSettings {
     fn default() -> Self {
-        Self { bad_nonces: 20, wants_binding: false, lifetime: Duration::from_hours(90 * 24) }
+        Self { bad_nonces: 20, wants_binding: false, lifetime: Duration::from_hours(90 * 24), name_server: None }
     }
 }
 
@@ -46,7 +48,7 @@ pub struct Pebble {
     dns: Child,
     port: u16,
     management: u16,
-    dns_port: u16,
+    name_server: u16,
     /// The port on which it looks for answers over HTTP.
     pub http_port: u16,
     ca_bundle: String,
@@ -96,8 +98,9 @@ impl Pebble {
             ("PEBBLE_WFE_NONCEREJECT", settings.bad_nonces.to_string()),
         ];
         let folder = folder.to_owned();
+        let name_server = settings.name_server.unwrap_or(dns_port);
         let mut pebble =
-            Self { folder, environment, pebble: None, dns, port, management, dns_port, http_port, ca_bundle };
+            Self { folder, environment, pebble: None, dns, port, management, name_server, http_port, ca_bundle };
         pebble.start_again();
         wait_for(management);
         pebble
@@ -110,7 +113,7 @@ impl Pebble {
     pub fn start_again(&mut self) {
         let child = spawn(
             Command::new("pebble")
-                .args(["-config", "pebble.json", "-dnsserver", &format!("127.0.0.1:{}", self.dns_port)])
+                .args(["-config", "pebble.json", "-dnsserver", &format!("127.0.0.1:{}", self.name_server)])
                 .envs(self.environment.iter().map(|(name, value)| (name, value)))
                 .current_dir(&self.folder),
         );
