@@ -74,53 +74,60 @@ impl Registry {
     }
 }
 
-/// The one service of an App with this domain.
-struct Service {
-    name: String,
-    image: String,
-}
+/// The one service of an App of this name.
+struct Service(String);
 
 impl Service {
-    fn new(name: &str, image: &str) -> Self {
-        Self { name: format!("{name}_ci_test_app"), image: image.to_owned() }
+    fn new(app: &str) -> Self {
+        Self(format!("{app}_ci_test_app"))
     }
 
     fn label(&self) -> String {
         let format = r#"{{index .Spec.Labels "ci.coopcloud.tech/pull-secrets"}}"#;
-        engine::docker(&["service", "inspect", &self.name, "--format", format])
+        engine::docker(&["service", "inspect", &self.0, "--format", format])
+    }
+
+    fn containers(&self, options: &[&str]) -> String {
+        let label = format!("label=com.docker.swarm.service.name={}", self.0);
+        engine::docker(&[&["ps", "--quiet", "--filter", &label][..], options].concat())
     }
 
     fn running(&self) -> String {
-        let label = format!("label=com.docker.swarm.service.name={}", self.name);
-        engine::docker(&["ps", "--quiet", "--filter=status=running", "--filter", &label])
+        self.containers(&["--filter=status=running"])
     }
 
-    fn scale(&self, replicas: &str) {
-        let _ = engine::docker(&["service", "scale", "--detach", &format!("{}={replicas}", self.name)]);
+    fn scale(&self, replicas: u32) {
+        let _ = engine::docker(&["service", "scale", "--detach", &format!("{}={replicas}", self.0)]);
     }
+}
 
-    /// Takes the image off the node and lets the swarm start the service there again.
-    fn pull_again(&self) {
-        self.scale("0");
-        let label = format!("label=com.docker.swarm.service.name={}", self.name);
-        let there = || engine::docker(&["ps", "--all", "--quiet", "--filter", &label]);
-        until("its container goes", || {
-            let ids = there();
-            let _ =
-                Command::new("docker").args(["--host", &engine::address(), "rm"]).args(ids.split_whitespace()).output();
-            ids.trim().is_empty()
-        });
-        let repository = self.image.rsplit_once(':').expect("a tag").0;
-        let ids = engine::docker(&["image", "ls", "--quiet", "--no-trunc", repository]);
-        let digests = engine::docker(&["image", "ls", "--digests", "--format={{.Repository}}@{{.Digest}}", repository]);
-        assert!(!ids.trim().is_empty(), "the node has it");
-        for name in digests.lines().chain([self.image.as_str()]) {
-            // One name more or less: what counts is that none is left.
-            let _ = Command::new("docker").args(["--host", &engine::address(), "rmi", name]).output();
-        }
-        assert_eq!(engine::docker(&["image", "ls", "--quiet", repository]), "", "the node still has it");
-        self.scale("1");
-        until("it is pulled again", || !self.running().trim().is_empty());
+/// Takes the image off the node and lets the swarm start the services there again.
+fn pull_again(services: &[Service], image: &str) {
+    let docker = |arguments: &[&str]| {
+        let output = Command::new("docker").args(["--host", &engine::address()]).args(arguments).output();
+        output.expect("docker runs")
+    };
+    for service in services {
+        service.scale(0);
+    }
+    until("their containers go", || {
+        let all: Vec<String> = services.iter().map(|service| service.containers(&["--all"])).collect();
+        let ids: Vec<&str> = all.iter().flat_map(|ids| ids.split_whitespace()).collect();
+        // The swarm keeps those that have ended for a while.
+        docker(&[&["rm"][..], &ids].concat());
+        ids.is_empty()
+    });
+    let repository = image.rsplit_once(':').expect("a tag").0;
+    let digests = engine::docker(&["image", "ls", "--digests", "--format={{.Repository}}@{{.Digest}}", repository]);
+    assert!(!digests.trim().is_empty(), "the node has it");
+    for name in digests.lines().chain([image]) {
+        // One name more or less: what counts is that none is left.
+        docker(&["rmi", name]);
+    }
+    assert_eq!(engine::docker(&["image", "ls", "--quiet", repository]), "", "the node still has it");
+    for service in services {
+        service.scale(1);
+        until("it is pulled again", || !service.running().trim().is_empty());
     }
 }
 
@@ -196,43 +203,6 @@ fn private_images_are_pulled_with_the_secrets_that_are_named() {
     assert!(!log.contains(PASSWORD) && !log.contains(AUTH), "{log}");
 }
 
-/// The Secret of an App gets another user, and the registry forgets the one before.
-fn changes_credentials(installation: &Installation, registry: &Registry, folder: &Path, deployer: &str, image: &str) {
-    let name = deployer.to_lowercase();
-    let tree = small::recipe(&SLEEPER.replace("IMAGE", image));
-    let url = small::publish(&folder.join(&name), &[("1.0.0+1.0.0", tree)]).url();
-    let login = |user: &str| {
-        let auth = json!({"auths": {&registry.host: {"username": user, "password": PASSWORD}}});
-        let secret = json!({
-            "apiVersion": "v1", "kind": "Secret", "metadata": {"name": format!("login-{name}")},
-            "type": "kubernetes.io/dockerconfigjson", "stringData": {".dockerconfigjson": auth.to_string()},
-        });
-        installation.apply(&[secret]).unwrap();
-    };
-    let htpasswd = folder.join("registry/htpasswd");
-    std::fs::write(&htpasswd, HTPASSWD).unwrap();
-    login("robot");
-    let more = json!({"deployer": deployer, "imagePullSecrets": [{"name": format!("login-{name}")}]});
-    installation.apply(&[small::app(&name, &url, &format!("{name}.ci.test"), &more)]).unwrap();
-    installation.wait_for("apps", &name, "Ready").expect("the image is pulled");
-    let service = Service::new(&name, image);
-    let (label, task) = (service.label(), service.running());
-    assert!(label.trim().len() == 32 && !task.trim().is_empty(), "{label} {task}");
-
-    std::fs::write(&htpasswd, [HTPASSWD, NEXT_HTPASSWD].concat()).unwrap();
-    login("droid");
-    until("the nodes are told", || service.label() != label);
-    installation.wait_for("apps", &name, "Ready").expect("it runs as before");
-    assert_eq!(service.running(), task, "other credentials are no reason to restart anything");
-
-    // Only the one after it is known by now, and only the swarm pulls: whoever looks after the App is told not to.
-    std::fs::write(&htpasswd, NEXT_HTPASSWD).unwrap();
-    installation.change("apps", &name, &json!({"spec": {"suspend": true}})).unwrap();
-    service.pull_again();
-    installation.change("apps", &name, &json!({"spec": {"suspend": false}})).unwrap();
-    installation.remove().unwrap();
-}
-
 #[test]
 fn other_credentials_reach_the_nodes_at_once_and_restart_nothing() {
     let folder = tempfile::tempdir().unwrap();
@@ -240,14 +210,64 @@ fn other_credentials_reach_the_nodes_at_once_and_restart_nothing() {
     let image = registry.publish(folder.path());
     let configuration = format!("[abra]\nprogram = \"{}\"\n", env!("CARGO_BIN_EXE_abra_stub"));
     let installation = Installation::plain(folder.path(), 1, &configuration).expect("the installation starts");
-    for deployer in ["Swarm", "Abra"] {
-        changes_credentials(&installation, &registry, folder.path(), deployer, &image);
-    }
-    let left = engine::inventory_of(&["swarm_ci_test", "abra_ci_test"]);
+    let tree = small::recipe(&SLEEPER.replace("IMAGE", &image));
+    let url = small::publish(&folder.path().join("small"), &[("1.0.0+1.0.0", tree)]).url();
+    let deployers = [("native", "Swarm"), ("told", "Abra")];
+    let services = deployers.map(|(name, _)| Service::new(name));
+    let login = |user: &str| {
+        let config = json!({"auths": {&registry.host: {"username": user, "password": PASSWORD}}});
+        let secret = json!({
+            "apiVersion": "v1", "kind": "Secret", "metadata": {"name": "login"}, "type": "kubernetes.io/dockerconfigjson",
+            "stringData": {".dockerconfigjson": config.to_string()},
+        });
+        installation.apply(&[secret]).unwrap();
+    };
+    let are_ready = || {
+        for (name, _) in deployers {
+            installation.wait_for("apps", name, "Ready").expect("the image is pulled");
+        }
+    };
+    let suspend = |is_so: bool| {
+        for (name, _) in deployers {
+            installation.change("apps", name, &json!({"spec": {"suspend": is_so}})).unwrap();
+        }
+    };
+    let htpasswd = folder.path().join("registry/htpasswd");
+    login("robot");
+    let apps = deployers.map(|(name, deployer)| {
+        let more = json!({"deployer": deployer, "imagePullSecrets": [{"name": "login"}]});
+        small::app(name, &url, &format!("{name}.ci.test"), &more)
+    });
+    installation.apply(&apps).unwrap();
+    are_ready();
+    let told = || services.iter().map(|service| service.label().trim().to_owned()).collect::<Vec<_>>();
+    let running = || services.iter().map(Service::running).collect::<Vec<_>>();
+    let (labels, tasks) = (told(), running());
+    assert!(labels.iter().all(|label| label.len() == 32) && tasks.iter().all(|ids| !ids.is_empty()), "{labels:?}");
+
+    std::fs::write(&htpasswd, [HTPASSWD, NEXT_HTPASSWD].concat()).unwrap();
+    login("droid");
+    until("the nodes are told", || told().iter().zip(&labels).all(|(now, before)| now != before));
+    are_ready();
+    assert_eq!(running(), tasks, "other credentials are no reason to restart anything");
+
+    // abra has been told nothing.
+    let apps = folder.path().join("data/apps");
+    let found = Command::new("grep").args(["-rlF", "-e", PASSWORD, "-e", "droid"]).arg(&apps).output().unwrap();
+    assert!(
+        apps.join("told_ci_test").is_dir() && found.stdout.is_empty(),
+        "{}",
+        String::from_utf8_lossy(&found.stdout)
+    );
+
+    // From here on the registry knows the droid alone, and only the swarm pulls.
+    std::fs::write(&htpasswd, NEXT_HTPASSWD).unwrap();
+    suspend(true);
+    pull_again(&services, &image);
+    suspend(false);
+    installation.remove().unwrap();
+    let left = engine::inventory_of(&["native_ci_test", "told_ci_test"]);
     assert!(left.is_empty(), "{left:?}");
     let log = installation.daemon.log();
     assert!(!log.contains(PASSWORD), "{log}");
-    let data = folder.path().join("data/apps");
-    let found = Command::new("grep").args(["-rlF", PASSWORD]).arg(&data).output().unwrap();
-    assert!(found.stdout.is_empty(), "{}", String::from_utf8_lossy(&found.stdout));
 }
