@@ -12,8 +12,7 @@ test: check
 	cargo nextest run --workspace --no-fail-fast --profile $${NEXTEST_PROFILE:-default} \
 	  --filterset 'not (binary(engine) | binary(swarm))'
 	./deploy/recipes/images --fetch traefik
-	./.ci/with-engine --leaves-nothing cargo nextest run --workspace --no-fail-fast --profile engine \
-	  --filterset 'binary(engine) | binary(swarm)'
+	./.ci/test-engines --no-fail-fast
 	cargo test --workspace --doc --quiet
 
 # What the compiler and the linters say; warnings are errors.

@@ -1,11 +1,12 @@
 //! One run of ccctl: the arguments that every command takes, and the configuration, the connection and the discovery
 //! that they lead to, each made when it is first asked for.
 
-use std::cell::{OnceCell, RefCell};
+use std::cell::{Cell, OnceCell, RefCell};
 use std::io::Write as _;
 use std::rc::Rc;
 
 use jiff::Timestamp;
+use serde_json::Value;
 
 use crate::arguments::GlobalArguments;
 use crate::client::Client;
@@ -14,6 +15,7 @@ use crate::discovery::{Discovery, ResourceType};
 use crate::environment::Environment;
 use crate::error::{CommandError, Result};
 use crate::output::table::{Style, Table};
+use crate::output::{self, Format};
 
 /// What a command works with.
 pub struct Session {
@@ -25,6 +27,7 @@ pub struct Session {
     connection: OnceCell<Connection>,
     client: OnceCell<Client>,
     discovery: RefCell<Option<Rc<Discovery>>>,
+    has_printed_yaml: Cell<bool>,
 }
 
 impl Session {
@@ -38,6 +41,7 @@ impl Session {
             connection: OnceCell::new(),
             client: OnceCell::new(),
             discovery: RefCell::new(None),
+            has_printed_yaml: Cell::new(false),
         }
     }
 
@@ -209,6 +213,17 @@ impl Session {
             return Ok(());
         }
         self.print_bytes(text.as_bytes())
+    }
+
+    /// Prints an object after those that were printed before it, so that all together can be read again.
+    ///
+    /// # Errors
+    /// Stdout is gone or full.
+    pub fn print_object(&self, format: &Format, object: &Value) -> Result<()> {
+        if matches!(format, Format::Yaml) && self.has_printed_yaml.replace(true) {
+            self.print("---\n")?;
+        }
+        self.print(&output::render(format, object, &|_| String::new()))
     }
 
     /// Prints rows of a table, and says which columns a narrow terminal has no room for.

@@ -281,12 +281,25 @@ fn our_own_kinds_and_the_built_in_ones_print_whole_pages() {
     assert!(saved.contains("mumble"), "{saved}");
 }
 
+const TWO: &str = "\
+apiVersion: v1
+kind: ConfigMap
+metadata: {name: one}
+data: {key: value}
+---
+apiVersion: v1
+kind: ConfigMap
+metadata: {name: two}
+data: {key: value}
+";
+
 #[test]
 fn shared_commands_answer_as_kubectl_does() {
     let cli = Cli::start();
     cli.write("recipe.yaml", RECIPE);
     cli.ccctl(&["apply", "-f", "recipe.yaml"]);
     cli.ccctl(&["create", "configmap", "seed", "--from-literal=key=value"]);
+    cli.write("two.yaml", TWO);
     let shared = [
         "get recipes",
         "get recipes -o wide",
@@ -330,6 +343,12 @@ fn shared_commands_answer_as_kubectl_does() {
         "create ns default",
         "create -f recipe.yaml",
         "apply --server-side -f recipe.yaml --dry-run=server",
+        "apply --server-side -f recipe.yaml --dry-run=server -o json",
+        "apply --server-side -f two.yaml --dry-run=server",
+        "apply --server-side -f two.yaml --dry-run=server -o name",
+        "apply --server-side -f two.yaml --dry-run=server -o yaml",
+        "create -f two.yaml --dry-run=client -o json",
+        "create -f two.yaml --dry-run=client -o yaml",
         "diff --server-side -f recipe.yaml --field-manager=ccctl",
         "wait recipe/mumble --for=jsonpath={.spec.zone}=ci.example.coop",
         "get --raw /version",
@@ -345,6 +364,9 @@ fn shared_commands_answer_as_kubectl_does() {
         }
     }
     assert!(different.is_empty(), "{}", different.join("\n"));
+    // Here kubectl runs one document into the next, which no reader takes apart.
+    let labelled = cli.ccctl(&words("label ns default kube-system a=b --dry-run=server -o yaml"));
+    assert_eq!(labelled.matches("---\napiVersion: v1\nkind: Namespace\n").count(), 1, "{labelled}");
 }
 
 /// Joins the lines over which kubectl folds long texts: ccctl leaves a text on its line, so that it can be searched for.

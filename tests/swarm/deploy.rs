@@ -246,6 +246,7 @@ fn a_restored_ccd_finds_its_apps_and_restarts_none() {
     std::fs::DirBuilder::new().mode(0o700).create(&new).unwrap();
     std::fs::copy(old.join("store.key"), new.join("store.key")).unwrap();
     ccd(&["restore", &file.to_string_lossy()], &new);
+    assert!(new.join("restored.json").exists(), "the reaper is told");
     let configuration = folder.path().join("config.toml");
     installation.daemon = Daemon::start_with(&new, &["--config", &configuration.to_string_lossy()]).unwrap();
 

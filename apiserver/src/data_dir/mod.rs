@@ -10,6 +10,7 @@
 //!   tokens.json        bearer tokens, hashed
 //!   kubeconfig         for kubectl and ccctl on this machine, with the admin token
 //!   addresses.json     where the daemon listens
+//!   restored.json      when the store was restored from a backup
 //!   pki/               authority and serving certificate with their keys
 //!   audit/             audit.log and its older parts
 //! ```
@@ -28,7 +29,9 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
+use jiff::Timestamp;
 use rustix::fs::{FlockOperation, flock};
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 const DIRECTORY_MODE: u32 = 0o700;
@@ -59,6 +62,14 @@ pub struct Addresses {
     /// `IP:PORT` with TLS; absent when that listener is off.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub https: Option<SocketAddr>,
+}
+
+/// That the store is from a backup, as `restored.json` holds it. What runs may then be newer than what the store says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Restored {
+    /// When it was restored.
+    pub at: Timestamp,
 }
 
 /// Why a data directory cannot be used.
@@ -150,6 +161,12 @@ impl DataPaths {
         self.root.join("addresses.json")
     }
 
+    /// Returns the file that says when the store was restored.
+    #[must_use]
+    pub fn restored(&self) -> PathBuf {
+        self.root.join("restored.json")
+    }
+
     /// Returns the directory of keys and certificates.
     #[must_use]
     pub fn pki(&self) -> PathBuf {
@@ -191,16 +208,15 @@ impl DataPaths {
     /// # Errors
     /// When the file exists and cannot be read.
     pub fn read_addresses(&self) -> Result<Option<Addresses>, DataDirError> {
-        let path = self.addresses();
-        match fs::read(&path) {
-            Ok(text) => serde_json::from_slice(&text).map(Some).map_err(|error| DataDirError::File {
-                action: "read",
-                path,
-                source: io::Error::other(error),
-            }),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-            Err(source) => Err(DataDirError::File { action: "read", path, source }),
-        }
+        read_json(self.addresses())
+    }
+
+    /// Reads when the store was restored from a backup the last time; `None` when it never was.
+    ///
+    /// # Errors
+    /// When the file exists and cannot be read.
+    pub fn read_restored(&self) -> Result<Option<Restored>, DataDirError> {
+        read_json(self.restored())
     }
 
     /// Returns the process id of whoever holds the directory; `None` when it is free or not there.
@@ -242,10 +258,15 @@ impl DataDir {
     /// When the file cannot be written.
     pub fn write_addresses(&self, http: Option<SocketAddr>, https: Option<SocketAddr>) -> Result<(), DataDirError> {
         let addresses = Addresses { pid: std::process::id(), http: http.map(reachable), https: https.map(reachable) };
-        let mut text = serde_json::to_vec_pretty(&addresses).expect("two texts and a number always serialise");
-        text.push(b'\n');
-        let path = self.paths.addresses();
-        write_private_file(&path, &text).map_err(|source| DataDirError::File { action: "write", path, source })
+        write_json(self.paths.addresses(), &addresses)
+    }
+
+    /// Writes `restored.json`.
+    ///
+    /// # Errors
+    /// When the file cannot be written.
+    pub fn write_restored(&self, restored: Restored) -> Result<(), DataDirError> {
+        write_json(self.paths.restored(), &restored)
     }
 
     /// Removes `addresses.json`, at a clean end.
@@ -253,6 +274,24 @@ impl DataDir {
         // Missing is as good as removed; a stale file is found out by the lock.
         let _ = fs::remove_file(self.paths.addresses());
     }
+}
+
+fn read_json<T: DeserializeOwned>(path: PathBuf) -> Result<Option<T>, DataDirError> {
+    match fs::read(&path) {
+        Ok(text) => serde_json::from_slice(&text).map(Some).map_err(|error| DataDirError::File {
+            action: "read",
+            path,
+            source: io::Error::other(error),
+        }),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(source) => Err(DataDirError::File { action: "read", path, source }),
+    }
+}
+
+fn write_json<T: Serialize>(path: PathBuf, content: &T) -> Result<(), DataDirError> {
+    let mut text = serde_json::to_vec_pretty(content).expect("texts and numbers always serialise");
+    text.push(b'\n');
+    write_private_file(&path, &text).map_err(|source| DataDirError::File { action: "write", path, source })
 }
 
 /// Makes a directory that only its owner may enter; one that exists stays as it is.

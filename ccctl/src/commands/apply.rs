@@ -4,7 +4,7 @@ pub mod prune;
 pub mod set;
 
 use clap::Args;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use self::prune::{PruneArguments, Pruning};
 use super::{DryRun, FIELD_MANAGER};
@@ -98,15 +98,25 @@ pub async fn run(session: &Session, arguments: ApplyArguments) -> Result<Outcome
     let (prune, field_manager) = (&arguments.prune, &arguments.field_manager);
     let pruning = Pruning::asked_for(session, prune, &arguments.files, field_manager, &manifests).await?;
     let mut failures = Failures::default();
+    let mut applied = Vec::new();
     // The set's record may live in a namespace that is among the files.
     let namespaces = manifests.iter().take_while(|manifest| rank(manifest) == 0).count();
     for (index, manifest) in manifests.iter().enumerate() {
         if let Some(pruning) = pruning.as_ref().filter(|_| index == namespaces) {
             pruning.begin(session, &arguments).await?;
         }
-        if let Err(error) = apply_one(session, &arguments, format.as_ref(), manifest, pruning.as_ref()).await {
-            failures.add(session, error.while_doing(&format!("error when applying \"{}\"", manifest.source)))?;
+        match apply_one(session, &arguments, manifest, pruning.as_ref()).await {
+            Ok((_, object)) if !arguments.prints_lines() => applied.push(object),
+            Ok((reference, object)) => {
+                report(session, format.as_ref(), &reference, object, "serverside-applied", arguments.dry_run)?;
+            }
+            Err(error) => {
+                failures.add(session, error.while_doing(&format!("error when applying \"{}\"", manifest.source)))?;
+            }
         }
+    }
+    if let Some(format) = &format {
+        print_applied(session, format, applied)?;
     }
     if let Err(error) = failures.finish() {
         if pruning.is_some() {
@@ -135,13 +145,28 @@ fn rank(manifest: &Manifest) -> u8 {
     }
 }
 
+/// Prints the objects that the server gave back: one as it is, several as one list, as kubectl does.
+fn print_applied(session: &Session, format: &Format, mut applied: Vec<Value>) -> Result<()> {
+    applied.iter_mut().for_each(output::hide_managed_fields);
+    match applied.len() {
+        0 => Ok(()),
+        1 => session.print_object(format, &applied[0]),
+        _ => {
+            let mut list = output::list_of(applied);
+            // There is no revision at which they were read together.
+            list["metadata"] = json!({});
+            session.print_object(format, &list)
+        }
+    }
+}
+
+/// Applies an object, and returns it as it is then.
 async fn apply_one(
     session: &Session,
     arguments: &ApplyArguments,
-    format: Option<&Format>,
     manifest: &Manifest,
     pruning: Option<&Pruning>,
-) -> Result<()> {
+) -> Result<(ObjectReference, Value)> {
     let reference = reference_of(session, manifest).await?;
     if manifest.name().is_empty() {
         return Err(CommandError::user("metadata.name is missing: apply needs it to find the object again")
@@ -152,17 +177,16 @@ async fn apply_one(
         pruning.label(&mut body);
     }
     if arguments.dry_run == DryRun::Client {
-        return report(session, format, &reference, body, "serverside-applied", arguments.dry_run);
+        return Ok((reference, body));
     }
     let request = request(&reference, &body, &arguments.field_manager, arguments.force_conflicts)
         .query("fieldValidation", arguments.validate.query())
         .query_if("dryRun", arguments.dry_run.query());
-    let applied = match session.client()?.json(request).await {
-        Ok(applied) => applied,
-        Err(error) if is_conflict(&error) => return Err(explain_conflict(error)),
-        Err(error) => return Err(error),
-    };
-    report(session, format, &reference, applied, "serverside-applied", arguments.dry_run)
+    match session.client()?.json(request).await {
+        Ok(applied) => Ok((reference, applied)),
+        Err(error) if is_conflict(&error) => Err(explain_conflict(error)),
+        Err(error) => Err(error),
+    }
 }
 
 /// Returns the reference to the object that a file means.
@@ -233,7 +257,7 @@ pub fn report(
         Some(Format::Name) => session.print(&format!("{}\n", reference.text())),
         Some(format) => {
             output::hide_managed_fields(&mut object);
-            session.print(&output::render(format, &object, &|_| String::new()))
+            session.print_object(format, &object)
         }
     }
 }

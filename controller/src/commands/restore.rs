@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::{Context as _, bail};
-use apiserver::data_dir::DataDir;
 use apiserver::data_dir::store_key::{self, WhenMissing};
+use apiserver::data_dir::{DataDir, Restored};
 use store::backup::restore_backup;
 
 use super::DataDirArgument;
@@ -46,6 +46,7 @@ pub(crate) fn run(arguments: &Arguments, environment: &Environment, output: &mut
             return Err(error).context("restore (the store is as it was)");
         }
     };
+    directory.write_restored(Restored { at: environment.clock.now() })?;
     writeln!(output, "restored {} objects as of revision {}", summary.objects, summary.revision)?;
     if let Some(aside) = aside {
         writeln!(output, "the store as it was is in {}; delete it when all is well", aside.display())?;

@@ -134,7 +134,8 @@ pub trait Abra: Send + Sync {
     /// be), `WorkTreeDirty`, `ConfigChangedWithoutVersion`.
     async fn deploy(&self, app: &AbraApp, target: &Target) -> Result<String, Error>;
 
-    /// Undeploys. Volumes and secrets stay. Abra returns before everything is gone.
+    /// Undeploys. Volumes and secrets stay. Abra returns before everything is gone, and leaves a network for good that
+    /// the engine did not let go at once because a task still ended in it.
     async fn undeploy(&self, app: &AbraApp) -> Result<Change, Error>;
 
     /// Makes the secrets that are missing, by the rules of the recipe, and returns them.

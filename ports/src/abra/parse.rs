@@ -51,6 +51,8 @@ pub fn meaning(words: &str) -> Error {
         Error::terminal("ConfigChangedWithoutVersion", message)
     } else if any(&["locally unstaged changes", "unstaged changes"]) {
         Error::terminal("WorkTreeDirty", message)
+    } else if says("failed to remove network") && says("in use") {
+        Error::retryable("NetworkInUse", message)
     } else if any(&[
         "cannot connect to the docker daemon",
         "connection refused",

@@ -255,7 +255,11 @@ impl Abra for ProcessAbra {
     }
 
     async fn undeploy(&self, app: &AbraApp) -> Result<Change, Error> {
-        self.plain_command(app, &["app", "undeploy"], &[NO_INPUT, OFFLINE], &[&app.domain]).await
+        match self.plain_command(app, &["app", "undeploy"], &[NO_INPUT, OFFLINE], &[&app.domain]).await {
+            // The services are gone, their tasks are not yet; abra tries each network once.
+            Err(error) if error.reason == "NetworkInUse" => Ok(Change::Made),
+            other => other,
+        }
     }
 
     async fn generate_secrets(&self, app: &AbraApp) -> Result<Vec<MadeSecret>, Error> {

@@ -195,6 +195,16 @@ async fn an_abra_that_is_not_there_or_too_old_is_named() {
     assert!(error.message.contains("--no-converge-checks"), "{error}");
 }
 
+#[tokio::test]
+async fn a_network_that_abra_leaves_is_no_failure_of_undeploy() {
+    let says = "die \"Failed to remove network 1: rpc error: desc = network 1 is in use by task 2\";;";
+    let player = Player::new(&PLAYER.replace(r#"rm "$state/deployed"; touch "$state/volume";;"#, says));
+    player.abra.prepare(&player.app, ENV).await.unwrap();
+    fs::create_dir_all(player.folder.path().join("app/state")).unwrap();
+    fs::write(player.folder.path().join("app/state/deployed"), "").unwrap();
+    assert_eq!(player.abra.undeploy(&player.app).await.unwrap(), Change::Made);
+}
+
 #[test]
 fn names_are_neither_options_nor_paths() {
     for bad in ["-x", "../a", "a/b", ""] {
@@ -218,6 +228,11 @@ fn what_abra_gives_up_with_is_understood() {
             "FATA rpc error: code = InvalidArgument desc = only updates to Labels are allowed",
             ErrorKind::Terminal,
             "ConfigChangedWithoutVersion",
+        ),
+        (
+            "FATA Failed to remove network 1: rpc error: code = FailedPrecondition desc = network 1 is in use by task 2",
+            ErrorKind::Retryable,
+            "NetworkInUse",
         ),
         ("FATA no backupbot discovered, is it deployed?", ErrorKind::Terminal, "NoBackupBot"),
         ("FATA something else\n  on two lines\nINFO bye", ErrorKind::Terminal, "AbraFailed"),

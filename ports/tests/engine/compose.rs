@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Output};
 
 use ports::compose::{CheckoutFiles, LoadInput, Stack, load};
 use ports::swarm::docker::DockerEngine;
@@ -24,15 +24,19 @@ fn fixture() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/deployed")
 }
 
-/// Runs docker and returns what it prints.
-fn docker(arguments: &[&str], stack: &str) -> String {
-    let output = Command::new("docker")
+fn docker_says(arguments: &[&str], stack: &str) -> Output {
+    Command::new("docker")
         .args(arguments)
         .env("DOCKER_HOST", given::engine_address())
         .env("STACK_NAME", stack)
         .env("DIGIT", digit(stack))
         .output()
-        .expect("docker runs");
+        .expect("docker runs")
+}
+
+/// Runs docker, which has to succeed, and returns what it prints.
+fn docker(arguments: &[&str], stack: &str) -> String {
+    let output = docker_says(arguments, stack);
     let errors = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "docker {arguments:?}: {errors}");
     String::from_utf8(output.stdout).expect("docker prints UTF-8")
@@ -130,7 +134,10 @@ async fn the_engine_keeps_the_same_of_either_deploy() {
     assert!(kept(&engine, DOCKERS).await == theirs, "an update with our spec changed what the engine keeps");
 
     for stack in [DOCKERS, OURS] {
-        docker(&["stack", "rm", stack], stack);
+        // It tries each network once, and a task that has not ended yet holds its own.
+        while !docker_says(&["stack", "rm", stack], stack).status.success() {
+            tokio::task::yield_now().await;
+        }
         engine.remove_secret(&format!("{stack}_key_v1")).await.expect("the secret is removed");
     }
 }

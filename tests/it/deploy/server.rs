@@ -21,8 +21,8 @@ fn ccctl(daemon: &Daemon, arguments: &[&str], folder: &Path) -> Output {
 fn objects(daemon: &Daemon, folder: &Path) -> Vec<Value> {
     let output = ccctl(daemon, &["apply", "-f", FOLDER, "--dry-run=server", "--output=json"], folder);
     assert!(output.status.success(), "{}", text(&output));
-    // One document after the other.
-    serde_json::Deserializer::from_slice(&output.stdout).into_iter().collect::<Result<_, _>>().unwrap()
+    let printed: Value = serde_json::from_slice(&output.stdout).unwrap();
+    printed["items"].as_array().cloned().unwrap()
 }
 
 fn names(objects: &[Value], kind: &str) -> BTreeSet<String> {

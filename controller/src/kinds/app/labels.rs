@@ -13,6 +13,8 @@ pub const APP_LABEL: &str = "ci.coopcloud.tech/app";
 pub const UID_LABEL: &str = "ci.coopcloud.tech/uid";
 /// The ccd that an object belongs to: several may share an engine, and none touches what is another's.
 pub const INSTALLATION_LABEL: &str = "ci.coopcloud.tech/installation";
+/// The run that an App was deployed for, as `namespace/name`; what people deploy has none.
+pub const RUN_LABEL: &str = "ci.coopcloud.tech/testrun";
 /// The stack, on secrets: they do not carry the stack's own label, because they outlive it.
 pub const OWN_STACK_LABEL: &str = "ci.coopcloud.tech/stack";
 /// On volumes and secrets that go with their App: [`DELETE`]. Without it they stay.
@@ -39,6 +41,8 @@ pub struct Owner {
     pub stack: String,
     /// The ccd: the uid of its namespace `default`.
     pub installation: String,
+    /// The run that the App is a child of, as `namespace/name`.
+    pub run: Option<String>,
 }
 
 impl Owner {
@@ -47,6 +51,7 @@ impl Owner {
         labels.insert(APP_LABEL.to_owned(), self.app.clone());
         labels.insert(UID_LABEL.to_owned(), self.uid.clone());
         labels.insert(INSTALLATION_LABEL.to_owned(), self.installation.clone());
+        labels.extend(self.run.clone().map(|run| (RUN_LABEL.to_owned(), run)));
     }
 }
 

@@ -182,6 +182,8 @@ impl Apps {
             uid: app.metadata.uid.clone(),
             stack: stack.to_owned(),
             installation: namespace.metadata.uid.clone(),
+            run: (app.metadata.owner_references.iter().find(|owner| owner.kind == TestRun::KIND))
+                .map(|run| format!("{}/{}", app.metadata.namespace, run.name)),
         })
     }
 

@@ -2,7 +2,8 @@
 //!
 //! That happens when an App is taken out of the store by force, when the store is an older one, or when ccd ended between
 //! two writes. What carries no label of ours is never touched; data goes only if its labels say that it goes with its
-//! App. An orphan must be seen twice, with a pause, before anything is done to it.
+//! App. An orphan must be seen twice, with a pause, before anything is done to it. What was there already when the store
+//! was restored from a backup may belong to an App that is newer than the backup: a person decides about it.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -13,15 +14,16 @@ use api_types::kind::{Kind as _, Object};
 use api_types::kinds::app::App;
 use api_types::kinds::host::Host;
 use api_types::status::Reason;
+use jiff::Timestamp;
 use ports::swarm::spec::Labels;
 use ports::swarm::{Engine, STACK_LABEL};
 use serde::Deserialize as _;
 
 use super::act::take_step;
 use super::inventory::{Inventory, World};
-use super::labels::{APP_LABEL, INSTALLATION_LABEL, OWN_STACK_LABEL, belongs};
+use super::labels::{APP_LABEL, INSTALLATION_LABEL, OWN_STACK_LABEL, RUN_LABEL, belongs};
 use super::teardown::{self, Progress, Scope, Step};
-use super::{installation_key, stack_name};
+use super::{ADOPT_ANNOTATION, installation_key, stack_name};
 use crate::outside::Outside;
 use crate::runtime::events::{EventKind, Recorder};
 use crate::runtime::objects::{ObjectKey, Objects, StoredObject};
@@ -63,6 +65,7 @@ pub struct Reaper {
     recorder: Recorder,
     outside: Outside,
     mode: Mode,
+    restored_at: Option<Timestamp>,
     /// What the last tick saw, by Host.
     seen: BTreeMap<String, BTreeSet<Orphan>>,
 }
@@ -71,7 +74,13 @@ impl Reaper {
     /// Returns a reaper that has seen nothing yet.
     #[must_use]
     pub fn new(objects: Arc<dyn Objects>, recorder: Recorder, outside: Outside, mode: Mode) -> Self {
-        Self { objects, recorder, outside, mode, seen: BTreeMap::new() }
+        Self { objects, recorder, outside, mode, restored_at: None, seen: BTreeMap::new() }
+    }
+
+    /// Says when the store was last restored from a backup.
+    #[must_use]
+    pub fn restored_at(self, restored_at: Option<Timestamp>) -> Self {
+        Self { restored_at, ..self }
     }
 
     /// Looks every minute until it is dropped.
@@ -109,10 +118,32 @@ impl Reaper {
         let world = World::read(&*engine).await?;
         let found = self.orphans(&world).await?;
         let before = self.seen.insert(host.metadata.name.clone(), found.clone()).unwrap_or_default();
-        for orphan in found.intersection(&before).take(ORPHANS_MAX) {
+        let (doubtful, orphans): (Vec<&Orphan>, Vec<&Orphan>) =
+            found.intersection(&before).partition(|orphan| self.may_be_newer_than_the_backup(&world, orphan));
+        for Orphan { app, stack, .. } in doubtful {
+            let message = format!(
+                "The stack {stack} has no App ({app}) and is older than the restore of the store: its App may be newer than \
+                 the backup. To keep it as it runs, apply that App again with the annotation {ADOPT_ANNOTATION}=true; or \
+                 take the stack down: docker stack rm {stack}"
+            );
+            self.recorder.record("reaper", stored, EventKind::Warning, "OrphanKept", &message);
+        }
+        for orphan in orphans.into_iter().take(ORPHANS_MAX) {
             self.reap(stored, &*engine, orphan).await?;
         }
         Ok(())
+    }
+
+    /// Returns whether a stack was there when the store was restored. A run's is nothing that anybody wants to keep.
+    fn may_be_newer_than_the_backup(&self, world: &World, orphan: &Orphan) -> bool {
+        let Some(restored_at) = self.restored_at else { return false };
+        world.services.iter().any(|service| {
+            let labels = &service.spec.labels;
+            labels.get(APP_LABEL) == Some(&orphan.app)
+                && labels.get(STACK_LABEL) == Some(&orphan.stack)
+                && !labels.contains_key(RUN_LABEL)
+                && service.created_at.is_none_or(|created_at| created_at <= restored_at)
+        })
     }
 
     /// Returns what carries our labels and belongs to no App of the store.

@@ -73,6 +73,7 @@ fn wanted() -> Wanted {
         uid: "u1".to_owned(),
         stack: "x".to_owned(),
         installation: "i".to_owned(),
+        run: None,
     };
     let mut stack = Stack {
         name: "x".to_owned(),

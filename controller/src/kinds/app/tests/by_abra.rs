@@ -61,7 +61,8 @@ impl PlayedAbra {
             chaos_commit: (!is_pinned).then_some(commit),
         };
         labels::write(&mut stack, &identity);
-        let owner = Owner { app: String::new(), uid: String::new(), stack: stack_name, installation: String::new() };
+        let owner =
+            Owner { app: String::new(), uid: String::new(), stack: stack_name, installation: String::new(), run: None };
         Wanted {
             owner,
             stack,

@@ -55,6 +55,7 @@ fn prepared(hash: &str) -> Prepared {
         uid: "u".to_owned(),
         stack: "x_example".to_owned(),
         installation: "i".to_owned(),
+        run: None,
     };
     Prepared {
         hash: hash.to_owned(),

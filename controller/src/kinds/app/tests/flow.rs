@@ -377,13 +377,7 @@ async fn what_has_no_app_is_reaped_but_nothing_else() {
     world.create_app("y", json!({"domain": "y.example"})).await;
     world.probe.set_host("y.example", FakeAnswer::Status(200, String::new()));
     world.until_ready("y").await;
-    // Taken out of the store by force.
-    world.change("x", |app| app["metadata"]["finalizers"] = json!([])).await;
-    world.delete("x").await;
-    if world.app("x").await.is_some() {
-        world.change("x", |app| app["metadata"]["finalizers"] = json!([])).await;
-    }
-    assert!(world.app("x").await.is_none());
+    forget(&world, "x").await;
     let mut looking = world.reaper(Mode::DryRun);
     looking.tick().await;
     looking.tick().await;
@@ -397,6 +391,52 @@ async fn what_has_no_app_is_reaped_but_nothing_else() {
     assert_eq!(left["networks"], ["proxy", "y_example_internal"]);
     assert_eq!(left["volumes"], ["y_example_data"]);
     assert_eq!(left["secrets"], ["y_example_pass_v1"]);
+}
+
+/// Takes an App out of the store by force: the engine looks as after the restore of a backup that is older than it.
+async fn forget(world: &World, name: &str) {
+    for _ in 0..2 {
+        if world.app(name).await.is_some() {
+            world.change(name, |app| app["metadata"]["finalizers"] = json!([])).await;
+            world.delete(name).await;
+        }
+    }
+    assert!(world.app(name).await.is_none());
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_there_when_the_store_was_restored_is_for_a_person_to_decide_about() {
+    for (seconds, run, is_kept) in [(1, None, true), (-1, None, false), (1, Some("run"), false)] {
+        let mut world = World::start().await;
+        world.create_app("x", json!({})).await;
+        let owner = run.map(|run| json!({"apiVersion": "v1", "kind": "TestRun", "name": run, "uid": "r"}));
+        world.change("x", |app| app["metadata"]["ownerReferences"] = owner.iter().cloned().collect()).await;
+        world.until_ready("x").await;
+        let created_at = world.service("app").await.unwrap().created_at.unwrap();
+        // The older store never knew the App, and so nobody began to take it down.
+        world.kill();
+        forget(&world, "x").await;
+        world.run();
+        let restored_at = created_at + jiff::SignedDuration::from_secs(seconds);
+        let mut reaper = world.reaper(Mode::Act).restored_at(Some(restored_at));
+        reaper.tick().await;
+        reaper.tick().await;
+        assert_eq!(world.service("app").await.is_some(), is_kept, "{seconds} {run:?}");
+        // Events are written beside what they are about.
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        let events = world.objects.list("events", None).await.unwrap().objects;
+        let said = events.iter().find(|event| event.value["reason"] == "OrphanKept");
+        let message = said.map(|event| event.value["message"].as_str().unwrap().to_owned()).unwrap_or_default();
+        assert_eq!(message.ends_with("or take the stack down: docker stack rm x_example"), is_kept, "{message}");
+        if is_kept {
+            // Applied again as it says, it is taken over as it runs, whatever the App says of its volumes.
+            world.create_app("x", json!({"suspend": true})).await;
+            world.change("x", |app| app["metadata"]["annotations"][ADOPT_ANNOTATION] = json!("true")).await;
+            world.change("x", |app| app["spec"]["suspend"] = json!(false)).await;
+            world.until_ready("x").await;
+            assert_eq!(world.service("app").await.unwrap().created_at, Some(created_at));
+        }
+    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -180,6 +180,7 @@ pub(crate) fn inputs_of(
             uid: run.metadata.uid.clone(),
             installation: installation.to_owned(),
             stack: stack_name(&spec.domain),
+            run: Some(format!("{}/{}", run.metadata.namespace, run.metadata.name)),
         },
         checkout: CHECKOUT,
         url: recipe.source.url.clone(),

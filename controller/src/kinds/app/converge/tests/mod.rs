@@ -735,3 +735,12 @@ fn a_stack_is_as_good_as_its_worst_service() {
     assert_eq!(worst(&judgements[..1]).map(|judgement| judgement.verdict), Some(Converged));
     assert_eq!(worst(&[]), None);
 }
+
+#[test]
+fn the_newest_ten_tasks_are_shown_the_newest_first() {
+    let mut case = plain();
+    let tasks: Vec<Task> = (0..12).map(|number| task(&format!("t{number}"), Running)).collect();
+    case.look(1, &tasks);
+    let shown: Vec<String> = case.last.unwrap().tasks.into_iter().map(|task| task.id).collect();
+    assert_eq!(shown, ["t11", "t10", "t9", "t8", "t7", "t6", "t5", "t4", "t3", "t2"]);
+}
