@@ -8,6 +8,7 @@ mod dependencies;
 mod flow;
 mod health;
 mod orders;
+mod refused;
 mod secrets;
 mod upgrade;
 mod world;

@@ -16,11 +16,11 @@ use super::world::{ABRA, COMPOSE, SAMPLE, STACK, World};
 use crate::kinds::app::upgrade::{RETRY_ANNOTATION, SNAPSHOT_ANNOTATION, SNAPSHOT_LABEL};
 use crate::runtime::objects::ObjectKey;
 
-const DATA: &str = "x_example_data";
+pub(super) const DATA: &str = "x_example_data";
 const COPY: &str = "x_example_data.snapshot";
 
 /// Publishes a version whose app is another image, with release notes.
-fn publish(world: &World, version: &str, image: &str, notes: &[(&str, &str)]) {
+pub(super) fn publish(world: &World, version: &str, image: &str, notes: &[(&str, &str)]) {
     let compose = COMPOSE.replace("app:1", image);
     let mut files =
         vec![("compose.yml", compose.as_str()), (".env.sample", SAMPLE), ("abra.sh", ABRA), ("conf.tmpl", "a")];
@@ -34,7 +34,7 @@ fn publish_bad(world: &World, version: &str, image: &str) {
     world.engine.behave(&format!("127.0.0.1:5000/{image}"), Behaviour::exits(Duration::from_millis(100), 1));
 }
 
-async fn with_data() -> World {
+pub(super) async fn with_data() -> World {
     let world = World::start().await;
     world.create_app("x", json!({"updatePolicy": {"auto": "Minor"}})).await;
     world.until_ready("x").await;
@@ -47,19 +47,19 @@ async fn volumes(world: &World) -> Vec<String> {
     volumes.into_iter().map(|volume| volume.name).filter(|name| name.starts_with(STACK)).collect()
 }
 
-fn phase(status: &AppStatus) -> Option<UpgradePhase> {
+pub(super) fn phase(status: &AppStatus) -> Option<UpgradePhase> {
     status.upgrade.as_ref().map(|upgrade| upgrade.phase)
 }
 
-fn runs(status: &AppStatus) -> Option<&str> {
+pub(super) fn runs(status: &AppStatus) -> Option<&str> {
     status.observed.as_ref().and_then(|observed| observed.version.as_deref())
 }
 
-fn is_ready(status: &AppStatus) -> bool {
+pub(super) fn is_ready(status: &AppStatus) -> bool {
     api_types::condition::is_true(&status.conditions, "Ready")
 }
 
-async fn events(world: &World) -> Vec<String> {
+pub(super) async fn events(world: &World) -> Vec<String> {
     let list = world.objects.list("events", None).await.unwrap().objects;
     let text = |value: &serde_json::Value| {
         format!("{}: {}", value["reason"].as_str().unwrap(), value["message"].as_str().unwrap())

@@ -5,7 +5,7 @@ use std::time::Duration;
 use api_types::condition::{Condition, ConditionStatus, ConditionType, READY, find, set};
 use api_types::kind::Object;
 use api_types::kinds::app::{App, AppStatus};
-use api_types::kinds::app_upgrade::{AppUpgrade, UpgradePhase, VolumeSnapshot};
+use api_types::kinds::app_upgrade::{AppUpgrade, HeldVersion, UpgradePhase, VolumeSnapshot};
 use api_types::reason;
 use jiff::Timestamp;
 
@@ -95,7 +95,7 @@ pub fn before_handing_over(
     let Some(to) = prepared.version.as_deref().filter(|_| prepared.is_gated) else { return Gate::Open };
     match &status.upgrade {
         Some(upgrade) if upgrade.phase == UpgradePhase::GoingBack => back(upgrade, to, seen, now),
-        Some(upgrade) if upgrade.is_under_way() => forward(upgrade, to, seen, now),
+        Some(upgrade) if upgrade.is_under_way() => forward(upgrade, to, prepared.held.as_ref(), seen, now),
         _ => match &status.deployed_version {
             Some(from) if from != to => begin(app, from, to, prepared, seen, now),
             _ => Gate::Open,
@@ -127,9 +127,12 @@ fn begin(app: &Object<App>, from: &str, to: &str, prepared: &Prepared, seen: &Se
     Gate::Record(Box::new(upgrade), Some(Told { is_warning: false, reason: reason::UPGRADING, message }))
 }
 
-fn forward(upgrade: &AppUpgrade, to: &str, seen: &Seen, now: Timestamp) -> Gate {
+fn forward(upgrade: &AppUpgrade, to: &str, held: Option<&HeldVersion>, seen: &Seen, now: Timestamp) -> Gate {
     if to == upgrade.from {
-        let text = format!("The spec asks for version {to} again.");
+        let text = match held.filter(|held| held.version == upgrade.to) {
+            Some(held) => held.message.clone(),
+            None => format!("The spec asks for version {to} again."),
+        };
         let upgrade = going_back(upgrade, reason::UPGRADE_OVERTAKEN, &text);
         return Gate::Record(Box::new(upgrade), None);
     }
