@@ -57,8 +57,13 @@ pub enum Action {
     Save(Vec<String>),
     /// Begin to put copies of these volumes back.
     Restore(Vec<String>),
-    /// Remove these copies of volumes.
-    DropCopies(Vec<String>),
+    /// Remove volumes that are needed no longer.
+    DropVolumes {
+        /// By name.
+        volumes: Vec<String>,
+        /// Containers, by id, that have ended and keep them.
+        containers: Vec<String>,
+    },
     /// Tell what has become of an upgrade.
     Tell(Told),
     /// Take the next step of a teardown.
@@ -86,7 +91,7 @@ impl Apps {
             Action::Stop { services, containers } => self.stop_users(app, services, containers).await,
             Action::Save(volumes) => self.begin_to_copy(app, volumes, Direction::Save),
             Action::Restore(volumes) => self.begin_to_copy(app, volumes, Direction::Restore),
-            Action::DropCopies(copies) => self.drop_copies(app, copies).await,
+            Action::DropVolumes { volumes, containers } => self.drop_volumes(app, volumes, containers).await,
             Action::Tell(told) => {
                 let kind = if told.is_warning { EventKind::Warning } else { EventKind::Normal };
                 self.record(app, kind, told.reason, &told.message);

@@ -119,7 +119,11 @@ fn present_app(app: &Object<App>, present: &Present, now: Timestamp) -> Decided 
     match upgrade::settle(&mut decided.status, prepared, &present.upgrade, surplus, now) {
         Turn::None => decided,
         Turn::Next(told) => Decision::act(decided.status, Action::Tell(told)),
-        Turn::Drop(copies) => Decision::act(decided.status, Action::DropCopies(copies)),
+        Turn::Drop(made) => {
+            // What somebody uses all the same is not asked for again and again.
+            let action = Some(Action::DropVolumes { volumes: made.volumes, containers: made.containers });
+            Decision { status: decided.status, action, next: Next::After(MOVING_POLL_MAX) }
+        }
     }
 }
 

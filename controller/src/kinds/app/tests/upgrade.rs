@@ -122,6 +122,41 @@ async fn a_version_that_does_not_serve_goes_back_with_its_data_and_is_not_tried_
 }
 
 #[tokio::test(start_paused = true)]
+async fn volumes_that_only_the_failed_version_made_go_and_those_from_before_stay() {
+    let mut world = with_data().await;
+    let stranger = Volume { name: "x_example_by_hand".to_owned(), ..Volume::default() };
+    world.engine.create_volume(&stranger).await.unwrap();
+    // An earlier version made it, and nothing mounts it any more.
+    let labels = world.engine.volumes(&Filter::name_prefix(DATA)).await.unwrap().remove(0).labels;
+    let earlier = Volume { name: "x_example_earlier".to_owned(), labels, ..Volume::default() };
+    world.engine.create_volume(&earlier).await.unwrap();
+    let before = [stranger.name.as_str(), DATA, COPY, earlier.name.as_str()];
+    let compose = COMPOSE
+        .replace("app:1", "app:2")
+        .replace("['data:/data']", "['data:/data', 'cache:/cache']")
+        .replace("volumes: {data: {}}", "volumes: {data: {}, cache: {}}");
+    let files = [("compose.yml", compose.as_str()), (".env.sample", SAMPLE), ("abra.sh", ABRA), ("conf.tmpl", "a")];
+    world.publish("1.1.0+2", &files);
+    world.engine.behave("127.0.0.1:5000/app:2", Behaviour::exits(Duration::from_millis(100), 1));
+    world.until("x", "it is handed over", |status| phase(status) == Some(UpgradePhase::Deploying)).await;
+    for _ in 0..600 {
+        if volumes(&world).await.iter().any(|name| name == "x_example_cache") {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    world.run();
+    world.until("x", "it is back", |status| phase(status) == Some(UpgradePhase::Failed)).await;
+    // Also when ccd ends right then.
+    world.run();
+    let is_tidy = |status: &AppStatus| status.upgrade.as_ref().is_some_and(|last| last.volumes_before.is_none());
+    let status = world.until("x", "it is tidied up", is_tidy).await;
+    assert_eq!((runs(&status), phase(&status)), (Some("1.0.0+1"), Some(UpgradePhase::Failed)));
+    assert_eq!(volumes(&world).await, before);
+    assert!(is_ready(&world.until_ready("x").await));
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_failed_version_is_tried_again_when_a_person_asks_or_the_spec_changes() {
     let world = with_data().await;
     publish_bad(&world, "1.1.0+2", "app:2");
