@@ -42,6 +42,8 @@ pub enum Action {
     Probe,
     /// Give secrets other values.
     Rotate(Wish),
+    /// Ask the forge whether the OAuth2 application is still there.
+    LookAfterApplication,
     /// End rotations well.
     Settle,
     /// End rotations badly, which the text says why.
@@ -86,6 +88,7 @@ impl Apps {
             }
             Action::Probe => self.begin_to_probe(app),
             Action::Rotate(wish) => self.rotate(app, &wish).await,
+            Action::LookAfterApplication => self.look_after_application(app).await,
             Action::Settle => self.settle(app).await,
             Action::TurnBack(why) => self.turn_back(app, &why).await,
             Action::Stop { services, containers } => self.stop_users(app, services, containers).await,
