@@ -132,6 +132,47 @@ async fn the_times_of_a_run_stand_beside_what_is_usual() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn the_page_of_an_app_tells_what_it_needs_what_waits_and_which_secrets_it_has() {
+    let showcase = open(Scene::Busy).await;
+    let store = &showcase.server.store;
+    let app = |name: &str, needs: Value, status: Value| {
+        json!({"apiVersion": "ci.coopcloud.tech/v1alpha1", "kind": "App", "metadata": {"name": name, "namespace": "default"},
+            "spec": {"recipe": {"url": "https://git.example.org/recipes/portal.git"}, "domain": format!("{name}.example.org"),
+                "dependsOn": needs}, "status": status})
+    };
+    let condition = |type_: &str, reason: &str, message: &str| json!({"type": type_, "status": "False", "reason": reason, "message": message, "lastTransitionTime": ago(9)});
+    let status = json!({
+        "held": {"version": "9.0.0+9", "reason": "ComposeInvalid", "message": "Version 9.0.0+9 cannot be deployed."},
+        "secrets": [
+            {"name": "db_password", "source": "Generated", "version": "v3", "since": ago(7200),
+                "rotation": {"result": "Succeeded", "at": ago(60), "message": ""}},
+            {"name": "client_secret", "source": "Application", "version": "v0a1b2c3d"},
+        ],
+        "conditions": [condition("DependenciesReady", "DependencyNotReady", "It waits for the App gone.")],
+    });
+    put(store, app("portal", json!([{"name": "auth"}, {"name": "gone"}]), status)).await.unwrap();
+    put(store, app("kiosk", json!([{"name": "portal"}]), json!({}))).await.unwrap();
+    let admin = Visitor::signed_in(&showcase, &showcase.server.admin).await;
+    let page = admin.get("/kinds/apps.ci.coopcloud.tech/default/portal").await.text();
+    for text in [
+        "Version 9.0.0+9 cannot be deployed.",
+        "It waits for the App gone.",
+        "Does not exist",
+        "href=\"/kinds/apps.ci.coopcloud.tech/default/auth\"",
+        "It is needed by",
+        "href=\"/kinds/apps.ci.coopcloud.tech/default/kiosk\"",
+        "v3",
+        "generated here",
+        "Rotated",
+        "made by the forge",
+    ] {
+        assert!(page.contains(text), "{text} in {page}");
+    }
+    let page = admin.get("/kinds/apps.ci.coopcloud.tech/default/cloud").await.text();
+    assert!(!page.contains(">Dependencies<") && !page.contains(">Secrets<"), "it has none: {page}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn whoever_approves_sees_first_what_would_run() {
     let showcase = open(Scene::Failing).await;
     let admin = Visitor::signed_in(&showcase, &showcase.server.admin).await;

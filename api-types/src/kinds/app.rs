@@ -493,6 +493,8 @@ pub enum AppSecretSource {
     Generated,
     /// A Secret or a Certificate gives it.
     Given,
+    /// The forge made it for the OAuth2 application of `spec.oauthApplication`; it is kept in the Secret `NAME-oauth`.
+    Application,
     /// It was in the swarm already, or has to be put there: its value is not known here.
     Found,
 }

@@ -9,6 +9,8 @@ pub const NOTES_MAX: usize = 16;
 pub const NOTES_CHARACTERS_MAX: usize = 4000;
 /// Most volumes of one App that are copied before an upgrade.
 pub const VOLUMES_MAX: usize = 64;
+/// Most volumes of a stack that are told from those that an upgrade makes; where there are more, all stay.
+pub const VOLUMES_BEFORE_MAX: usize = 128;
 
 /// A newer version that is not taken by itself.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -106,6 +108,11 @@ pub struct AppUpgrade {
     /// What the volumes held before.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub snapshot: Option<VolumeSnapshot>,
+    /// Volumes that the stack had when it began, until it is tidied up: what else there is after going back was made by the
+    /// version that failed, and is removed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 128), inner(length(max = 255)), extend("x-kubernetes-list-type" = "atomic"))]
+    pub volumes_before: Option<Vec<String>>,
 }
 
 /// How far an upgrade is.

@@ -197,6 +197,12 @@ pub const SECRET_MISSING: &str = "SecretMissing";
 pub const APPLICATION_CREATED: &str = "ApplicationCreated";
 /// The OAuth2 application of an App was changed, and has another secret.
 pub const APPLICATION_CHANGED: &str = "ApplicationChanged";
+/// Something is left of an App that is gone, and would be removed if the reaper did not only look.
+pub const ORPHAN_FOUND: &str = "OrphanFound";
+/// What was left of an App that is gone is removed.
+pub const ORPHAN_REAPED: &str = "OrphanReaped";
+/// Somebody removed the OAuth2 application of an App at the forge, and another one is made.
+pub const APPLICATION_REMOVED: &str = "ApplicationRemoved";
 /// The forge has an OAuth2 application of that name, whose secret is not known.
 pub const APPLICATION_SECRET_UNKNOWN: &str = "ApplicationSecretUnknown";
 /// The OAuth2 application of an App that is gone stays at the forge.
@@ -211,6 +217,8 @@ pub const DEPENDENTS_LEFT: &str = "DependentsLeft";
 pub const SECRET_LOST: &str = "SecretLost";
 /// A secret has its new value, and the app is ready with it.
 pub const ROTATED: &str = "Rotated";
+/// A secret cannot be rotated at present; it is tried again.
+pub const ROTATION_DELAYED: &str = "RotationDelayed";
 /// A secret cannot be rotated as was asked for.
 pub const ROTATION_REFUSED: &str = "RotationRefused";
 /// The app did not get well with a new value, and has the old one again.
@@ -487,6 +495,9 @@ pub const ALL: &[&str] = &[
     SECRET_MISSING,
     APPLICATION_CREATED,
     APPLICATION_CHANGED,
+    ORPHAN_FOUND,
+    ORPHAN_REAPED,
+    APPLICATION_REMOVED,
     APPLICATION_SECRET_UNKNOWN,
     APPLICATION_LEFT,
     DEPENDENCIES_READY,
@@ -494,6 +505,7 @@ pub const ALL: &[&str] = &[
     DEPENDENTS_LEFT,
     SECRET_LOST,
     ROTATED,
+    ROTATION_DELAYED,
     ROTATION_REFUSED,
     ROTATION_TURNED_BACK,
     PULL_SECRET_INVALID,

@@ -11,3 +11,4 @@ mod program;
 mod prune;
 mod secret;
 mod server;
+mod why;

@@ -449,3 +449,25 @@ fn release_notes_between_two_versions_are_found_in_order() {
     let texts: Vec<&str> = notes.iter().map(|notes| notes.text.as_str()).collect();
     assert_eq!(texts, ["nine", "ten"]);
 }
+
+#[test]
+fn notes_that_nobody_renamed_are_those_of_the_newest_version() {
+    let (old, new) = (version("1.0.0+1"), version("1.2.0+1"));
+    let next = |more: &[(&'static str, &'static str)]| {
+        let files = InMemoryFiles::default().with("release/next", " You must migrate.\n");
+        more.iter().fold(files, |files, (path, text)| files.with(path, *text))
+    };
+    let told = |files: &InMemoryFiles, from, to| -> Vec<(String, String)> {
+        release::between(files, from, to).into_iter().map(|notes| (notes.version.to_string(), notes.text)).collect()
+    };
+    let of = |version: &str, text: &str| (version.to_owned(), text.to_owned());
+    assert_eq!(told(&next(&[]), &old, &new), [of("1.2.0+1", "You must migrate.")]);
+    let between = next(&[("release/1.1.0+1", "one")]);
+    assert_eq!(told(&between, &old, &new), [of("1.1.0+1", "one"), of("1.2.0+1", "You must migrate.")]);
+    let renamed = next(&[("release/1.2.0+1", "two")]);
+    assert_eq!(told(&renamed, &old, &new), [of("1.2.0+1", "two")], "what is collected by now is the next one's");
+    assert_eq!(told(&next(&[]), &new, &old), [], "a way back has no notes");
+    assert_eq!(told(&next(&[]), &new, &new), []);
+    assert_eq!(told(&InMemoryFiles::default().with("release/next", " \n"), &old, &new), []);
+    assert_eq!(release::asks_for_hands("Prettier.\n You must migrate. \n"), Some("You must migrate."));
+}

@@ -5,7 +5,8 @@ use api_types::status::StatusCause;
 use serde_json::{Map, Value};
 
 use super::path::Path;
-use super::text::{TYPE_INVALID, cause, forbidden, invalid, quote, required, too_long};
+use super::text::{cause, forbidden, invalid, quote, required, too_long};
+use super::validate::wrong_type;
 
 /// Finalizers that Kubernetes itself uses without a domain.
 const STANDARD_FINALIZERS: &[&str] = &["orphan", "foregroundDeletion", "kubernetes"];
@@ -285,18 +286,4 @@ fn check_types(metadata: &Map<String, Value>, path: Path<'_>) -> Vec<StatusCause
         }
     }
     causes
-}
-
-fn wrong_type(path: Path<'_>, value: &Value, want: &str) -> StatusCause {
-    let got = match value {
-        Value::Null => "null",
-        Value::Bool(_) => "boolean",
-        Value::Number(number) if number.is_i64() => "integer",
-        Value::Number(_) => "number",
-        Value::String(_) => "string",
-        Value::Array(_) => "array",
-        Value::Object(_) => "object",
-    };
-    let message = format!("Invalid value: \"{got}\": {path} in body must be of type {want}: \"{got}\"");
-    cause(TYPE_INVALID, path, message)
 }

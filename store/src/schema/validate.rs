@@ -84,7 +84,7 @@ impl Walk {
     fn kind(&mut self, node: &Node, value: &Value, path: Path<'_>) -> bool {
         if value.is_null() {
             if !node.nullable && (node.kind.is_some() || node.int_or_string) {
-                self.fail(|| wrong_type(node, value, path));
+                self.fail(|| wrong_type(path, value, type_of(node)));
             }
             return false;
         }
@@ -99,7 +99,7 @@ impl Walk {
             Some(SchemaType::Boolean) => value.is_boolean(),
         };
         if !fits {
-            self.fail(|| wrong_type(node, value, path));
+            self.fail(|| wrong_type(path, value, type_of(node)));
         }
         // Like Kubernetes, go on after a wrong type: the enum of a value is checked whatever its type is.
         true
@@ -297,8 +297,8 @@ fn is_whole(number: f64) -> bool {
     number.fract() == 0.0 && number.abs() <= 9_007_199_254_740_992.0
 }
 
-fn wrong_type(node: &Node, value: &Value, path: Path<'_>) -> StatusCause {
-    let want = match node.kind {
+fn type_of(node: &Node) -> &'static str {
+    match node.kind {
         _ if node.int_or_string => "integer,string",
         Some(SchemaType::Object) => "object",
         Some(SchemaType::Array) => "array",
@@ -307,7 +307,11 @@ fn wrong_type(node: &Node, value: &Value, path: Path<'_>) -> StatusCause {
         Some(SchemaType::Number) => "number",
         Some(SchemaType::Boolean) => "boolean",
         None => "",
-    };
+    }
+}
+
+/// Returns that a value should be of another type, as the schema's own words call it.
+pub(super) fn wrong_type(path: Path<'_>, value: &Value, want: &str) -> StatusCause {
     let got = match value {
         Value::Null => "null",
         Value::Bool(_) => "boolean",

@@ -2,7 +2,7 @@
 
 use api_types::condition::{Condition, ConditionStatus, find};
 use api_types::kind::Object as Typed;
-use api_types::kinds::app::{App, ServiceState};
+use api_types::kinds::app::{App, AppSecretSource, RotationResult, ServiceState};
 use api_types::kinds::app_upgrade::UpgradePhase;
 use maud::{Markup, html};
 
@@ -184,6 +184,110 @@ fn word(phase: UpgradePhase) -> &'static str {
         UpgradePhase::GoingBack => "Going back",
         UpgradePhase::Succeeded => "Upgraded",
         UpgradePhase::Failed => "Gone back",
+    }
+}
+
+/// Returns the Apps that one needs and those that need it, with how they are; nothing when there are neither.
+pub(crate) fn neighbours(visit: &Visit, app: &Typed<App>) -> Option<Markup> {
+    let namespace = &app.metadata.namespace;
+    let needs = |other: &Typed<App>| {
+        other.metadata.namespace == *namespace
+            && other.spec.depends_on.iter().any(|needed| needed.name == app.metadata.name)
+    };
+    let needed_by: Vec<&Typed<App>> =
+        visit.index.apps.values().map(|other| &**other).filter(|other| needs(other)).collect();
+    if !visit.sees(APPS, namespace) || app.spec.depends_on.is_empty() && needed_by.is_empty() {
+        return None;
+    }
+    let waits =
+        find(&app.status.conditions, "DependenciesReady").filter(|found| found.status == ConditionStatus::False);
+    Some(html! {
+        @if let Some(waits) = waits { p { (pill(Tone::Waiting, &waits.reason)) " " bdi.prose { (waits.message) } } }
+        @if !app.spec.depends_on.is_empty() {
+            h3 { "It needs" }
+            ul {
+                @for needed in &app.spec.depends_on {
+                    li {
+                        @match visit.index.apps.get(format!("{namespace}/{}", needed.name).as_str()) {
+                            Some(other) => (neighbour(other)),
+                            None => { bdi { (needed.name) } " " (pill(Tone::Bad, "Does not exist")) },
+                        }
+                    }
+                }
+            }
+        }
+        @if !needed_by.is_empty() {
+            h3 { "It is needed by" }
+            ul {
+                @for other in needed_by.iter().take(ROWS_MAX) { li { (neighbour(other)) } }
+                @if needed_by.len() > ROWS_MAX { li { "and " (needed_by.len() - ROWS_MAX) " more" } }
+            }
+        }
+    })
+}
+
+fn neighbour(app: &Typed<App>) -> Markup {
+    html! {
+        (object_link(APPS, &app.metadata.namespace, &app.metadata.name)) " "
+        (ready(&app.status.conditions, app.is_being_deleted(), app.spec.suspend))
+    }
+}
+
+/// Returns the secrets of an app: which there are, in which version and from where, and never what they hold; nothing when
+/// there are none.
+pub(crate) fn secrets(visit: &Visit, app: &Typed<App>) -> Option<Markup> {
+    if app.status.secrets.is_empty() {
+        return None;
+    }
+    Some(html! {
+        div.table-frame tabindex="0" role="group" aria-label="Secrets" {
+            table {
+                thead { tr { th scope="col" { "Secret" } th scope="col" { "Version" } th scope="col" { "Value" } th scope="col" { "Since" } th scope="col" { "Rotation" } } }
+                tbody {
+                    @for secret in &app.status.secrets {
+                        tr {
+                            th scope="row" { (secret.name) }
+                            td { bdi.mono { (secret.version) } }
+                            td { (source(secret.source)) }
+                            td { @if let Some(since) = &secret.since { (ago(since, visit.now)) } @else { "–" } }
+                            td.prose {
+                                @if let Some(rotation) = &secret.rotation {
+                                    (pill(rotation_tone(rotation.result), rotation_word(rotation.result))) " " (ago(&rotation.at, visit.now))
+                                    @if !rotation.message.is_empty() { " – " bdi { (rotation.message) } }
+                                }
+                            }
+                        }
+                    }
+                }
+            }
+        }
+    })
+}
+
+fn source(source: AppSecretSource) -> &'static str {
+    match source {
+        AppSecretSource::Generated => "generated here",
+        AppSecretSource::Given => "given by a Secret or a Certificate",
+        AppSecretSource::Application => "made by the forge",
+        AppSecretSource::Found => "found in the swarm",
+    }
+}
+
+fn rotation_tone(result: RotationResult) -> Tone {
+    match result {
+        RotationResult::Trying => Tone::Busy,
+        RotationResult::Succeeded => Tone::Good,
+        RotationResult::TurnedBack => Tone::Warning,
+        RotationResult::Refused => Tone::Bad,
+    }
+}
+
+fn rotation_word(result: RotationResult) -> &'static str {
+    match result {
+        RotationResult::Trying => "Being rotated",
+        RotationResult::Succeeded => "Rotated",
+        RotationResult::TurnedBack => "Turned back",
+        RotationResult::Refused => "Refused",
     }
 }
 

@@ -1,6 +1,8 @@
 //! Any object of any kind: its conditions, its owners and what it owns, its events, its YAML.
 
 use api_types::condition::Condition;
+use api_types::kind::Object as Typed;
+use api_types::kinds::app::App;
 use api_types::status::Status;
 use maud::{Markup, html};
 use serde_json::Value;
@@ -46,20 +48,7 @@ pub(crate) fn page(visit: &Visit, key: &str, place: &Place) -> Result<Page, Stat
     if key == crate::index::APPS
         && let Some(app) = visit.index.apps.get(place.key().as_str())
     {
-        if let Some(updates) = super::apps::updates(app) {
-            page.part(
-                "updates",
-                html! {
-                    section aria-label="Updates" { h2 { "Updates" } (updates) }
-                },
-            );
-        }
-        page.part(
-            "services",
-            html! {
-                section aria-label="Services" { h2 { "Services" } (super::apps::services(visit, app)) }
-            },
-        );
+        app_parts(&mut page, visit, app);
     }
     page.part("family", family(visit, &object));
     page.part("events", events(visit, &resource.names.kind, &place.namespace, &place.name));
@@ -77,6 +66,23 @@ pub(crate) fn page(visit: &Visit, key: &str, place: &Place) -> Result<Page, Stat
         format!("ccctl edit {word}{within}"),
     ];
     Ok(page)
+}
+
+/// Adds what is told of an App alone.
+fn app_parts(page: &mut Page, visit: &Visit, app: &Typed<App>) {
+    let titled = |title: &str, content: Markup| {
+        html! { section aria-label=(title) { h2 { (title) } (content) } }
+    };
+    if let Some(updates) = super::apps::updates(app) {
+        page.part("updates", titled("Updates", updates));
+    }
+    if let Some(neighbours) = super::apps::neighbours(visit, app) {
+        page.part("neighbours", titled("Dependencies", neighbours));
+    }
+    if let Some(secrets) = super::apps::secrets(visit, app) {
+        page.part("secrets", titled("Secrets", secrets));
+    }
+    page.part("services", titled("Services", super::apps::services(visit, app)));
 }
 
 fn section(key: &str) -> Section {

@@ -49,7 +49,7 @@ pub(super) async fn run(session: &Session, arguments: RotateArguments) -> Result
     let patch = json!({"metadata": {"annotations": annotations}});
     let verb = format!("asked to rotate {}", secrets.join(", "));
     let rotated = if arguments.dry_run == DryRun::Client {
-        object
+        object.clone()
     } else {
         let request = ApiRequest::patch(reference.path(), PatchType::Merge, &patch)
             .query("fieldManager", "ccctl-rotate")
@@ -57,6 +57,12 @@ pub(super) async fn run(session: &Session, arguments: RotateArguments) -> Result
         session.client()?.json(request).await?
     };
     apply::report(session, None, &reference, rotated, &verb, arguments.dry_run)?;
+    let is_of_forge = |secret: &Value| {
+        secret["source"] == "Application" && secrets.iter().any(|name| secret["name"] == name.as_str())
+    };
+    if known_secrets(&object).iter().any(is_of_forge) {
+        session.note("a forge takes the old secret of an OAuth2 application no longer once it has made another one");
+    }
     session.note(&format!(
         "the old value stays until the app is ready with the new one: ccctl get app {name}{} -o yaml shows how far it is under status.secrets",
         reference.namespace_option()
@@ -64,13 +70,21 @@ pub(super) async fn run(session: &Session, arguments: RotateArguments) -> Result
     Ok(Outcome::Success)
 }
 
+/// Returns what an App says of its secrets.
+fn known_secrets(object: &Value) -> &[Value] {
+    object["status"]["secrets"].as_array().map_or(&[][..], Vec::as_slice)
+}
+
 /// Returns the names of the secrets that are meant.
 fn chosen(object: &Value, arguments: &RotateArguments, app: &str) -> Result<Vec<String>> {
-    let known = object["status"]["secrets"].as_array().map_or(&[][..], Vec::as_slice);
+    let known = known_secrets(object);
     let name = |secret: &Value| secret["name"].as_str().unwrap_or_default().to_owned();
     let can_be = |secret: &&Value| secret["source"] != "Given";
     let possible: Vec<String> = known.iter().filter(can_be).map(name).collect();
     if arguments.all {
+        // What a forge made is asked for by name: it has no way back.
+        let is_own = |secret: &&Value| can_be(secret) && secret["source"] != "Application";
+        let possible: Vec<String> = known.iter().filter(is_own).map(name).collect();
         return match possible.is_empty() {
             true => Err(CommandError::user(format!("app {app:?} has no secret that is generated"))
                 .hint("those that Secrets give are changed there; an app that was never deployed has none yet")),
@@ -98,6 +112,7 @@ mod tests {
     fn ask(secrets: &[&str], all: bool) -> Result<Vec<String>> {
         let object = json!({"status": {"secrets": [
             {"name": "pass", "source": "Generated"}, {"name": "found", "source": "Found"}, {"name": "cert", "source": "Given"},
+            {"name": "oauth", "source": "Application"},
         ]}});
         let secrets = secrets.iter().map(|name| (*name).to_owned()).collect();
         chosen(&object, &RotateArguments { secrets, all, ..RotateArguments::default() }, "x")
@@ -106,6 +121,7 @@ mod tests {
     #[test]
     fn what_can_be_rotated_is_chosen_and_the_rest_is_told_why_not() {
         assert_eq!(ask(&["pass"], false).unwrap(), ["pass"]);
+        assert_eq!(ask(&["oauth"], false).unwrap(), ["oauth"]);
         assert_eq!(ask(&[], true).unwrap(), ["pass", "found"]);
         for (secret, why) in [("cert", "is given by"), ("zork", "is not a secret")] {
             let error = ask(&[secret], false).unwrap_err().message;

@@ -1,4 +1,4 @@
-//! The objects around an object: those that its spec names, those that it owns, and its owners.
+//! The objects around an object: those that it waits for, those that its spec names, those that it owns, and its owners.
 
 use std::collections::HashSet;
 
@@ -31,6 +31,14 @@ pub(super) async fn next(
     object: &Value,
     visited: &HashSet<String>,
 ) -> Result<Option<Link>> {
+    for (field, target) in waited_for(reference, object) {
+        if visited.contains(&target.path()) {
+            continue;
+        }
+        if let Some(link) = visit(session, target, "waits for", &field).await?.filter(is_waited_for) {
+            return Ok(Some(link));
+        }
+    }
     for (field, target) in references(session, reference, &object["spec"]).await? {
         if visited.contains(&target.path()) {
             continue;
@@ -51,6 +59,31 @@ pub(super) async fn next(
         }
     }
     Ok(None)
+}
+
+/// Returns the objects of its own kind that an object needs, as far as it says that it waits for them.
+fn waited_for(from: &ObjectReference, object: &Value) -> Vec<(String, ObjectReference)> {
+    let conditions = fields::conditions(object);
+    if !conditions.iter().any(|condition| condition.type_ == "DependenciesReady" && condition.is_bad()) {
+        return Vec::new();
+    }
+    let needed = object["spec"]["dependsOn"].as_array().into_iter().flatten().enumerate();
+    let named = needed.map(|(index, needed)| (index, fields::text(needed, "name")));
+    named
+        .filter(|(_, name)| !name.is_empty())
+        .map(|(index, name)| {
+            let target = ObjectReference { name: name.to_owned(), ..from.clone() };
+            (format!("spec.dependsOn[{index}]"), target)
+        })
+        .collect()
+}
+
+/// Returns whether an object that is needed is not ready. Whatever else it has to complain about keeps nobody waiting.
+fn is_waited_for(link: &Link) -> bool {
+    let Some(object) = &link.object else { return true };
+    let conditions = fields::conditions(object);
+    let is_ready = fields::summary(&conditions).is_some_and(|summary| summary.status == "True");
+    !is_ready || fields::is_outdated(object) || link.finding.state == State::Terminating
 }
 
 fn explains(link: &Link) -> bool {

@@ -152,8 +152,8 @@ impl Assembly {
         let mode = if config.reaper.dry_run { Mode::DryRun } else { Mode::Act };
         let shared = manager.shared();
         let plans = Arc::new(Plans::new(shared, outside.clone()));
-        let reaper = Reaper::new(shared.objects.clone(), shared.recorder.clone(), outside, mode)
-            .restored_at(paths.read_restored()?.map(|restored| restored.at));
+        let restored_at = paths.read_restored()?.map(|restored| restored.at);
+        let reaper = Reaper::new(shared, outside, mode).restored_at(restored_at);
         let reaping = background.clone();
         tasks.spawn(async move { reaping.run_until_cancelled(reaper.run()).await });
         let reconciling = Arc::clone(&manager);

@@ -42,6 +42,8 @@ pub enum Action {
     Probe,
     /// Give secrets other values.
     Rotate(Wish),
+    /// Ask the forge whether the OAuth2 application is still there.
+    LookAfterApplication,
     /// End rotations well.
     Settle,
     /// End rotations badly, which the text says why.
@@ -57,8 +59,13 @@ pub enum Action {
     Save(Vec<String>),
     /// Begin to put copies of these volumes back.
     Restore(Vec<String>),
-    /// Remove these copies of volumes.
-    DropCopies(Vec<String>),
+    /// Remove volumes that are needed no longer.
+    DropVolumes {
+        /// By name.
+        volumes: Vec<String>,
+        /// Containers, by id, that have ended and keep them.
+        containers: Vec<String>,
+    },
     /// Tell what has become of an upgrade.
     Tell(Told),
     /// Take the next step of a teardown.
@@ -81,12 +88,13 @@ impl Apps {
             }
             Action::Probe => self.begin_to_probe(app),
             Action::Rotate(wish) => self.rotate(app, &wish).await,
+            Action::LookAfterApplication => self.look_after_application(app).await,
             Action::Settle => self.settle(app).await,
             Action::TurnBack(why) => self.turn_back(app, &why).await,
             Action::Stop { services, containers } => self.stop_users(app, services, containers).await,
             Action::Save(volumes) => self.begin_to_copy(app, volumes, Direction::Save),
             Action::Restore(volumes) => self.begin_to_copy(app, volumes, Direction::Restore),
-            Action::DropCopies(copies) => self.drop_copies(app, copies).await,
+            Action::DropVolumes { volumes, containers } => self.drop_volumes(app, volumes, containers).await,
             Action::Tell(told) => {
                 let kind = if told.is_warning { EventKind::Warning } else { EventKind::Normal };
                 self.record(app, kind, told.reason, &told.message);

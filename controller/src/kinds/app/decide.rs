@@ -25,7 +25,7 @@ use super::observe::{Claim, Images, Leaving, Observed, Present, Source, Swarm};
 use super::prepare::Prepared;
 use super::teardown::{self, Step};
 use super::upgrade::after::{self as upgrade, Gate, NotSeen, Surplus, Turn};
-use super::{dependencies, drift, generated, rotation};
+use super::{application, dependencies, drift, generated, rotation};
 use crate::runtime::events::seconds;
 use crate::runtime::outcome::sentence;
 use crate::runtime::reconciler::{Decision, Next};
@@ -74,6 +74,7 @@ pub(super) fn decide(app: &Object<App>, observed: &Observed, now: Timestamp) -> 
         Observed::Leaving(leaving) => dependencies::hold_leaving(&leaving.going_first, leave(app, leaving, now)),
         Observed::Present(present) => {
             let decided = rotation::follow(app, present, present_app(app, present, now), now);
+            let decided = application::care::attend(&present.application, decided);
             dependencies::hold(app, &present.dependencies, decided)
         }
     }
@@ -84,7 +85,7 @@ fn present_app(app: &Object<App>, present: &Present, now: Timestamp) -> Decided 
     status.stack = Some(present.stack.clone());
     status.host = Some(present.host.clone());
     status.deployer = Some(present.deployer);
-    status.oauth_application.clone_from(&present.application);
+    status.oauth_application.clone_from(&present.application.state);
     status.remaining.clear();
     if app.status.observed_generation != app.metadata.generation {
         forget(&mut status, &ORDER, "The spec has changed; this is not known yet.");
@@ -119,7 +120,11 @@ fn present_app(app: &Object<App>, present: &Present, now: Timestamp) -> Decided 
     match upgrade::settle(&mut decided.status, prepared, &present.upgrade, surplus, now) {
         Turn::None => decided,
         Turn::Next(told) => Decision::act(decided.status, Action::Tell(told)),
-        Turn::Drop(copies) => Decision::act(decided.status, Action::DropCopies(copies)),
+        Turn::Drop(made) => {
+            // What somebody uses all the same is not asked for again and again.
+            let action = Some(Action::DropVolumes { volumes: made.volumes, containers: made.containers });
+            Decision { status: decided.status, action, next: Next::After(MOVING_POLL_MAX) }
+        }
     }
 }
 

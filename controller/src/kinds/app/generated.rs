@@ -9,7 +9,8 @@
 //!
 //! A value is in the store before the swarm has it, and a write is refused when somebody else wrote meanwhile: so neither a
 //! ccd that ends in between nor two at once make a second one. The Secret has no owner that a garbage collector would follow:
-//! whether it goes with its App is what the App's policy for data says, and the App's finalizer does it.
+//! whether it goes with its App is what the App's policy for data says, and the App's finalizer does it. For an App that is
+//! taken out of the store by force the same policy stands on the Secret, as a label, and `left.rs` acts upon it.
 
 use std::collections::BTreeMap;
 
@@ -26,6 +27,7 @@ use serde_json::{Value, json};
 use super::act::blocking;
 use super::deployer::SecretValue;
 use super::deployer::decorate::hash;
+use super::left;
 use super::rotation::Rotation;
 use super::{Apps, secrets};
 use crate::runtime::cache::Cache;
@@ -76,6 +78,19 @@ pub(crate) struct History {
     /// Rotations that were asked for, by names in the compose file.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub(crate) rotations: BTreeMap<String, Rotation>,
+    /// The Secret of an App that is gone from which values were taken over last: it is needed no longer.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) took_over: Option<TookOver>,
+}
+
+/// A Secret whose values are kept in another one by now.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub(crate) struct TookOver {
+    /// Its name.
+    name: String,
+    /// Its uid: another one of the name is another one.
+    uid: String,
 }
 
 impl Kept {
@@ -149,6 +164,7 @@ impl Kept {
         for (name, value) in own {
             secret["metadata"]["annotations"][name] = json!(value);
         }
+        left::mark(&mut secret, app);
         let values = self.values.iter().map(|(name, value)| (name.as_str(), value));
         let all = values.chain(self.key.iter().map(|key| (KEY, key)));
         secret["data"] = all.map(|(name, value)| (name.to_owned(), json!(STANDARD.encode(&value.0)))).collect();
@@ -175,6 +191,11 @@ fn is_of(stored: &StoredObject, app: &str) -> bool {
 
 fn is_kept(stored: &StoredObject) -> bool {
     stored.value["type"] == TYPE && !stored.is_being_deleted()
+}
+
+/// Returns the App whose generated values, or application, a Secret keeps.
+pub(super) fn app_of(stored: &StoredObject) -> Option<&str> {
+    stored.metadata.annotations.get(APP_ANNOTATION).map(String::as_str)
 }
 
 /// Returns what is kept of an App; nothing when the Secret of that name is somebody else's.
@@ -215,10 +236,10 @@ impl Apps {
         for (name, value) in &kept.values {
             self.outside.redactor.insert(&format!("app/{}/{name}", app.metadata.uid), &value.0);
         }
-        if kept == known {
+        let before = self.cache.get(&key);
+        if kept == known && before.as_ref().is_none_or(|before| left::is_marked(before, app)) {
             return Ok(kept);
         }
-        let before = self.cache.get(&key);
         if let Some(before) = &before
             && !is_of(before, &app.metadata.name)
         {
@@ -244,26 +265,43 @@ impl Apps {
         let (files, of) = (self.outside.files.clone(), stack.to_owned());
         let file = blocking(move || secrets::read(&files, &of)).await??;
         let orphan = self.orphan(app, stack);
-        let (has_file, left) = (file.is_some(), orphan.as_deref().map(Kept::of));
-        self.keep(app, stack, |kept| {
-            for other in file.into_iter().chain(left) {
+        let took_over = orphan
+            .as_ref()
+            .map(|orphan| TookOver { name: orphan.metadata.name.clone(), uid: orphan.metadata.uid.clone() });
+        let (has_file, orphaned) = (file.is_some(), orphan.as_deref().map(Kept::of));
+        let kept = self.keep(app, stack, |kept| {
+            for other in file.into_iter().chain(orphaned) {
                 kept.take_in(other);
+            }
+            if took_over.is_some() {
+                kept.history.took_over = took_over;
             }
             if needs_key && kept.key.is_none() {
                 let mut key = vec![0; KEY_BYTES];
                 random(&mut key);
                 kept.key = Some(SecretValue(key));
             }
-        })
-        .await?;
+        });
+        let kept = kept.await?;
         if has_file {
             let (files, of) = (self.outside.files.clone(), stack.to_owned());
             blocking(move || secrets::forget(&files, &of)).await??;
         }
-        if let Some(orphan) = orphan {
-            self.delete_kept(&orphan).await?;
+        // Also when a ccd ended before it got to this.
+        let taken = kept.history.took_over.and_then(|taken| self.taken(app, &taken));
+        match taken {
+            Some(taken) => self.delete_kept(&taken).await,
+            None => Ok(()),
         }
-        Ok(())
+    }
+
+    /// Returns a Secret whose values are kept in another one by now, while its App is gone.
+    fn taken(&self, app: &Object<App>, taken: &TookOver) -> Option<std::sync::Arc<StoredObject>> {
+        let namespace = &app.metadata.namespace;
+        let stored = self.cache.get(&ObjectKey::new(SECRETS, namespace, &taken.name))?;
+        let is_gone = |of: &str| self.cache.get(&ObjectKey::new(&App::resource(), namespace, of)).is_none();
+        let is_it = stored.metadata.uid == taken.uid && is_kept(&stored) && app_of(&stored).is_some_and(is_gone);
+        is_it.then_some(stored)
     }
 
     /// Returns what an App of the same stack left that is gone, unless this one has something of its own.

@@ -6,6 +6,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use ports::swarm::{Service, Task, TaskState};
 
+use super::application::care::Looks;
 use super::converge::Clocks;
 use super::deployer::Refusal;
 use super::health::Probes;
@@ -31,6 +32,8 @@ pub(super) struct Memory {
     pub(super) images_refused: Option<(Timestamp, String, Refusal)>,
     /// When the engine was last found to be away.
     pub(super) engine_away_at: Option<Timestamp>,
+    /// Looks at its OAuth2 application at the forge.
+    pub(super) application: Looks,
     /// When copying volumes came to nothing.
     pub(super) copying_failed_at: Option<Timestamp>,
     /// The stack, by its hash, whose surplus is gone.

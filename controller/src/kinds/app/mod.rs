@@ -12,6 +12,7 @@ pub mod health;
 pub mod images;
 pub mod inventory;
 pub mod labels;
+mod left;
 mod memory;
 pub mod observe;
 pub mod place;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use api_types::kind::Object;
-use api_types::kinds::app::{App, Deployer, OAuthApplicationState, VolumePolicy};
+use api_types::kinds::app::{App, Deployer, VolumePolicy};
 use api_types::kinds::identity::{Identity, ServiceImage};
 use api_types::reason;
 use jiff::Timestamp;
@@ -79,8 +79,8 @@ pub struct Present {
     pub swarm: Result<Swarm, Failure>,
     /// Whether it answers.
     pub probes: Probes,
-    /// The OAuth2 application that it has.
-    pub application: Option<OAuthApplicationState>,
+    /// The OAuth2 application that it has at a forge.
+    pub(super) application: application::care::Seen,
     /// How the Apps are that it needs.
     pub dependencies: Dependencies,
     /// What is kept of its generated secrets.
@@ -193,7 +193,7 @@ impl Apps {
             images: Images::Settled,
             swarm: Err(Failure::retryable(reason::PROGRESSING, "it has not been looked at")),
             probes: Probes::default(),
-            application: application::state(&self.cache, app),
+            application: self.look_at_application(app),
             dependencies: dependencies::look(&self.cache, app),
             kept: self.kept(app)?,
             upgrade: Seen::default(),

@@ -4,6 +4,7 @@
 //! two writes. What carries no label of ours is never touched; data goes only if its labels say that it goes with its
 //! App. An orphan must be seen twice, with a pause, before anything is done to it. What was there already when the store
 //! was restored from a backup may belong to an App that is newer than the backup: a person decides about it.
+//! Secrets in the store that such an App left are `left.rs`'s.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -13,6 +14,7 @@ use api_types::condition::{ConditionType, is_true};
 use api_types::kind::{Kind as _, Object};
 use api_types::kinds::app::App;
 use api_types::kinds::host::Host;
+use api_types::reason;
 use api_types::status::Reason;
 use jiff::Timestamp;
 use ports::swarm::spec::Labels;
@@ -22,9 +24,11 @@ use serde::Deserialize as _;
 use super::act::take_step;
 use super::inventory::{Inventory, World};
 use super::labels::{APP_LABEL, INSTALLATION_LABEL, OWN_STACK_LABEL, RUN_LABEL, belongs};
+use super::left::Sweep;
 use super::teardown::{self, Progress, Scope, Step};
 use super::{ADOPT_ANNOTATION, installation_key, stack_name};
 use crate::outside::Outside;
+use crate::runtime::controller::Shared;
 use crate::runtime::events::{EventKind, Recorder};
 use crate::runtime::objects::{ObjectKey, Objects, StoredObject};
 use crate::runtime::outcome::Failure;
@@ -68,13 +72,24 @@ pub struct Reaper {
     restored_at: Option<Timestamp>,
     /// What the last tick saw, by Host.
     seen: BTreeMap<String, BTreeSet<Orphan>>,
+    /// Looks after Secrets.
+    sweep: Sweep,
 }
 
 impl Reaper {
     /// Returns a reaper that has seen nothing yet.
     #[must_use]
-    pub fn new(objects: Arc<dyn Objects>, recorder: Recorder, outside: Outside, mode: Mode) -> Self {
-        Self { objects, recorder, outside, mode, restored_at: None, seen: BTreeMap::new() }
+    pub fn new(shared: &Shared, outside: Outside, mode: Mode) -> Self {
+        let (objects, recorder) = (shared.objects.clone(), shared.recorder.clone());
+        let sweep = Sweep {
+            objects: objects.clone(),
+            cache: shared.cache.clone(),
+            recorder: recorder.clone(),
+            outside: outside.clone(),
+            mode,
+            seen: BTreeSet::new(),
+        };
+        Self { objects, recorder, outside, mode, restored_at: None, seen: BTreeMap::new(), sweep }
     }
 
     /// Says when the store was last restored from a backup.
@@ -91,7 +106,7 @@ impl Reaper {
         }
     }
 
-    /// Looks once at every Host.
+    /// Looks once at every Host, and at Secrets.
     pub async fn tick(&mut self) {
         // The store is asked, and not the cache: one that is not filled yet would make everything an orphan.
         let hosts = match self.objects.list(&Host::resource(), None).await {
@@ -105,6 +120,9 @@ impl Reaper {
             if let Err(failure) = self.look_at(&host).await {
                 tracing::debug!(host = host.key.name(), error = failure.message, "the reaper cannot look");
             }
+        }
+        if let Err(failure) = self.sweep.look().await {
+            tracing::debug!(error = failure.message, "the reaper cannot look at secrets");
         }
     }
 
@@ -175,11 +193,11 @@ impl Reaper {
             let message = format!(
                 "The stack {stack} has no App ({app}); it would be taken down if the reaper did not only look."
             );
-            self.recorder.record("reaper", host, EventKind::Normal, "OrphanFound", &message);
+            self.recorder.record("reaper", host, EventKind::Normal, reason::ORPHAN_FOUND, &message);
             return Ok(());
         }
         let message = format!("The stack {stack} has no App ({app}) any more and is taken down.");
-        self.recorder.record("reaper", host, EventKind::Warning, "OrphanReaped", &message);
+        self.recorder.record("reaper", host, EventKind::Warning, reason::ORPHAN_REAPED, &message);
         let work = self.take_down(engine, orphan);
         // What is not done by then is done by the next tick.
         tokio::time::timeout(ORPHAN_TIME_MAX, work).await.unwrap_or(Ok(()))

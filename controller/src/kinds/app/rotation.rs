@@ -11,7 +11,8 @@
 //! ```
 //!
 //! How far it is stands in the Secret of generated values, so that a ccd that is started again goes on where it was. A
-//! version that was tried is never used again with another value.
+//! version that was tried is never used again with another value. The secret of an OAuth2 application is asked for in the same
+//! way, and made by its forge (`application/care.rs`): the former one is no good from then on.
 
 use std::collections::BTreeMap;
 
@@ -27,6 +28,7 @@ use ports::recipe::secret::Rule;
 use serde::{Deserialize, Serialize};
 
 use super::act::Action;
+use super::application::care::Own;
 use super::generated::{History, Kept};
 use super::observe::{Claim, Present, Source};
 use super::prepare::{Prepared, PreparedSecret};
@@ -91,7 +93,14 @@ pub struct Wish {
     begin: Vec<(String, String, String)>,
     /// Secrets that cannot: names, the word, and why not.
     refuse: Vec<(String, String, String)>,
+    /// The word that asks for another secret of the OAuth2 application.
+    renew: Option<String>,
     was_ready: bool,
+}
+
+/// Returns the word with which another value of a secret is asked for.
+pub(super) fn word_of<'a>(app: &'a Object<App>, secret: &str) -> Option<&'a str> {
+    app.metadata.annotations.get(&format!("{ROTATE_ANNOTATION_PREFIX}{secret}")).map(String::as_str)
 }
 
 /// Returns what an annotation asks for, by names of secrets, as far as nothing has come of it yet.
@@ -168,7 +177,7 @@ pub(super) fn follow(
         }
         _ => return decided,
     };
-    decided.status.secrets = states(app, prepared, &present.kept, now);
+    decided.status.secrets = states(app, prepared, present, &decided.status, now);
     if !matches!(&present.swarm, Ok(swarm) if matches!(swarm.claim, Claim::Ours)) {
         return decided;
     }
@@ -202,16 +211,22 @@ pub(super) fn follow(
     if !is_idle || !is_settled || status.deployed_hash.is_none() {
         return decided;
     }
-    match wish(app, prepared, history) {
+    match wish(app, prepared, history, present.application.own.as_ref()) {
         Some(wish) => Decision::act(decided.status, Action::Rotate(wish)),
         None => decided,
     }
 }
 
 /// Returns what is asked for and has not begun.
-fn wish(app: &Object<App>, prepared: &Prepared, history: &History) -> Option<Wish> {
+fn wish(app: &Object<App>, prepared: &Prepared, history: &History, own: Option<&Own>) -> Option<Wish> {
     let mut wish = Wish { was_ready: condition::is_true(&app.status.conditions, READY), ..Wish::default() };
     for (name, word) in asked(app, history) {
+        if let Some(own) = own.filter(|own| own.secret == name) {
+            if own.asked != word && !own.rests {
+                wish.renew = Some(word.to_owned());
+            }
+            continue;
+        }
         let secret = prepared.secrets.iter().find(|secret| secret.key == name);
         let obstacle = match secret {
             None => Some("The recipe has no secret of this name: see status.secrets.".to_owned()),
@@ -229,7 +244,7 @@ fn wish(app: &Object<App>, prepared: &Prepared, history: &History) -> Option<Wis
             (why, _) => wish.refuse.push((name.to_owned(), word.to_owned(), why.unwrap_or_default())),
         }
     }
-    (!wish.begin.is_empty() || !wish.refuse.is_empty()).then_some(wish)
+    (!wish.begin.is_empty() || !wish.refuse.is_empty() || wish.renew.is_some()).then_some(wish)
 }
 
 /// Returns what is wrong with an app for certain.
@@ -240,9 +255,21 @@ fn trouble(status: &AppStatus) -> Option<String> {
 }
 
 /// Returns what the status says of each secret.
-fn states(app: &Object<App>, prepared: &Prepared, kept: &Kept, now: Timestamp) -> Vec<AppSecretState> {
+fn states(
+    app: &Object<App>,
+    prepared: &Prepared,
+    present: &Present,
+    status: &AppStatus,
+    now: Timestamp,
+) -> Vec<AppSecretState> {
+    let kept = &present.kept;
+    let is_ready =
+        condition::is_true(&status.conditions, READY) && status.deployed_hash.as_ref() == Some(&prepared.hash);
     let state = |secret: &PreparedSecret| {
-        let source = if secret.is_given {
+        let own = present.application.own.as_ref().filter(|own| own.secret == secret.key && secret.is_given);
+        let source = if own.is_some() {
+            AppSecretSource::Application
+        } else if secret.is_given {
             AppSecretSource::Given
         } else if kept.values.contains_key(&secret.name) {
             AppSecretSource::Generated
@@ -252,16 +279,37 @@ fn states(app: &Object<App>, prepared: &Prepared, kept: &Kept, now: Timestamp) -
         let before = app.status.secrets.iter().find(|before| before.name == secret.key);
         let since = before.filter(|before| before.version == secret.version).and_then(|before| before.since.clone());
         let made = kept.history.made.get(&secret.name).cloned();
-        let rotation = kept.history.rotations.get(&secret.key);
+        let rotation = kept.history.rotations.get(&secret.key).and_then(outcome);
+        let of_application = |own: &Own| outcome_of_application(app, own, before, is_ready);
         AppSecretState {
             name: secret.key.clone(),
             source,
             version: secret.version.chars().take(64).collect(),
             since: made.or(since).or_else(|| Some(seconds(now))),
-            rotation: rotation.and_then(outcome),
+            rotation: own.map_or(rotation, of_application),
         }
     };
     prepared.secrets.iter().take(SECRETS_MAX).map(state).collect()
+}
+
+/// What became of another secret of the OAuth2 application that was asked for.
+fn outcome_of_application(
+    app: &Object<App>,
+    own: &Own,
+    before: Option<&AppSecretState>,
+    is_ready: bool,
+) -> Option<SecretRotation> {
+    let is_asked = word_of(app, &own.secret).is_some_and(|word| word != own.asked);
+    if let Some((at, why)) = own.delay.as_ref().filter(|_| is_asked) {
+        let message = why.chars().take(MESSAGE_CHARACTERS_MAX).collect();
+        return Some(SecretRotation { result: RotationResult::Trying, at: at.clone(), message });
+    }
+    let at = own.rotated_at.clone()?;
+    let known = before.and_then(|before| before.rotation.as_ref());
+    let had_succeeded = known.is_some_and(|known| known.at == at && known.result == RotationResult::Succeeded);
+    let result = if is_ready || had_succeeded { RotationResult::Succeeded } else { RotationResult::Trying };
+    let message = "The forge has made another secret, and takes the former one no longer.".to_owned();
+    Some(SecretRotation { result, at, message })
 }
 
 fn outcome(rotation: &Rotation) -> Option<SecretRotation> {
@@ -310,7 +358,10 @@ impl Apps {
             let text = format!("The secret {name} cannot be rotated. {why}");
             self.record(app, EventKind::Warning, reason::ROTATION_REFUSED, &text);
         }
-        Ok(())
+        match &wish.renew {
+            Some(word) => self.renew_application(app, word).await,
+            None => Ok(()),
+        }
     }
 
     /// Ends rotations well: the former values go.

@@ -42,12 +42,14 @@ pub enum Why {
     Notes,
     /// It was tried, and did not serve.
     Failed,
+    /// Its files cannot be deployed.
+    Refused,
     /// No upgrade can begin at present.
     Obstacle,
 }
 
 /// What the choice rests on.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default)]
 pub struct Wish<'a> {
     /// The version that the spec names.
     pub named: Option<&'a RecipeVersion>,
@@ -59,6 +61,8 @@ pub struct Wish<'a> {
     pub is_open: bool,
     /// The version that was tried last and did not serve; neither it nor any before it is tried again by itself.
     pub failed: Option<&'a RecipeVersion>,
+    /// Versions whose files cannot be deployed: not taken while another one can stay.
+    pub refused: &'a [RecipeVersion],
     /// Versions whose release notes ask somebody to do something.
     pub by_hand: &'a [RecipeVersion],
     /// Whether something stands in the way of any upgrade.
@@ -66,7 +70,8 @@ pub struct Wish<'a> {
 }
 
 /// Chooses among the published versions. Without a named one it is the latest at first, and stays what it is then but for
-/// the steps that the policy allows. What is named is taken whatever the policy says, but for what has failed.
+/// the steps that the policy allows. What is named is taken whatever the policy says, but for what has failed or cannot be
+/// deployed.
 #[must_use]
 pub fn choose(published: &[RecipeVersion], wish: &Wish<'_>) -> Choice {
     let latest = published.iter().max();
@@ -79,6 +84,7 @@ pub fn choose(published: &[RecipeVersion], wish: &Wish<'_>) -> Choice {
         (Some(named), Some(current)) => {
             let why = match () {
                 () if named == current => None,
+                () if wish.refused.contains(named) => Some(Why::Refused),
                 () if wish.failed == Some(named) => Some(Why::Failed),
                 () if wish.is_obstructed => Some(Why::Obstacle),
                 () => None,
@@ -120,6 +126,9 @@ fn obstacle(from: &RecipeVersion, to: &RecipeVersion, wish: &Wish<'_>) -> Option
     }
     if wish.by_hand.iter().any(|version| version > from && version <= to) {
         return Some(Why::Notes);
+    }
+    if wish.refused.contains(to) {
+        return Some(Why::Refused);
     }
     if !wish.is_open {
         return Some(Why::Window);
@@ -209,19 +218,25 @@ mod tests {
         assert_eq!(choose(&[], &Wish::default()).version, None);
     }
 
-    /// name | how many are published | named | current | auto | window | failed | notes that ask | obstacle | runs | held | why
+    /// name | how many are published | named | current | auto | window | failed | notes that ask | refused | obstacle | runs |
+    /// held | why
     const WAITING: &str = "\
-a major|4|-|1.1.0+2|Minor|open|-|-|-|1.1.0+2|2.0.0+3|Major
-no policy|3|-|1.0.0+1|None|open|-|-|-|1.0.0+1|1.1.0+2|Policy
-a minor|3|-|1.0.0+1|Patch|open|-|-|-|1.0.1+1|1.1.0+2|Policy
-later|3|-|1.0.0+1|Minor|closed|-|-|-|1.0.0+1|1.1.0+2|Window
-notes|3|-|1.0.0+1|Minor|open|-|1.1.0+2|-|1.0.1+1|1.1.0+2|Notes
-notes on the way|3|-|1.0.0+1|Minor|open|-|1.0.1+1|-|1.0.0+1|1.1.0+2|Notes
-it failed|3|-|1.0.1+1|Minor|open|1.1.0+2|-|-|1.0.1+1|1.1.0+2|Failed
-nor one before it|3|-|1.0.0+1|Minor|open|1.1.0+2|-|-|1.0.0+1|1.1.0+2|Failed
-no room|3|-|1.0.0+1|Minor|open|-|-|yes|1.0.0+1|1.1.0+2|Obstacle
-the named one failed|4|2.0.0+3|1.0.0+1|None|open|2.0.0+3|-|-|1.0.0+1|2.0.0+3|Failed
-no room for the named one|4|1.1.0+2|1.0.0+1|None|open|-|-|yes|1.0.0+1|1.1.0+2|Obstacle";
+a major|4|-|1.1.0+2|Minor|open|-|-|-|-|1.1.0+2|2.0.0+3|Major
+no policy|3|-|1.0.0+1|None|open|-|-|-|-|1.0.0+1|1.1.0+2|Policy
+a minor|3|-|1.0.0+1|Patch|open|-|-|-|-|1.0.1+1|1.1.0+2|Policy
+later|3|-|1.0.0+1|Minor|closed|-|-|-|-|1.0.0+1|1.1.0+2|Window
+notes|3|-|1.0.0+1|Minor|open|-|1.1.0+2|-|-|1.0.1+1|1.1.0+2|Notes
+notes on the way|3|-|1.0.0+1|Minor|open|-|1.0.1+1|-|-|1.0.0+1|1.1.0+2|Notes
+it failed|3|-|1.0.1+1|Minor|open|1.1.0+2|-|-|-|1.0.1+1|1.1.0+2|Failed
+nor one before it|3|-|1.0.0+1|Minor|open|1.1.0+2|-|-|-|1.0.0+1|1.1.0+2|Failed
+no room|3|-|1.0.0+1|Minor|open|-|-|-|yes|1.0.0+1|1.1.0+2|Obstacle
+the named one failed|4|2.0.0+3|1.0.0+1|None|open|2.0.0+3|-|-|-|1.0.0+1|2.0.0+3|Failed
+no room for the named one|4|1.1.0+2|1.0.0+1|None|open|-|-|-|yes|1.0.0+1|1.1.0+2|Obstacle
+it cannot be deployed|3|-|1.0.0+1|Minor|open|-|-|1.1.0+2|-|1.0.1+1|1.1.0+2|Refused
+that comes before its window|3|-|1.0.0+1|Minor|closed|-|-|1.1.0+2|-|1.0.0+1|1.1.0+2|Refused
+but after its size|4|-|1.1.0+2|Minor|open|-|-|2.0.0+3|-|1.1.0+2|2.0.0+3|Major
+the named one cannot be deployed|4|2.0.0+3|1.0.0+1|None|open|2.0.0+3|-|2.0.0+3|yes|1.0.0+1|2.0.0+3|Refused
+nor one before|4|1.0.0+1|1.1.0+2|None|open|-|-|1.0.0+1|-|1.1.0+2|1.0.0+1|Refused";
 
     #[test]
     fn what_a_version_waits_for() {
@@ -231,6 +246,7 @@ no room for the named one|4|1.1.0+2|1.0.0+1|None|open|-|-|yes|1.0.0+1|1.1.0+2|Ob
             let at = |place: usize| RecipeVersion::parse(words[place]);
             let (named, current, failed) = (at(2), at(3), at(6));
             let by_hand: Vec<RecipeVersion> = at(7).into_iter().collect();
+            let refused: Vec<RecipeVersion> = at(8).into_iter().collect();
             let wish = Wish {
                 named: named.as_ref(),
                 current: current.as_ref(),
@@ -241,13 +257,14 @@ no room for the named one|4|1.1.0+2|1.0.0+1|None|open|-|-|yes|1.0.0+1|1.1.0+2|Ob
                 },
                 is_open: words[5] == "open",
                 failed: failed.as_ref(),
+                refused: &refused,
                 by_hand: &by_hand,
-                is_obstructed: words[8] == "yes",
+                is_obstructed: words[9] == "yes",
             };
             let choice = choose(&published[..words[1].parse().unwrap()], &wish);
-            assert_eq!(choice.version, at(9), "{line}");
+            assert_eq!(choice.version, at(10), "{line}");
             let held = choice.held.unwrap();
-            assert_eq!((Some(held.version), format!("{:?}", held.why)), (at(10), words[11].to_owned()), "{line}");
+            assert_eq!((Some(held.version), format!("{:?}", held.why)), (at(11), words[12].to_owned()), "{line}");
         }
     }
 
@@ -261,8 +278,8 @@ no room for the named one|4|1.1.0+2|1.0.0+1|None|open|-|-|yes|1.0.0+1|1.1.0+2|Ob
         let by_hand = [named.clone()];
         let wish = Wish { named: Some(&named), current: Some(&current), by_hand: &by_hand, ..Wish::default() };
         assert_eq!(choose(&published, &wish), Choice { version: Some(named.clone()), available: None, held: None });
-        let first = Wish { is_obstructed: true, ..Wish::default() };
-        assert_eq!(choose(&published, &first).version, Some(named));
+        let all_bad = Wish { refused: &published, is_obstructed: true, ..Wish::default() };
+        assert_eq!(choose(&published, &all_bad).version, Some(named), "nothing could stay instead");
     }
 
     #[test]

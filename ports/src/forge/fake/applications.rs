@@ -55,6 +55,12 @@ impl World {
         all.map(|found| (found.name.clone(), found.client_id.clone(), found.redirect_uris.clone())).collect()
     }
 
+    /// Removes an application, as its owner would in the browser.
+    pub fn remove_oauth_application(&mut self, client_id: &str) {
+        self.applications.retain(|known| known.client_id != client_id);
+        self.forget_application(client_id);
+    }
+
     /// Keeps an application, with a new secret.
     fn register(&mut self, mut application: StoredApplication) -> (StoredApplication, String) {
         if application.client_id.is_empty() {

@@ -131,7 +131,7 @@ pub const RULES: [Rule; 28] = [
         "C015",
         WARNING,
         "versions of secrets stand in `.env.sample`",
-        "add the line `SECRET_<NAME>_VERSION=v1`: its modifiers are lost without it",
+        "add the line, with `=v1`: the modifiers of the secret are lost without it",
     ),
 ];
 

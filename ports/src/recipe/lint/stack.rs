@@ -1,10 +1,12 @@
 //! Rules about the stack.
 
+use std::collections::BTreeMap;
+
 use super::super::version::RecipeVersion;
 use super::super::{backup, labels, names, secret};
 use super::Lint;
 use crate::compose::durations::{self, SECOND};
-use crate::compose::{Place, Stack, StackService};
+use crate::compose::{Place, Stack, StackService, secret_names};
 
 /// Rules that cannot be looked at without a stack.
 pub(super) const NEEDS_STACK: [&str; 19] = [
@@ -160,20 +162,33 @@ impl Lint<'_> {
 
     fn secrets(&mut self, stack: &Stack) {
         let sample = self.sample();
+        let variables = self.version_variables();
         for object in stack.secrets.iter().filter(|object| object.external) {
             let place = stack.places.find(&["secrets", &object.key]);
             if object.key.chars().count() > SECRET_KEY_CHARACTERS_MAX {
                 let message = format!("the secret {} has {} characters", object.key, object.key.chars().count());
                 self.breach("R015", place.clone(), message);
             }
-            let variable = secret::version_variable(&object.key);
-            if let Some(sample) = &sample
-                && !object.used_by.is_empty()
-                && sample.entry(&variable).is_none()
-            {
-                self.breach("C015", place, format!("`.env.sample` has no {variable}"));
+            let Some(sample) = sample.as_ref().filter(|_| !object.used_by.is_empty()) else { continue };
+            let by_convention = || vec![secret::version_variable(&object.key)];
+            let used = variables.get(&object.key).cloned().unwrap_or_else(by_convention);
+            for variable in used.iter().filter(|variable| sample.entry(variable).is_none()) {
+                self.breach("C015", place.clone(), format!("`.env.sample` has no {variable}"));
             }
         }
+    }
+
+    /// Returns the variables that the versions of secrets are made of, as the compose files write their names: whatever they
+    /// are called, and none for a name that is written out. The last file that names a secret counts.
+    fn version_variables(&self) -> BTreeMap<String, Vec<String>> {
+        let mut found = BTreeMap::new();
+        for file in self.input.compose_files {
+            for (key, mut variables) in secret_names(file, &self.text(file).unwrap_or_default()) {
+                variables.retain(|variable| variable.ends_with("VERSION"));
+                found.insert(key, variables);
+            }
+        }
+        found
     }
 
     fn version_label(&mut self, stack: &Stack) {

@@ -126,6 +126,35 @@ fn every_breach_of_another_file_is_found() {
 }
 
 #[test]
+fn the_version_of_a_secret_is_looked_for_under_the_name_that_the_compose_file_gives_it() {
+    let cases = [
+        ("the name by convention", "${SECRET_KEY_VERSION}", SAMPLE.to_owned(), None),
+        ("a name of the recipe's own", "${TOKEN_VERSION}", SAMPLE.to_owned(), Some("TOKEN_VERSION")),
+        ("which is there", "${TOKEN_VERSION}", SAMPLE.replace("SECRET_KEY_", "TOKEN_"), None),
+        ("two of them", "${TOKEN_VERSION}_${SECRET_KEY_VERSION}", SAMPLE.to_owned(), Some("TOKEN_VERSION")),
+        ("with a default", "${TOKEN_VERSION:-v1}", SAMPLE.to_owned(), Some("TOKEN_VERSION")),
+        ("none at all", "v1", SAMPLE.replace("SECRET_KEY_VERSION=v1 # length=32\n", ""), None),
+    ];
+    for (name, version, sample, missing) in cases {
+        let compose = GOOD.replace("${SECRET_KEY_VERSION}", version);
+        let report = look(&good().with("compose.yml", compose).with(".env.sample", sample), &[]);
+        let found: Vec<&str> = report
+            .findings
+            .iter()
+            .filter(|finding| finding.rule == "C015")
+            .map(|finding| finding.message.as_str())
+            .collect();
+        match missing {
+            None => assert!(found.is_empty(), "{name}: {found:?}"),
+            Some(variable) => {
+                assert_eq!(found.len(), 1, "{name}: {found:?}");
+                assert!(found[0].starts_with(&format!("`.env.sample` has no {variable}:")), "{name}: {found:?}");
+            }
+        }
+    }
+}
+
+#[test]
 fn every_rule_has_a_breach() {
     let others = ["R007", "R008", "R014", "C007", "C010", "C014", "C015"];
     for rule in RULES {

@@ -3,7 +3,7 @@
 use super::{Behaviour, Case, Harness, Stack, attach, running, until};
 use crate::error::ErrorKind;
 use crate::swarm::spec::{ConfigReference, FileTarget, Mount, SecretReference, VolumeOptions};
-use crate::swarm::{Filter, NewNetwork, NewStackFile, Removal, SwarmState, Volume};
+use crate::swarm::{Filter, NewNetwork, NewStackFile, Removal, SwarmState, Volume, VolumeCopy};
 
 /// The cases of this file.
 pub(super) const CASES: &[Case] = &[
@@ -43,6 +43,12 @@ pub(super) const CASES: &[Case] = &[
         name: "a_volume_is_made_by_its_mount_and_in_use_until_its_container_is_gone",
         run: |harness, stack| {
             Box::pin(a_volume_is_made_by_its_mount_and_in_use_until_its_container_is_gone(harness, stack))
+        },
+    },
+    Case {
+        name: "a_volume_is_copied_with_its_labels_and_never_over_one_that_is_used",
+        run: |harness, stack| {
+            Box::pin(a_volume_is_copied_with_its_labels_and_never_over_one_that_is_used(harness, stack))
         },
     },
     Case {
@@ -218,6 +224,44 @@ async fn a_volume_is_made_by_its_mount_and_in_use_until_its_container_is_gone(ha
     .await;
     let left = engine.volumes(&Filter::name_prefix(&anonymous)).await.expect("volumes can be listed");
     assert!(left.is_empty(), "an anonymous volume goes with its container: {left:?}");
+}
+
+async fn a_volume_is_copied_with_its_labels_and_never_over_one_that_is_used(harness: &dyn Harness, stack: Stack) {
+    let engine = harness.engine();
+    let volume = |name: &str, note: &str| Volume {
+        name: stack.part(name),
+        driver: "local".to_owned(),
+        labels: stack.labels().into_iter().chain([("note".to_owned(), note.to_owned())]).collect(),
+        ..Volume::default()
+    };
+    let (from, to) = (volume("data", "first"), volume("copy", "copy"));
+    engine.create_volume(&from).await.expect("it is made");
+    let copy = VolumeCopy { from: from.name.clone(), to: to.clone(), labels: stack.labels() };
+    engine.copy_volume(&copy).await.expect("it is copied");
+    // A copy takes the place of one that was made before.
+    let again = volume("copy", "again");
+    let copy = VolumeCopy { to: again.clone(), ..copy };
+    engine.copy_volume(&copy).await.expect("it is copied again");
+    let mut volumes = engine.volumes(&stack.filter()).await.expect("volumes can be listed");
+    volumes.sort_by(|one, other| other.name.cmp(&one.name));
+    assert_eq!(volumes, [from.clone(), again]);
+    let containers = engine.containers(&stack.filter()).await.expect("containers can be listed");
+    assert!(containers.is_empty(), "nothing is left of copying: {containers:?}");
+    // What is used is not written over.
+    let mut container = harness.container(Behaviour::Runs);
+    container.mounts = vec![Mount {
+        type_: "volume".to_owned(),
+        source: copy.to.name.clone(),
+        target: "/data".to_owned(),
+        ..Mount::default()
+    }];
+    let spec = stack.service("user", container);
+    engine.create_service(&spec, None).await.expect("it is made");
+    running(engine, &stack).await;
+    let error = engine.copy_volume(&copy).await.expect_err("somebody uses it");
+    assert_eq!((error.kind, error.reason), (ErrorKind::Retryable, "VolumeInUse"), "{error:?}");
+    let sizes = engine.volume_bytes().await.expect("sizes can be told");
+    assert!(sizes.contains_key(&from.name) && sizes.contains_key(&copy.to.name), "{sizes:?}");
 }
 
 async fn making_a_volume_again_changes_nothing(harness: &dyn Harness, stack: Stack) {

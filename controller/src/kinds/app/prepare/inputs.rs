@@ -86,7 +86,8 @@ pub struct Inputs {
     pub window: Option<UpdateWindow>,
     /// The version that was chosen before. No part of the key: it follows from the rest.
     pub current_version: Option<String>,
-    /// What stands before upgrades; `None` for an App that is under test. Of it the failed version alone is part of the key.
+    /// What stands before upgrades; `None` for an App that is under test. Of it only the failed
+    /// version, and what a person says with annotations, are part of the key.
     pub gate: Option<Gate>,
     /// Whether anything was deployed before, so that an old state is better than none. No part of the key.
     pub has_deployed: bool,
@@ -143,7 +144,7 @@ impl Inputs {
         let times = (self.pull_timeout, self.converge_timeout, self.http_timeout);
         // The Secrets' revision stands for what they hold.
         let trust = (&self.allow, &self.pull_secrets.revision);
-        let failed = self.gate.as_ref().map(|gate| (&gate.failed, gate.takes_snapshot));
+        let failed = self.gate.as_ref().map(|gate| (&gate.failed, gate.takes_snapshot, &gate.retry));
         let rotations = &self.rotations;
         hash(format!("{what:?}{how:?}{rotations:?}{checks:?}{times:?}{trust:?}{failed:?}").as_bytes())
     }
@@ -382,6 +383,8 @@ impl Apps {
             bytes_free: host_seen.as_ref().and_then(place::bytes_free),
             deployed: deployed.and_then(RecipeVersion::parse),
             failed: upgrade::failed_version(&app.status, app.metadata.generation, retry),
+            leaves: upgrade::left_version(&app.status),
+            retry: retry.cloned(),
             is_under_way: app.status.upgrade.as_ref().is_some_and(AppUpgrade::is_under_way),
             takes_snapshot: annotations.get(upgrade::SNAPSHOT_ANNOTATION).is_none_or(|value| value != "false"),
         }))

@@ -158,16 +158,46 @@ pub(super) async fn foresee(inputs: &Inputs, outside: &Outside) -> Result<Outcom
     let checkout = outside.files.path(Area::Apps, &secrets::folder(&inputs.owner.stack)?).join(inputs.checkout);
     let inputs = inputs.clone();
     let work = move || {
-        let mut versions = BTreeMap::new();
-        for (key, value) in &inputs.given_secrets {
-            let is_to_come = inputs.application_to_come.as_ref().is_some_and(|(_, secret)| secret == key);
-            let version = inputs.kept.version_of(&value.0).filter(|_| !is_to_come);
-            let version = version.unwrap_or_else(|| generated::VERSION_TO_COME.to_owned());
-            versions.insert(key.clone(), version);
-        }
+        let versions = versions_in_advance(&inputs);
         Ok(read(&inputs, &chosen, (&content, &checkout), versions).map(std::sync::Arc::new))
     };
     super::act::blocking(work).await?
+}
+
+/// Returns why a published version could not be deployed; `None` when it could. What is checked out stays as it is: it is
+/// what runs.
+///
+/// # Errors
+/// Those of the mirror.
+pub(super) async fn refusal_of(
+    inputs: &Inputs,
+    outside: &Outside,
+    url: &RemoteUrl,
+    (version, commit): (&RecipeVersion, &CommitId),
+) -> Result<Option<Refusal>, Error> {
+    let content = CommitFiles::read(&*outside.git, url, commit).await?;
+    let checkout = outside.files.path(Area::Apps, &secrets::folder(&inputs.owner.stack)?).join(inputs.checkout);
+    let chosen = Chosen {
+        commit: commit.clone(),
+        version: Some(version.to_string()),
+        nearest: Some(version.to_string()),
+        available: None,
+        held: None,
+        is_named_held: false,
+    };
+    let inputs = inputs.clone();
+    let work = move || read(&inputs, &chosen, (&content, &checkout), versions_in_advance(&inputs)).err();
+    super::act::blocking(work).await.map_err(|failure| Error::bug("InternalError", failure.message))
+}
+
+/// Returns versions for the values that are given, as far as they can be told before there is a key.
+fn versions_in_advance(inputs: &Inputs) -> BTreeMap<String, String> {
+    let version = |(key, value): (&String, &SecretValue)| {
+        let is_to_come = inputs.application_to_come.as_ref().is_some_and(|(_, secret)| secret == key);
+        let version = inputs.kept.version_of(&value.0).filter(|_| !is_to_come);
+        (key.clone(), version.unwrap_or_else(|| generated::VERSION_TO_COME.to_owned()))
+    };
+    inputs.given_secrets.iter().map(version).collect()
 }
 
 /// Returns what a commit would be refused for, and what would be noted, without anything being made of it. Blocks.

@@ -31,12 +31,12 @@ secrets:
 ";
 const SAMPLE: &str = "TYPE=demo\nDOMAIN=demo.example\nCLIENT_ID=\nSECRET_CLIENT_SECRET_VERSION=v1 # generate=false\n";
 
-fn key() -> ObjectKey {
+pub(super) fn key() -> ObjectKey {
     ObjectKey::new("secrets", "default", "x-oauth")
 }
 
 /// Returns a world with a Forge whose token has these scopes.
-async fn start(scopes: &[&str]) -> World {
+pub(super) async fn start(scopes: &[&str]) -> World {
     let world = World::start().await;
     world.publish(VERSION, &[("compose.yml", COMPOSE), (".env.sample", SAMPLE), ("abra.sh", ABRA)]);
     world.forge.world().token("bot", "token-canary", Some(scopes));
@@ -50,14 +50,14 @@ async fn start(scopes: &[&str]) -> World {
     world
 }
 
-async fn create(world: &World) {
+pub(super) async fn create(world: &World) {
     let application = json!({"forgeRef": "main", "name": "drone", "redirectPaths": ["/login"],
         "clientIDEnv": "CLIENT_ID", "clientSecret": "client_secret"});
     world.create_app("x", json!({"version": VERSION, "oauthApplication": application})).await;
 }
 
 /// Returns client ID and secret as they are kept.
-async fn kept(world: &World) -> (String, String) {
+pub(super) async fn kept(world: &World) -> (String, String) {
     let data = world.objects.get(&key()).await.unwrap().value["data"].clone();
     let text = |name: &str| {
         let bytes = STANDARD.decode(data[name].as_str().unwrap_or_default()).unwrap();
@@ -67,13 +67,13 @@ async fn kept(world: &World) -> (String, String) {
 }
 
 /// Returns how often a kind of call was made.
-fn asked(world: &World, method: &str) -> usize {
+pub(super) fn asked(world: &World, method: &str) -> usize {
     let begin = format!("{method} /api/v1/user/applications");
     world.forge.seen().iter().filter(|seen| seen.what.starts_with(&begin)).count()
 }
 
 /// What the running service has of it: the variable, and the secret's name.
-async fn running(world: &World) -> (Option<String>, String) {
+pub(super) async fn running(world: &World) -> (Option<String>, String) {
     let spec = world.service("app").await.unwrap().spec.task_template.container_spec;
     let id = spec.env.iter().find_map(|entry| entry.strip_prefix("CLIENT_ID=").map(str::to_owned));
     (id, spec.secrets[0].name.clone())

@@ -128,7 +128,7 @@ fn present(swarm: Swarm) -> Present {
         images: Images::Settled,
         swarm: Ok(swarm),
         probes: Probes::default(),
-        application: None,
+        application: crate::kinds::app::application::care::Seen::default(),
         dependencies: Dependencies::None,
         kept: Kept::default(),
         upgrade: Seen::default(),

@@ -16,11 +16,11 @@ use super::world::{ABRA, COMPOSE, SAMPLE, STACK, World};
 use crate::kinds::app::upgrade::{RETRY_ANNOTATION, SNAPSHOT_ANNOTATION, SNAPSHOT_LABEL};
 use crate::runtime::objects::ObjectKey;
 
-const DATA: &str = "x_example_data";
+pub(super) const DATA: &str = "x_example_data";
 const COPY: &str = "x_example_data.snapshot";
 
 /// Publishes a version whose app is another image, with release notes.
-fn publish(world: &World, version: &str, image: &str, notes: &[(&str, &str)]) {
+pub(super) fn publish(world: &World, version: &str, image: &str, notes: &[(&str, &str)]) {
     let compose = COMPOSE.replace("app:1", image);
     let mut files =
         vec![("compose.yml", compose.as_str()), (".env.sample", SAMPLE), ("abra.sh", ABRA), ("conf.tmpl", "a")];
@@ -34,7 +34,7 @@ fn publish_bad(world: &World, version: &str, image: &str) {
     world.engine.behave(&format!("127.0.0.1:5000/{image}"), Behaviour::exits(Duration::from_millis(100), 1));
 }
 
-async fn with_data() -> World {
+pub(super) async fn with_data() -> World {
     let world = World::start().await;
     world.create_app("x", json!({"updatePolicy": {"auto": "Minor"}})).await;
     world.until_ready("x").await;
@@ -47,19 +47,19 @@ async fn volumes(world: &World) -> Vec<String> {
     volumes.into_iter().map(|volume| volume.name).filter(|name| name.starts_with(STACK)).collect()
 }
 
-fn phase(status: &AppStatus) -> Option<UpgradePhase> {
+pub(super) fn phase(status: &AppStatus) -> Option<UpgradePhase> {
     status.upgrade.as_ref().map(|upgrade| upgrade.phase)
 }
 
-fn runs(status: &AppStatus) -> Option<&str> {
+pub(super) fn runs(status: &AppStatus) -> Option<&str> {
     status.observed.as_ref().and_then(|observed| observed.version.as_deref())
 }
 
-fn is_ready(status: &AppStatus) -> bool {
+pub(super) fn is_ready(status: &AppStatus) -> bool {
     api_types::condition::is_true(&status.conditions, "Ready")
 }
 
-async fn events(world: &World) -> Vec<String> {
+pub(super) async fn events(world: &World) -> Vec<String> {
     let list = world.objects.list("events", None).await.unwrap().objects;
     let text = |value: &serde_json::Value| {
         format!("{}: {}", value["reason"].as_str().unwrap(), value["message"].as_str().unwrap())
@@ -119,6 +119,41 @@ async fn a_version_that_does_not_serve_goes_back_with_its_data_and_is_not_tried_
     world.delete("x").await;
     world.until_gone("x").await;
     assert!(volumes(&world).await.is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn volumes_that_only_the_failed_version_made_go_and_those_from_before_stay() {
+    let mut world = with_data().await;
+    let stranger = Volume { name: "x_example_by_hand".to_owned(), ..Volume::default() };
+    world.engine.create_volume(&stranger).await.unwrap();
+    // An earlier version made it, and nothing mounts it any more.
+    let labels = world.engine.volumes(&Filter::name_prefix(DATA)).await.unwrap().remove(0).labels;
+    let earlier = Volume { name: "x_example_earlier".to_owned(), labels, ..Volume::default() };
+    world.engine.create_volume(&earlier).await.unwrap();
+    let before = [stranger.name.as_str(), DATA, COPY, earlier.name.as_str()];
+    let compose = COMPOSE
+        .replace("app:1", "app:2")
+        .replace("['data:/data']", "['data:/data', 'cache:/cache']")
+        .replace("volumes: {data: {}}", "volumes: {data: {}, cache: {}}");
+    let files = [("compose.yml", compose.as_str()), (".env.sample", SAMPLE), ("abra.sh", ABRA), ("conf.tmpl", "a")];
+    world.publish("1.1.0+2", &files);
+    world.engine.behave("127.0.0.1:5000/app:2", Behaviour::exits(Duration::from_millis(100), 1));
+    world.until("x", "it is handed over", |status| phase(status) == Some(UpgradePhase::Deploying)).await;
+    for _ in 0..600 {
+        if volumes(&world).await.iter().any(|name| name == "x_example_cache") {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    world.run();
+    world.until("x", "it is back", |status| phase(status) == Some(UpgradePhase::Failed)).await;
+    // Also when ccd ends right then.
+    world.run();
+    let is_tidy = |status: &AppStatus| status.upgrade.as_ref().is_some_and(|last| last.volumes_before.is_none());
+    let status = world.until("x", "it is tidied up", is_tidy).await;
+    assert_eq!((runs(&status), phase(&status)), (Some("1.0.0+1"), Some(UpgradePhase::Failed)));
+    assert_eq!(volumes(&world).await, before);
+    assert!(is_ready(&world.until_ready("x").await));
 }
 
 #[tokio::test(start_paused = true)]

@@ -36,7 +36,7 @@ use crate::kinds::app::reaper::{Mode, Reaper};
 use crate::kinds::app::{Apps, options};
 use crate::kinds::certificate::Certificates;
 use crate::outside::Outside;
-use crate::runtime::events::Recorder;
+use crate::runtime::controller::Shared;
 use crate::runtime::guards::Guards;
 use crate::runtime::manager::Manager;
 use crate::runtime::objects::memory::{MemoryObjects, SharedMemory};
@@ -90,7 +90,7 @@ pub(super) struct World {
     pub(super) abra: Option<Arc<dyn Abra>>,
     engines: Arc<FakeEngines>,
     running: Option<JoinHandle<()>>,
-    recorder: Option<Recorder>,
+    shared: Option<Shared>,
     outside: Option<Outside>,
     _folder: tempfile::TempDir,
 }
@@ -154,7 +154,7 @@ impl World {
             abra: None,
             engines,
             running: None,
-            recorder: None,
+            shared: None,
             outside: None,
             _folder: folder,
         };
@@ -206,7 +206,7 @@ impl World {
         let certificates = Certificates::new(manager.shared(), outside.clone());
         manager.register(certificates, Certificates::options());
         operations.set_bell(manager.bell());
-        self.recorder = Some(manager.shared().recorder.clone());
+        self.shared = Some(manager.shared().clone());
         self.outside = Some(outside);
         self.running = Some(tokio::spawn(async move { manager.run(CancellationToken::new()).await }));
     }
@@ -225,8 +225,7 @@ impl World {
 
     /// Returns a reaper of the ccd that runs.
     pub(super) fn reaper(&self, mode: Mode) -> Reaper {
-        let (recorder, outside) = (self.recorder.clone().unwrap(), self.outside.clone().unwrap());
-        Reaper::new(self.objects.clone(), recorder, outside, mode)
+        Reaper::new(self.shared.as_ref().unwrap(), self.outside.clone().unwrap(), mode)
     }
 
     /// Publishes a version with these files.

@@ -5,7 +5,7 @@ use std::time::Duration;
 use api_types::condition::{Condition, ConditionStatus, ConditionType, READY, find, set};
 use api_types::kind::Object;
 use api_types::kinds::app::{App, AppStatus};
-use api_types::kinds::app_upgrade::{AppUpgrade, UpgradePhase, VolumeSnapshot};
+use api_types::kinds::app_upgrade::{AppUpgrade, HeldVersion, UpgradePhase, VOLUMES_BEFORE_MAX, VolumeSnapshot};
 use api_types::reason;
 use jiff::Timestamp;
 
@@ -41,8 +41,23 @@ pub struct Seen {
     pub ended: Vec<String>,
     /// Copies of volumes that are no longer needed.
     pub copies: Vec<String>,
+    /// All volumes of the stack but copies.
+    pub all: Vec<String>,
+    /// What only a version needed that was gone back from.
+    pub made: Made,
     /// How far copying is.
     pub work: Work,
+}
+
+/// What only a version needed that was gone back from.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Made {
+    /// Its volumes, that nothing which runs uses.
+    pub volumes: Vec<String>,
+    /// Containers, by id, that have ended and keep one.
+    pub containers: Vec<String>,
+    /// Whether something that runs still uses another one.
+    pub is_used: bool,
 }
 
 /// How far copying is, in either direction.
@@ -95,7 +110,7 @@ pub fn before_handing_over(
     let Some(to) = prepared.version.as_deref().filter(|_| prepared.is_gated) else { return Gate::Open };
     match &status.upgrade {
         Some(upgrade) if upgrade.phase == UpgradePhase::GoingBack => back(upgrade, to, seen, now),
-        Some(upgrade) if upgrade.is_under_way() => forward(upgrade, to, seen, now),
+        Some(upgrade) if upgrade.is_under_way() => forward(upgrade, to, prepared.held.as_ref(), seen, now),
         _ => match &status.deployed_version {
             Some(from) if from != to => begin(app, from, to, prepared, seen, now),
             _ => Gate::Open,
@@ -115,6 +130,7 @@ fn begin(app: &Object<App>, from: &str, to: &str, prepared: &Prepared, seen: &Se
         retry: app.metadata.annotations.get(RETRY_ANNOTATION).cloned(),
         started_at: Some(seconds(now)),
         snapshot,
+        volumes_before: Some(seen.all.clone()).filter(|all| all.len() <= VOLUMES_BEFORE_MAX),
         ..AppUpgrade::default()
     };
     let copied = match &upgrade.snapshot {
@@ -127,9 +143,12 @@ fn begin(app: &Object<App>, from: &str, to: &str, prepared: &Prepared, seen: &Se
     Gate::Record(Box::new(upgrade), Some(Told { is_warning: false, reason: reason::UPGRADING, message }))
 }
 
-fn forward(upgrade: &AppUpgrade, to: &str, seen: &Seen, now: Timestamp) -> Gate {
+fn forward(upgrade: &AppUpgrade, to: &str, held: Option<&HeldVersion>, seen: &Seen, now: Timestamp) -> Gate {
     if to == upgrade.from {
-        let text = format!("The spec asks for version {to} again.");
+        let text = match held.filter(|held| held.version == upgrade.to) {
+            Some(held) => held.message.clone(),
+            None => format!("The spec asks for version {to} again."),
+        };
         let upgrade = going_back(upgrade, reason::UPGRADE_OVERTAKEN, &text);
         return Gate::Record(Box::new(upgrade), None);
     }
@@ -233,8 +252,8 @@ pub enum Turn {
     None,
     /// It has come to something: look again at once, and tell it.
     Next(Told),
-    /// Copies are needed no longer.
-    Drop(Vec<String>),
+    /// Volumes are needed no longer.
+    Drop(Made),
 }
 
 /// Whether the swarm has what only the version before needed.
@@ -269,7 +288,13 @@ pub fn settle(
         UpgradePhase::Deploying => overtaken(status, &upgrade, prepared, now),
         UpgradePhase::GoingBack if is_version(&upgrade.from) => came_back(status, &upgrade, now),
         UpgradePhase::GoingBack => Turn::None,
-        UpgradePhase::Succeeded | UpgradePhase::Failed => retire(status, upgrade, seen, now),
+        UpgradePhase::Failed if is_version(&upgrade.from) && !seen.made.volumes.is_empty() => {
+            Turn::Drop(seen.made.clone())
+        }
+        UpgradePhase::Succeeded | UpgradePhase::Failed => {
+            let is_tidy = swarm.is_ok() && is_there && !seen.made.is_used;
+            retire(status, if is_tidy { tidied(upgrade) } else { upgrade }, seen, now)
+        }
     }
 }
 
@@ -350,13 +375,19 @@ fn serves(status: &AppStatus) -> bool {
         .all(|sign| find(&status.conditions, sign.word()).is_some_and(|found| found.status == ConditionStatus::True))
 }
 
+/// Nothing is left of it that would have to go at once.
+fn tidied(upgrade: AppUpgrade) -> AppUpgrade {
+    AppUpgrade { volumes_before: None, ..upgrade }
+}
+
 /// Lets the copies go after a while.
 fn retire(status: &mut AppStatus, upgrade: AppUpgrade, seen: &Seen, now: Timestamp) -> Turn {
     if upgrade.snapshot.is_none() || !is_retired(&upgrade, now) {
+        status.upgrade = Some(upgrade);
         return Turn::None;
     }
     if !seen.copies.is_empty() {
-        return Turn::Drop(seen.copies.clone());
+        return Turn::Drop(Made { volumes: seen.copies.clone(), ..Made::default() });
     }
     status.upgrade = Some(AppUpgrade { snapshot: None, ..upgrade });
     Turn::None

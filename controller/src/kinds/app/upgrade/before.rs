@@ -1,4 +1,5 @@
-//! The gate before an upgrade: which version is taken, what release notes say, and whether the volumes can be copied.
+//! The gate before an upgrade: which version is taken, whether its files can be deployed, what release notes say, and
+//! whether the volumes can be copied.
 
 use std::collections::BTreeMap;
 
@@ -15,7 +16,7 @@ use super::words::{self, About};
 use super::{Gate, SNAPSHOT_LABEL, copy_name, own_volumes};
 use crate::commit_files::CommitFiles;
 use crate::kinds::app::deployer::Refusal;
-use crate::kinds::app::prepare::{Inputs, Target};
+use crate::kinds::app::prepare::{self, Inputs, Target};
 use crate::kinds::app::version::{self, Wish};
 use crate::outside::Outside;
 
@@ -23,6 +24,9 @@ use crate::outside::Outside;
 const NOTES_BYTES_MAX: u64 = 64 << 10;
 /// Most files of release notes that are read.
 const NOTES_FILES_MAX: usize = 64;
+
+/// Most versions that are read in one go in search of one that can be deployed.
+const REFUSED_MAX: usize = 8;
 
 /// The published versions of a recipe, with their commits, by tag.
 pub(in super::super) type Published = BTreeMap<String, (RecipeVersion, CommitId)>;
@@ -79,8 +83,21 @@ pub(in super::super) async fn choose(
     // What goes on already has passed.
     if !gate.is_under_way {
         wish.by_hand = &by_hand;
-        choice = version::choose(&versions, &wish);
     }
+    let mut refusals = BTreeMap::new();
+    if gate.deployed.is_some() {
+        // Volumes are stopped and copied for it: if it cannot be deployed any more, there is no use in going on.
+        if let (Some(leaves), Some(current)) = (&gate.leaves, &current)
+            && let Some(refusal) = refusal_of(inputs, outside, url, published, current).await?
+        {
+            refusals.insert(current.clone(), refusal);
+            wish.current = Some(leaves);
+        }
+        look_ahead(inputs, outside, (url, published, &versions), wish, &mut refusals).await?;
+    }
+    let refused: Vec<RecipeVersion> = refusals.keys().cloned().collect();
+    wish.refused = &refused;
+    choice = version::choose(&versions, &wish);
     let mut in_the_way = None;
     let is_step = gate.deployed.is_some() && choice.version != gate.deployed;
     if is_step && !gate.is_under_way && gate.takes_snapshot {
@@ -97,11 +114,54 @@ pub(in super::super) async fn choose(
             window: inputs.window.as_ref().map(window).unwrap_or_default(),
             notes: &notes,
             obstacle: in_the_way.as_ref(),
+            refusal: refusals.get(&held.version),
         };
         redacted(words::held(held, &about), outside)
     });
     let is_named_held = choice.held.is_some_and(|held| held.is_named);
     Ok(Chosen { version: choice.version, available: choice.available, held, is_named_held })
+}
+
+/// Reads the versions that would be taken, best first, until one can be deployed or what runs stays.
+async fn look_ahead(
+    inputs: &Inputs,
+    outside: &Outside,
+    (url, published, versions): (&RemoteUrl, &Published, &[RecipeVersion]),
+    wish: Wish<'_>,
+    refusals: &mut BTreeMap<RecipeVersion, Refusal>,
+) -> Result<(), Error> {
+    loop {
+        let refused: Vec<RecipeVersion> = refusals.keys().cloned().collect();
+        // As though its window were open: what is wrong with a version is told as soon as it is published.
+        let ahead = Wish { is_open: true, is_obstructed: false, refused: &refused, ..wish };
+        let choice = version::choose(versions, &ahead);
+        let Some(next) = choice.version.filter(|next| wish.current != Some(next) && !refused.contains(next)) else {
+            return Ok(());
+        };
+        let Some(refusal) = refusal_of(inputs, outside, url, published, &next).await? else { return Ok(()) };
+        if refusals.len() >= REFUSED_MAX {
+            // So many in a row: what runs stays until one of those that were read is put right.
+            let others = versions.iter().filter(|version| wish.current != Some(version));
+            for version in others {
+                refusals.entry(version.clone()).or_insert_with(|| refusal.clone());
+            }
+        }
+        refusals.insert(next, refusal);
+    }
+}
+
+/// Returns why a version cannot be deployed; `None` when it can, and when nobody has published it.
+async fn refusal_of(
+    inputs: &Inputs,
+    outside: &Outside,
+    url: &RemoteUrl,
+    published: &Published,
+    version: &RecipeVersion,
+) -> Result<Option<Refusal>, Error> {
+    match published.get(&version.to_string()) {
+        Some((_, commit)) => prepare::refusal_of(inputs, outside, url, (version, commit)).await,
+        None => Ok(None),
+    }
 }
 
 /// Returns what is said of a version, without any secret that is in use: people write notes, and anything into them.

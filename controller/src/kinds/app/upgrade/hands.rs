@@ -11,9 +11,10 @@ use ports::swarm::spec::Labels;
 use ports::swarm::{Engine, Filter, Service, Task, Volume, VolumeCopy};
 use serde_json::{Value, json};
 
-use super::after::{Seen, Work, is_retired};
+use super::after::{Made, Seen, Work, is_retired};
 use super::{SNAPSHOT_LABEL, copy_name, mounts, own_volumes};
 use crate::kinds::app::act::take_step;
+use crate::kinds::app::labels::UID_LABEL;
 use crate::kinds::app::prepare::Prepared;
 use crate::kinds::app::teardown::Step;
 use crate::kinds::app::{Apps, place, stack_name};
@@ -46,13 +47,21 @@ impl Apps {
             && app.status.deployed_version.is_some()
             && app.status.deployed_version != prepared.version;
         let is_retired = upgrade.is_some_and(|upgrade| upgrade.snapshot.is_some() && is_retired(upgrade, now));
+        let before = upgrade
+            .filter(|upgrade| upgrade.phase == UpgradePhase::Failed)
+            .and_then(|upgrade| upgrade.volumes_before.as_ref());
         let mut seen = Seen::default();
-        if !is_under_way && !may_begin && !is_retired {
+        if !is_under_way && !may_begin && !is_retired && before.is_none() {
             return Ok(seen);
         }
         let stack = stack_name(&app.spec.domain);
         let volumes = engine.volumes(&Filter::name_prefix(&format!("{stack}_"))).await?;
         seen.volumes = own_volumes(&stack, services, &volumes).iter().map(|volume| volume.name.clone()).collect();
+        let others = volumes.iter().filter(|volume| !volume.labels.contains_key(SNAPSHOT_LABEL));
+        seen.all = others.map(|volume| volume.name.clone()).collect();
+        if let Some(before) = before {
+            seen.made = made_since(app, before, services, &volumes, engine).await?;
+        }
         if is_retired {
             let copies = volumes.iter().filter(|volume| volume.labels.contains_key(SNAPSHOT_LABEL));
             seen.copies = copies.map(|volume| volume.name.clone()).collect();
@@ -143,12 +152,54 @@ impl Apps {
         Ok(())
     }
 
-    /// Removes copies of volumes.
-    pub(in super::super) async fn drop_copies(&self, app: &Object<App>, copies: Vec<String>) -> Result<(), Failure> {
+    /// Removes volumes, and containers that have ended and keep them.
+    pub(in super::super) async fn drop_volumes(
+        &self,
+        app: &Object<App>,
+        volumes: Vec<String>,
+        containers: Vec<String>,
+    ) -> Result<(), Failure> {
         let host = place::choose(&self.cache, app)?;
         let engine = self.outside.engines.connect(&host.engine)?;
-        take_step(&*engine, &Step::RemoveVolumes(copies)).await
+        tracing::info!(app = %self.key(app).key, ?volumes, "removing volumes that are needed no longer");
+        take_step(&*engine, &Step::RemoveContainers(containers)).await?;
+        take_step(&*engine, &Step::RemoveVolumes(volumes)).await
     }
+}
+
+/// Returns the volumes that an App has got since it had those of `before`, and that nothing uses which should run.
+async fn made_since(
+    app: &Object<App>,
+    before: &[String],
+    services: &[Service],
+    volumes: &[Volume],
+    engine: &dyn Engine,
+) -> Result<Made, Failure> {
+    let is_own = |volume: &&Volume| {
+        volume.labels.get(UID_LABEL) == Some(&app.metadata.uid) && !volume.labels.contains_key(SNAPSHOT_LABEL)
+    };
+    let is_mounted = |name: &str| services.iter().any(|service| mounts(service, |source| source == name));
+    let is_new = |name: &&str| !before.iter().any(|known| known == name) && !is_mounted(name);
+    let mut names: BTreeSet<&str> =
+        volumes.iter().filter(is_own).map(|volume| volume.name.as_str()).filter(is_new).collect();
+    let mut made = Made::default();
+    if names.is_empty() {
+        return Ok(made);
+    }
+    for container in engine.containers(&Filter::default()).await? {
+        if !container.volumes.iter().any(|volume| names.contains(volume.as_str())) {
+            continue;
+        }
+        match ENDED.contains(&container.state.as_str()) {
+            true => made.containers.push(container.id),
+            false => {
+                made.is_used = true;
+                names.retain(|name| !container.volumes.iter().any(|volume| volume == name));
+            }
+        }
+    }
+    made.volumes = names.into_iter().map(str::to_owned).collect();
+    Ok(made)
 }
 
 /// Which way volumes are copied.

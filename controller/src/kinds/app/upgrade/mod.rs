@@ -27,7 +27,8 @@ use ports::swarm::{Service, Volume};
 
 use super::labels::has_prefix;
 
-/// On an App whose failed version is to be tried again: any value that it did not have when it failed.
+/// On an App whose failed version is to be tried again: any value that it did not have when it failed. Likewise for one
+/// that could not be deployed, which is looked at again every few minutes anyway.
 pub const RETRY_ANNOTATION: &str = "ci.coopcloud.tech/retry-upgrade";
 /// On an App that is upgraded without a copy of its volumes, and does not go back by itself: `"false"`.
 pub const SNAPSHOT_ANNOTATION: &str = "ci.coopcloud.tech/snapshot";
@@ -49,6 +50,10 @@ pub struct Gate {
     pub deployed: Option<RecipeVersion>,
     /// The version that is not tried again.
     pub failed: Option<RecipeVersion>,
+    /// The version that an upgrade which goes on leads away from; `None` when none does, and when it goes back.
+    pub leaves: Option<RecipeVersion>,
+    /// The value of the annotation that asks for what was refused again.
+    pub retry: Option<String>,
     /// Whether an upgrade goes on already: it passed the gate.
     pub is_under_way: bool,
     /// Whether volumes are copied.
@@ -66,6 +71,13 @@ pub(super) fn current_version(status: &AppStatus) -> Option<String> {
             status.deployed_version.clone().or_else(desired)
         }
     }
+}
+
+/// Returns the version that an upgrade which goes on leads away from.
+pub(super) fn left_version(status: &AppStatus) -> Option<RecipeVersion> {
+    let upgrade = status.upgrade.as_ref()?;
+    let goes_on = matches!(upgrade.phase, UpgradePhase::Saving | UpgradePhase::Deploying);
+    goes_on.then(|| RecipeVersion::parse(&upgrade.from))?
 }
 
 /// Returns the version that is not tried (again), of an App with this generation and this value of the annotation.

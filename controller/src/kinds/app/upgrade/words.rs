@@ -12,6 +12,8 @@ use crate::kinds::app::version::{Held, Why};
 
 /// Most characters of a line of notes that a message repeats.
 const LINE_CHARACTERS_MAX: usize = 200;
+/// Most characters of why a version cannot be deployed.
+const REFUSAL_CHARACTERS_MAX: usize = 2000;
 
 /// What is known besides the version.
 #[derive(Clone, Debug, Default)]
@@ -26,6 +28,8 @@ pub struct About<'a> {
     pub notes: &'a [Notes],
     /// What stands in the way of any upgrade.
     pub obstacle: Option<&'a Refusal>,
+    /// Why this version cannot be deployed.
+    pub refusal: Option<&'a Refusal>,
 }
 
 /// Returns what a status says of a version that waits.
@@ -73,6 +77,7 @@ pub fn held(held: &Held, about: &About<'_>) -> HeldVersion {
             );
             (reason::UPGRADE_FAILED, text)
         }
+        Why::Refused => refused_message(held, about, &app),
         Why::Obstacle => {
             let obstacle =
                 about.obstacle.map_or((reason::SNAPSHOT_IMPOSSIBLE, ""), |found| (found.reason, &found.message));
@@ -93,6 +98,23 @@ pub fn held(held: &Held, about: &About<'_>) -> HeldVersion {
         message,
         notes: shown(about.notes),
     }
+}
+
+fn refused_message(held: &Held, about: &About<'_>, app: &App<'_>) -> (&'static str, String) {
+    let Held { version, from, is_named, .. } = held;
+    let (reason, why) =
+        about.refusal.map_or((reason::COMPOSE_INVALID, ""), |refusal| (refusal.reason, refusal.message.as_str()));
+    let why: String = plain(why).chars().take(REFUSAL_CHARACTERS_MAX).collect();
+    let stay = match is_named {
+        true => format!(" To stay with {from}: {}.", app.patch_version(from)),
+        false => String::new(),
+    };
+    let text = format!(
+        "Version {version} cannot be deployed, and {from} runs on. {why} It is looked at again every few minutes, and now \
+         with: {}.{stay}",
+        app.retry()
+    );
+    (reason, text)
 }
 
 fn notes_message(held: &Held, about: &About<'_>, take: &str) -> String {
@@ -185,14 +207,16 @@ mod tests {
         let notes: Vec<Notes> =
             notes.iter().map(|(of, text)| Notes { version: version(of), text: (*text).to_owned() }).collect();
         let obstacle = Refusal { reason: reason::NO_ROOM, message: "There is no room.".to_owned() };
+        let refusal = Refusal { reason: reason::NAME_TOO_LONG, message: "A name is\u{202e} too long.".to_owned() };
         let about = About {
             app: "team/book",
             auto,
             window: "from 02:00 to 05:00 UTC".to_owned(),
             notes: &notes,
             obstacle: Some(&obstacle),
+            refusal: Some(&refusal),
         };
-        held(&Held { version: version("2.0.0+3"), from: version("1.1.0+2"), why, is_named: false }, &about)
+        held(&Held { version: version("2.0.0+3"), from: version("1.1.0+2"), why, is_named: true }, &about)
     }
 
     #[test]
@@ -217,6 +241,13 @@ mod tests {
                 "UpgradeFailed",
                 "did not serve",
                 "ccctl annotate app book -n team ci.coopcloud.tech/retry-upgrade=$(date +%s)",
+            ),
+            (
+                Why::Refused,
+                AutoUpdate::None,
+                "NameTooLong",
+                "1.1.0+2 runs on. A name is too long. It is",
+                "To stay with 1.1.0+2: ccctl patch app/book -n team -p '{\"spec\":{\"version\":\"1.1.0+2\"}}'",
             ),
             (
                 Why::Obstacle,

@@ -8,8 +8,12 @@
 //!   the spec asks for other addresses      ─► intent noted ─► changed, with a new secret, as every change there makes one
 //! ```
 //!
+//! What is done about it afterwards is in `care.rs`.
+//!
 //! Forges tell a secret once, in the answer to the call that makes it. So the intent is in the store before the call: whoever
 //! finds it after a crash knows that the secret was lost on the way, that nobody uses it, and that another may be made.
+
+pub(super) mod care;
 
 use std::sync::Arc;
 
@@ -25,7 +29,10 @@ use serde_json::{Value, json};
 
 use super::Apps;
 use super::deployer::SecretValue;
+use super::left;
+use super::rotation::word_of;
 use crate::kinds::forge::connection::{self, Connection};
+use crate::outside::Outside;
 use crate::runtime::cache::Cache;
 use crate::runtime::events::EventKind;
 use crate::runtime::objects::besides::{put, remove};
@@ -35,7 +42,7 @@ use crate::runtime::outcome::Failure;
 /// The resource of Secrets.
 const SECRETS: &str = "secrets";
 /// The type of a Secret whose application was made here.
-const TYPE: &str = "ci.coopcloud.tech/oauth";
+pub(super) const TYPE: &str = "ci.coopcloud.tech/oauth";
 /// What the Secret's name ends with.
 const SUFFIX: &str = "-oauth";
 /// The key of the client ID.
@@ -55,6 +62,9 @@ const NAME_CHARACTERS_MAX: usize = 240;
 struct Record {
     /// Name of the Forge.
     forge: String,
+    /// Whose it is there: the login of the token's owner. Empty in what an earlier ccd wrote.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    owner: String,
     /// Its number there; 0 before it is made.
     id: i64,
     /// Its name.
@@ -64,6 +74,12 @@ struct Record {
     /// What was begun and perhaps not ended.
     #[serde(skip_serializing_if = "Option::is_none")]
     intent: Option<Intent>,
+    /// The word of the annotation that asked last for another secret.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    rotation_asked: String,
+    /// When it was asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    rotated_at: Option<String>,
 }
 
 /// What was begun.
@@ -127,12 +143,16 @@ fn read(cache: &Cache, app: &Object<App>) -> Kept {
     });
     let is_own = stored.value["type"] == TYPE
         && stored.metadata.annotations.get(APP_ANNOTATION).is_some_and(|of| *of == app.metadata.name);
-    let record = stored.metadata.annotations.get(RECORD_ANNOTATION);
-    match (is_own, record.and_then(|text| serde_json::from_str(text).ok()), credentials) {
+    match (is_own, record_of(&stored), credentials) {
         (true, Some(record), credentials) => Kept::Own(record, credentials),
         (_, _, Some(credentials)) => Kept::Given(credentials),
         _ => Kept::Incomplete,
     }
+}
+
+/// Returns what a Secret says of an application.
+fn record_of(stored: &StoredObject) -> Option<Record> {
+    serde_json::from_str(stored.metadata.annotations.get(RECORD_ANNOTATION)?).ok()
 }
 
 /// Returns what an App proves itself with; `None` while there is nothing, or something is being made of it.
@@ -181,6 +201,7 @@ fn secret(
     );
     secret["metadata"]["annotations"][APP_ANNOTATION] = json!(app.metadata.name);
     secret["metadata"]["annotations"][RECORD_ANNOTATION] = json!(json!(record).to_string());
+    left::mark(&mut secret, app);
     if let Some((application, token)) = made {
         secret["data"] = json!({
             (CLIENT_ID): STANDARD.encode(&application.client_id), (CLIENT_SECRET): STANDARD.encode(token.reveal()),
@@ -208,7 +229,7 @@ impl Apps {
         let record = match read(&self.cache, app) {
             Kept::Given(_) => return Ok(()),
             Kept::Incomplete => return Err(self.incomplete(app)),
-            Kept::Own(record, Some(_)) if record.is(&forge, &wanted) => return Ok(()),
+            Kept::Own(record, Some(_)) if record.is(&forge, &wanted) => return self.note(app, &record, None).await,
             Kept::Own(record, _) => Some(record),
             Kept::Nothing => None,
         };
@@ -222,7 +243,10 @@ impl Apps {
                 let named: Vec<OAuthApplication> =
                     named.into_iter().filter(|found| found.name == wanted.name).collect();
                 match (begun, named.as_slice()) {
-                    (_, []) => self.make(app, &forge, &wanted, &connection).await,
+                    (begun, []) => {
+                        let record = Record { forge, ..begun.unwrap_or_default() };
+                        self.make(app, record, &wanted, &connection).await
+                    }
                     // It was made, and the answer was lost: nobody has its secret.
                     (Some(record), [made]) if made.redirect_uris == record.redirect_uris => {
                         let record = Record { id: made.id, ..record };
@@ -234,29 +258,34 @@ impl Apps {
         }
     }
 
-    /// Makes an application, where there is none of its name.
+    /// Makes an application, where there is none of its name. Of the record only the forge and past rotations count.
     async fn make(
         &self,
         app: &Object<App>,
-        forge: &str,
+        record: Record,
         wanted: &WantedOAuthApplication,
         connection: &Connection,
     ) -> Result<(), Failure> {
         let mut record = Record {
-            forge: forge.to_owned(),
             id: 0,
+            owner: connection.own_login.clone(),
             name: wanted.name.clone(),
             redirect_uris: wanted.redirect_uris.clone(),
             intent: Some(Intent::Create),
+            ..record
         };
+        // Whoever asks for another secret has one then.
+        if let Some(word) = app.spec.oauth_application.as_ref().and_then(|spec| word_of(app, &spec.client_secret)) {
+            word.clone_into(&mut record.rotation_asked);
+        }
         self.note(app, &record, None).await?;
         let made = connection.forge.create_oauth_application(wanted).await;
-        let (made, token) = made.map_err(|error| told(forge, &connection.own_login, error))?;
+        let (made, token) = made.map_err(|error| told(&record.forge, &connection.own_login, error))?;
         (record.id, record.intent) = (made.id, None);
         self.note(app, &record, Some((&made, &token))).await?;
         let text = format!(
-            "The forge {forge} has the OAuth2 application {} (client ID {}) for this App.",
-            made.name, made.client_id
+            "The forge {} has the OAuth2 application {} (client ID {}) for this App.",
+            record.forge, made.name, made.client_id
         );
         self.record(app, EventKind::Normal, reason::APPLICATION_CREATED, &text);
         Ok(())
@@ -276,10 +305,10 @@ impl Apps {
         let changed = changed.map_err(|error| told(&record.forge, &connection.own_login, error))?;
         let Some((changed, token)) = changed else {
             // Somebody removed it: there is nothing that could be kept.
-            let forge = record.forge.clone();
-            return self.make(app, &forge, wanted, connection).await;
+            return self.make(app, record, wanted, connection).await;
         };
         let record = Record {
+            owner: connection.own_login.clone(),
             id: changed.id,
             name: wanted.name.clone(),
             redirect_uris: wanted.redirect_uris.clone(),
@@ -300,6 +329,7 @@ impl Apps {
         made: Option<(&OAuthApplication, &ForgeToken)>,
     ) -> Result<(), Failure> {
         if let Some((_, token)) = made {
+            self.forget_looks(app);
             self.outside.redactor.insert(&format!("app/{}/oauth", app.metadata.uid), token.reveal().as_bytes());
         }
         let key = key(&app.metadata.namespace, &app.metadata.name);
@@ -362,34 +392,57 @@ impl Apps {
     pub(super) async fn remove_application(&self, app: &Object<App>) -> Result<(), Failure> {
         let Kept::Own(record, _) = read(&self.cache, app) else { return Ok(()) };
         let Some(stored) = stored(&self.cache, app) else { return Ok(()) };
-        if let Err(failure) = self.remove_at_forge(&record).await {
-            if failure.kind == ErrorKind::Retryable {
-                return Err(failure);
-            }
-            let text = format!(
-                "The OAuth2 application {} stays at the forge {}: {}. Remove it there by hand.",
-                record.name, record.forge, failure.message
-            );
+        if let Some(text) = remove_at_forge(&self.cache, &self.outside, &record).await? {
             self.record(app, EventKind::Warning, reason::APPLICATION_LEFT, &text);
         }
         Ok(remove(&*self.objects, &stored.key, &stored.metadata.uid).await?)
     }
+}
 
-    async fn remove_at_forge(&self, record: &Record) -> Result<(), Failure> {
-        let connection = connection::connect(&self.cache, &self.outside, &record.forge)?;
-        let mut ids = vec![record.id];
-        if record.intent == Some(Intent::Create) {
-            // It may have been made without anybody having heard of it.
-            let all = connection.forge.oauth_applications().await?;
-            let is_it =
-                |found: &&OAuthApplication| found.name == record.name && found.redirect_uris == record.redirect_uris;
-            ids.extend(all.iter().filter(is_it).map(|found| found.id));
-        }
-        for id in ids.into_iter().filter(|id| *id > 0) {
-            connection.forge.remove_oauth_application(id).await?;
-        }
-        Ok(())
+/// Removes at its forge the application that a Secret of ours is about.
+///
+/// # Errors
+/// As [`remove_at_forge`].
+pub(super) async fn remove_of(
+    cache: &Cache,
+    outside: &Outside,
+    stored: &StoredObject,
+) -> Result<Option<String>, Failure> {
+    match record_of(stored) {
+        Some(record) => remove_at_forge(cache, outside, &record).await,
+        None => Ok(None),
     }
+}
+
+/// Removes an application at its forge, and returns what is to be told when the forge does not let us.
+///
+/// # Errors
+/// What may pass: the forge is away.
+async fn remove_at_forge(cache: &Cache, outside: &Outside, record: &Record) -> Result<Option<String>, Failure> {
+    match try_to_remove(cache, outside, record).await {
+        Ok(()) => Ok(None),
+        Err(failure) if failure.kind == ErrorKind::Retryable => Err(failure),
+        Err(failure) => Ok(Some(format!(
+            "The OAuth2 application {} stays at the forge {}: {}. Remove it there by hand.",
+            record.name, record.forge, failure.message
+        ))),
+    }
+}
+
+async fn try_to_remove(cache: &Cache, outside: &Outside, record: &Record) -> Result<(), Failure> {
+    let connection = connection::connect(cache, outside, &record.forge)?;
+    let mut ids = vec![record.id];
+    if record.intent == Some(Intent::Create) {
+        // It may have been made without anybody having heard of it.
+        let all = connection.forge.oauth_applications().await?;
+        let is_it =
+            |found: &&OAuthApplication| found.name == record.name && found.redirect_uris == record.redirect_uris;
+        ids.extend(all.iter().filter(is_it).map(|found| found.id));
+    }
+    for id in ids.into_iter().filter(|id| *id > 0) {
+        connection.forge.remove_oauth_application(id).await?;
+    }
+    Ok(())
 }
 
 /// Says which scope is needed when one is missing.
