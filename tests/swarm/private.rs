@@ -252,7 +252,7 @@ fn other_credentials_reach_the_nodes_at_once_and_restart_nothing() {
     assert_eq!(running(), tasks, "other credentials are no reason to restart anything");
 
     // abra has been told nothing.
-    let apps = folder.path().join("data/apps");
+    let apps = folder.path().join("data/files/apps");
     let found = Command::new("grep").args(["-rlF", "-e", PASSWORD, "-e", "droid"]).arg(&apps).output().unwrap();
     assert!(
         apps.join("told_ci_test").is_dir() && found.stdout.is_empty(),
