@@ -106,7 +106,8 @@ impl BackupBot {
         let mount = format!("type=bind,source={},target=/volumes", volumes.trim());
         let config = format!("source={BOT},target=/usr/bin/backup,mode=0755");
         let label = "coop-cloud.backupbot.enabled=true";
-        let arguments = ["service", "create", "--quiet", "--no-resolve-image", "--endpoint-mode=dnsrr", "--name", BOT];
+        let arguments =
+            ["service", "create", "--quiet", "--init", "--no-resolve-image", "--endpoint-mode=dnsrr", "--name", BOT];
         let image = engine::image();
         let rest = ["--label", label, "--mount", &mount, "--config", &config, &image, "sleep", "86400"];
         // It returns when the task runs.
