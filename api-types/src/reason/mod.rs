@@ -201,6 +201,8 @@ pub const APPLICATION_CHANGED: &str = "ApplicationChanged";
 pub const ORPHAN_FOUND: &str = "OrphanFound";
 /// What was left of an App that is gone is removed.
 pub const ORPHAN_REAPED: &str = "OrphanReaped";
+/// A stack has no App, and was there already when the store was restored from a backup: a person decides about it.
+pub const ORPHAN_KEPT: &str = "OrphanKept";
 /// Somebody removed the OAuth2 application of an App at the forge, and another one is made.
 pub const APPLICATION_REMOVED: &str = "ApplicationRemoved";
 /// The forge has an OAuth2 application of that name, whose secret is not known.
@@ -497,6 +499,7 @@ pub const ALL: &[&str] = &[
     APPLICATION_CHANGED,
     ORPHAN_FOUND,
     ORPHAN_REAPED,
+    ORPHAN_KEPT,
     APPLICATION_REMOVED,
     APPLICATION_SECRET_UNKNOWN,
     APPLICATION_LEFT,

@@ -67,7 +67,8 @@ impl Sweep {
     /// # Errors
     /// Those of the store. What cannot be removed now is left for the next look.
     pub(super) async fn look(&mut self) -> Result<(), Failure> {
-        let secrets = self.objects.list(SECRETS, None).await?.objects;
+        // Which there are, the cache knows without reading all of them again each time; one that is not filled yet knows none.
+        let secrets = self.cache.list(SECRETS);
         let mut seen = BTreeSet::new();
         for stored in secrets.iter().filter(|stored| is_ours(stored) && goes(stored)) {
             if !self.is_orphan(stored).await? {
@@ -84,7 +85,7 @@ impl Sweep {
         Ok(())
     }
 
-    /// Returns whether the App is gone. The store is asked: a cache that is not filled yet would make everything an orphan.
+    /// Returns whether the App is gone. The store is asked: a cache without Apps yet would make everything an orphan.
     async fn is_orphan(&self, stored: &StoredObject) -> Result<bool, Failure> {
         let Some(app) = generated::app_of(stored) else { return Ok(false) };
         let key = ObjectKey::new(&App::resource(), &stored.metadata.namespace, app);

@@ -144,7 +144,7 @@ impl Reaper {
                  the backup. To keep it as it runs, apply that App again with the annotation {ADOPT_ANNOTATION}=true; or \
                  take the stack down: docker stack rm {stack}"
             );
-            self.recorder.record("reaper", stored, EventKind::Warning, "OrphanKept", &message);
+            self.recorder.record("reaper", stored, EventKind::Warning, reason::ORPHAN_KEPT, &message);
         }
         for orphan in orphans.into_iter().take(ORPHANS_MAX) {
             self.reap(stored, &*engine, orphan).await?;

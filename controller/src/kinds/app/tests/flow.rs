@@ -425,7 +425,7 @@ async fn what_was_there_when_the_store_was_restored_is_for_a_person_to_decide_ab
         // Events are written beside what they are about.
         tokio::time::sleep(Duration::from_secs(1)).await;
         let events = world.objects.list("events", None).await.unwrap().objects;
-        let said = events.iter().find(|event| event.value["reason"] == "OrphanKept");
+        let said = events.iter().find(|event| event.value["reason"] == reason::ORPHAN_KEPT);
         let message = said.map(|event| event.value["message"].as_str().unwrap().to_owned()).unwrap_or_default();
         assert_eq!(message.ends_with("or take the stack down: docker stack rm x_example"), is_kept, "{message}");
         if is_kept {
