@@ -6,6 +6,10 @@
 //!  u8     u8     u32        u32          u32          resource key uid labels owners
 //! ```
 //!
+//! In layout 3 the uid is not written a second time: in its place stands, as `u32`, how far before the end of the record
+//! its 36 characters begin in the JSON. Layout 1 has it as text; so have records of an older program, and those of
+//! objects whose uid is no UUID.
+//!
 //! The checksum covers everything behind it. All integers are little-endian. Strings are `u16` length and UTF-8. What
 //! lists, selectors and the collector need (labels, owners, flags) is read from the meta section without parsing JSON
 //! and without a second allocation: at 100 000 objects that is the difference between fitting and not.
@@ -20,8 +24,15 @@ use serde_json::{Map, Value};
 
 use crate::guards::{Guard, Guards};
 
-/// Version of the record layout; a store with a newer one is refused, an older one migrated.
-pub(crate) const RECORD_FORMAT: u8 = 1;
+#[cfg(test)]
+mod tests;
+
+/// Version of the record layout; a store with a newer one is refused, an older one read. A sealed record begins with 2.
+pub(crate) const RECORD_FORMAT: u8 = 3;
+/// The layout in which the uid is a text of the meta section.
+const FORMAT_WITH_UID: u8 = 1;
+/// Characters of a UUID.
+const UID_BYTES: usize = 36;
 
 const HEADER_BYTES: usize = 14;
 const FLAG_DELETED: u8 = 1;
@@ -47,6 +58,7 @@ pub(crate) struct Draft {
     json: Vec<u8>,
     version_at: usize,
     flags: u8,
+    format: u8,
 }
 
 /// A record that cannot be read.
@@ -72,10 +84,20 @@ impl Draft {
     /// of theirs longer than 65 535 bytes.
     pub(crate) fn new(resource: &str, key: &str, value: &Value) -> Result<Self, Status> {
         let metadata = &value["metadata"];
+        let Serialized { json, version_at, uid_at } = serialize_without_version(value);
         let mut meta = Vec::with_capacity(160);
         put_text(&mut meta, resource)?;
         put_text(&mut meta, key)?;
-        put_text(&mut meta, metadata["uid"].as_str().unwrap_or_default())?;
+        let format = match uid_at {
+            Some(uid_at) => {
+                meta.extend_from_slice(&length(json.len() - uid_at).to_le_bytes());
+                RECORD_FORMAT
+            }
+            None => {
+                put_text(&mut meta, metadata["uid"].as_str().unwrap_or_default())?;
+                FORMAT_WITH_UID
+            }
+        };
         put_labels(&mut meta, &metadata["labels"])?;
         let owners = put_owners(&mut meta, &metadata["ownerReferences"])?;
         let mut flags = 0;
@@ -88,8 +110,7 @@ impl Draft {
         if metadata["deletionTimestamp"].is_string() {
             flags |= FLAG_DELETING;
         }
-        let (json, version_at) = serialize_without_version(value);
-        Ok(Self { meta, json, version_at, flags })
+        Ok(Self { meta, json, version_at, flags, format })
     }
 
     /// Marks the record as the first of its object's life.
@@ -128,7 +149,7 @@ impl Draft {
         }
         let json_start = HEADER_BYTES + self.meta.len();
         let mut record = Vec::with_capacity(json_start + self.json.len() + version.len());
-        record.push(RECORD_FORMAT);
+        record.push(self.format);
         record.push(self.flags);
         record.extend_from_slice(&[0; 4]);
         record.extend_from_slice(&length(json_start).to_le_bytes());
@@ -148,7 +169,7 @@ impl Object {
         if record.len() < HEADER_BYTES {
             return Err(RecordError::Truncated(record.len()));
         }
-        if record[0] != RECORD_FORMAT {
+        if ![FORMAT_WITH_UID, RECORD_FORMAT].contains(&record[0]) {
             return Err(RecordError::Format(record[0]));
         }
         let expected = read_u32(&record, 2);
@@ -218,13 +239,19 @@ impl Object {
     /// Returns the unique id.
     #[must_use]
     pub fn uid(&self) -> &str {
-        self.text(self.uid_position()).0
+        let position = self.uid_position();
+        if self.record[0] == FORMAT_WITH_UID {
+            return self.text(position).0;
+        }
+        let start = self.record.len() - read_u32(&self.record, position) as usize;
+        std::str::from_utf8(&self.record[start..start + UID_BYTES]).expect("checked when the record was read")
     }
 
     /// Iterates over the labels in the order of their keys.
     #[must_use]
     pub fn labels(&self) -> Labels<'_> {
-        let (_, next) = self.text(self.uid_position());
+        let position = self.uid_position();
+        let next = if self.record[0] == FORMAT_WITH_UID { self.text(position).1 } else { position + 4 };
         Labels { object: self, position: next + 2, remaining: self.read_u16(next) }
     }
 
@@ -298,8 +325,8 @@ impl Object {
             let end = version_at + "\"resourceVersion\":\"\",".len() + self.revision.to_string().len();
             json.drain(version_at..end);
         }
-        let draft =
-            Draft { meta: self.record[HEADER_BYTES..json_start].to_vec(), json, version_at, flags: self.flags() };
+        let meta = self.record[HEADER_BYTES..json_start].to_vec();
+        let draft = Draft { meta, json, version_at, flags: self.flags(), format: self.record[0] };
         draft.finish(revision)
     }
 
@@ -347,9 +374,10 @@ impl Object {
             }
             Ok(stop)
         };
-        for _ in 0..3 {
+        for _ in 0..2 {
             position = text(position)?;
         }
+        position = if self.record[0] == FORMAT_WITH_UID { text(position)? } else { self.check_uid(position)? };
         for texts_per_entry in [2, 1] {
             if position + 2 > end {
                 return Err(RecordError::Malformed("the meta section is cut off"));
@@ -361,6 +389,22 @@ impl Object {
             }
         }
         if position == end { Ok(()) } else { Err(RecordError::Malformed("the meta section is too long")) }
+    }
+
+    /// Checks the uid that `position` refers to; returns where the meta section goes on.
+    fn check_uid(&self, position: usize) -> Result<usize, RecordError> {
+        let next = position + 4;
+        if next > self.json_start() {
+            return Err(RecordError::Malformed("the meta section is cut off"));
+        }
+        let start = self.record.len().checked_sub(read_u32(&self.record, position) as usize);
+        let uid = start
+            .filter(|start| *start >= self.json_start())
+            .and_then(|start| self.record.get(start..start + UID_BYTES));
+        match uid.map(std::str::from_utf8) {
+            Some(Ok(_)) => Ok(next),
+            _ => Err(RecordError::Malformed("the uid lies outside of the JSON or is not UTF-8")),
+        }
     }
 }
 
@@ -398,9 +442,18 @@ pub fn object_key(namespace: &str, name: &str) -> Arc<str> {
     Arc::from(key)
 }
 
-fn serialize_without_version(value: &Value) -> (Vec<u8>, usize) {
+/// An object as JSON without `metadata.resourceVersion`.
+struct Serialized {
+    json: Vec<u8>,
+    /// Where the version goes: before all other members of the metadata.
+    version_at: usize,
+    /// Where the characters of the uid begin, if it is written as a UUID is.
+    uid_at: Option<usize>,
+}
+
+fn serialize_without_version(value: &Value) -> Serialized {
     let mut json = Vec::with_capacity(1024);
-    let mut version_at = 0;
+    let (mut version_at, mut uid_at) = (0, None);
     json.push(b'{');
     for (name, member) in value.as_object().into_iter().flatten() {
         put_name(&mut json, name);
@@ -411,15 +464,24 @@ fn serialize_without_version(value: &Value) -> (Vec<u8>, usize) {
         json.push(b'{');
         version_at = json.len();
         for (name, member) in member.as_object().into_iter().flatten() {
-            if name != "resourceVersion" {
-                put_name(&mut json, name);
-                put_json(&mut json, member);
+            if name == "resourceVersion" {
+                continue;
             }
+            put_name(&mut json, name);
+            if name == "uid" && member.as_str().is_some_and(is_uuid) {
+                uid_at = Some(json.len() + 1);
+            }
+            put_json(&mut json, member);
         }
         json.push(b'}');
     }
     json.push(b'}');
-    (json, version_at)
+    Serialized { json, version_at, uid_at }
+}
+
+/// Whether `uid` has the form of a UUID, so that it stands in JSON as it is.
+fn is_uuid(uid: &str) -> bool {
+    uid.len() == UID_BYTES && uid.bytes().all(|byte| byte.is_ascii_hexdigit() || byte == b'-')
 }
 
 fn put_name(json: &mut Vec<u8>, name: &str) {
