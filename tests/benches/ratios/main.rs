@@ -12,7 +12,7 @@ mod size;
 mod store;
 
 use std::path::{Path, PathBuf};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 // The allocator that `ccd` has.
@@ -23,6 +23,9 @@ use crate::load::{Figures, Side};
 use crate::report::{Goal, Report};
 use crate::size::Size;
 use crate::store::Own;
+
+/// Pause after each round of writes: what a side still does with them must not be counted against the next one.
+pub(crate) const SETTLE: Duration = Duration::from_millis(500);
 
 struct Arguments {
     old: PathBuf,
@@ -158,6 +161,7 @@ async fn creations(arguments: &Arguments, dir: &Path, report: &mut Report) -> an
         for round in 0..arguments.size.rounds {
             for (index, (_, side)) in sides.iter().enumerate() {
                 rounds[index].push(load::creations(&**side, writers, round, arguments.size.duration, 1024).await?);
+                tokio::time::sleep(SETTLE).await;
             }
         }
         let names: Vec<&str> = sides.iter().map(|(name, _)| *name).collect();

@@ -10,11 +10,11 @@ use std::time::{Duration, Instant};
 
 use ::http::header::{ACCEPT, ACCEPT_ENCODING};
 
-use crate::Arguments;
 use crate::etcd::Etcd;
 use crate::load::{self, Figures, Side as _};
 use crate::report::{Goal, Report};
 use crate::size::Size;
+use crate::{Arguments, SETTLE};
 use ccd::{Ccd, GADGETS, Write};
 
 /// Bytes of text in each spec, so that a whole body has about 250.
@@ -71,7 +71,9 @@ async fn creations(ccd: &mut Ccd, etcd: &Etcd, size: &Size, report: &mut Report)
         let mut rounds: [Vec<Figures>; 2] = Default::default();
         for round in 0..size.rounds {
             rounds[0].push(load::creations(&*ccd, clients, round, size.duration, TEXT_BYTES).await?);
+            tokio::time::sleep(SETTLE).await;
             rounds[1].push(load::creations(etcd, clients, round, size.duration, TEXT_BYTES + 600).await?);
+            tokio::time::sleep(SETTLE).await;
         }
         let medians = report.figures(&format!("create, {clients} clients"), &NAMES, &rounds);
         match clients {
