@@ -12,6 +12,8 @@ pub enum Guard {
     PublishAfterSync,
     /// The engine's files are synced by ourselves: sled's own flush does not survive a power cut.
     SyncAfterFlush,
+    /// A frame of the journal is on disk before the next is written, and before its batch counts as committed.
+    SyncJournal,
     /// After a sync that failed nothing more is acknowledged: the kernel forgets what it could not write.
     StopAfterFailedSync,
     /// The names of new files are on disk before anything relies on them.
@@ -28,10 +30,11 @@ pub enum Guard {
 
 impl Guard {
     /// Every guard.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::AnswerAfterSync,
         Self::PublishAfterSync,
         Self::SyncAfterFlush,
+        Self::SyncJournal,
         Self::StopAfterFailedSync,
         Self::SyncDirectories,
         Self::RecordChecksum,

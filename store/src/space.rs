@@ -1,7 +1,8 @@
 //! Keeping the files small: when they are much larger than what they hold, everything is written anew beside them.
 //!
-//! The bulk is copied by a thread of its own from an immutable state while writes go on; the committer then adds what
-//! has changed since and switches over. Readers notice nothing, writers wait for the last step only.
+//! The bulk is copied by a thread of its own from an immutable state while writes go on, then what has changed meanwhile,
+//! until that is little; the committer adds the rest and switches over. Readers notice nothing, writers wait for the last
+//! step only.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -13,10 +14,13 @@ use crate::engine::{Batch, EngineError, Generation};
 use crate::keyring::Keyring;
 use crate::object::Object;
 use crate::rows;
+use crate::shared::Shared;
 use crate::state::State;
 
-/// Rows written to a new generation at once.
+/// Records written to a new generation at once. sled keeps in memory whatever a batch replaces until the batch ends.
 const COPY_BATCH_RECORDS: usize = 512;
+/// How often the copying thread looks for what has changed meanwhile; writers that are faster than it wait for the rest.
+const COPY_ROUNDS_MAX: u32 = 8;
 /// Groups between two looks at the size on disk.
 const LOOK_EVERY_GROUPS: u32 = 256;
 
@@ -47,7 +51,7 @@ pub(crate) struct Progress {
     waiters: Vec<oneshot::Sender<Rewritten>>,
 }
 
-/// What a new generation holds so far.
+/// What a new generation holds so far: everything at one revision.
 struct Copied {
     generation: Box<dyn Generation>,
     records: Vec<Arc<Object>>,
@@ -62,11 +66,12 @@ impl Committer {
             return;
         }
         self.progress.groups_since_look = 0;
-        let state = self.shared.state.load_full();
+        let state = self.shared.state.load();
         let held = state.live_bytes + state.history_bytes as u64;
+        drop(state);
         let bound = self.space.disk_bytes_min.max(self.space.ratio_max * held);
         if self.engine.disk_bytes() > bound {
-            self.start_rewriting(&state);
+            self.start_rewriting();
         }
     }
 
@@ -74,30 +79,28 @@ impl Committer {
     pub(crate) fn rewrite(&mut self, waiter: oneshot::Sender<Rewritten>) {
         self.progress.waiters.push(waiter);
         if !self.progress.running {
-            let state = self.shared.state.load_full();
-            self.start_rewriting(&state);
+            self.start_rewriting();
         }
     }
 
     /// Writes everything anew because records are not sealed as they would be now.
     pub(crate) fn seal_anew(&mut self) {
         if !self.progress.running {
-            let state = self.shared.state.load_full();
-            self.start_rewriting(&state);
+            self.start_rewriting();
         }
     }
 
     /// Starts the copying thread.
-    fn start_rewriting(&mut self, state: &Arc<State>) {
+    fn start_rewriting(&mut self) {
         let generation = match self.engine.new_generation() {
             Ok(generation) => generation,
             Err(error) => return self.rewriting_ended(&Err(error)),
         };
         self.progress.running = true;
-        let (state, commands, keyring) = (state.clone(), self.commands.clone(), self.shared.keyring.clone());
+        let (shared, commands) = (self.shared.clone(), self.commands.clone());
         let started = std::thread::Builder::new().name("store-rewriter".to_owned()).spawn(move || {
-            let copied = copy(&state, generation, &keyring);
-            drop(state);
+            let copied = copy(&shared, generation);
+            drop(shared);
             report(&commands, copied);
         });
         if let Err(error) = started {
@@ -128,31 +131,49 @@ impl Committer {
         }
     }
 
-    /// Adds what was written, and removes what was forgotten, since the copy was taken.
+    /// Adds the last that is missing.
     fn catch_up(&self, copied: &mut Copied) -> Result<(), EngineError> {
-        let state = self.shared.state.load_full();
+        copied.follow(&self.shared.state.load_full(), &self.shared.keyring)?;
         let mut batch = Batch::default();
-        for object in copied.records.iter().filter(|object| !is_stored(&state, object)) {
-            rows::delete_record(&mut batch, object);
-        }
-        for object in stored_records(&state, copied.revision) {
-            rows::put_record(&mut batch, &object, &self.shared.keyring);
-        }
         rows::put_meta(&mut batch, self.meta);
         copied.generation.write(batch)
     }
 }
 
-fn copy(state: &State, mut generation: Box<dyn Generation>, keyring: &Keyring) -> Result<Copied, EngineError> {
-    let records = stored_records(state, 0);
-    for chunk in records.chunks(COPY_BATCH_RECORDS) {
-        let mut batch = Batch::default();
-        for object in chunk {
-            rows::put_record(&mut batch, object, keyring);
+impl Copied {
+    /// Adds what was written, and removes what was forgotten, until `state`.
+    fn follow(&mut self, state: &State, keyring: &Keyring) -> Result<(), EngineError> {
+        let (kept, forgotten): (Vec<_>, Vec<_>) =
+            std::mem::take(&mut self.records).into_iter().partition(|object| is_stored(state, object));
+        self.records = kept;
+        for chunk in forgotten.chunks(COPY_BATCH_RECORDS) {
+            let mut batch = Batch::default();
+            chunk.iter().for_each(|object| rows::delete_record(&mut batch, object));
+            self.generation.write(batch)?;
         }
-        generation.write(batch)?;
+        let new = stored_records(state, self.revision);
+        for chunk in new.chunks(COPY_BATCH_RECORDS) {
+            let mut batch = Batch::default();
+            chunk.iter().for_each(|object| rows::put_record(&mut batch, object, keyring));
+            self.generation.write(batch)?;
+        }
+        self.records.extend(new);
+        self.revision = state.revision;
+        Ok(())
     }
-    Ok(Copied { generation, records, revision: state.revision })
+}
+
+/// Copies everything, and then what is written meanwhile, until little of that is left.
+fn copy(shared: &Shared, generation: Box<dyn Generation>) -> Result<Copied, EngineError> {
+    let mut copied = Copied { generation, records: Vec::new(), revision: 0 };
+    for _ in 0..COPY_ROUNDS_MAX {
+        let state = shared.state.load_full();
+        if state.revision - copied.revision <= COPY_BATCH_RECORDS as u64 {
+            break;
+        }
+        copied.follow(&state, &shared.keyring)?;
+    }
+    Ok(copied)
 }
 
 fn report(commands: &mpsc::WeakSender<Command>, copied: Result<Copied, EngineError>) {

@@ -22,6 +22,8 @@ use crate::space::{Progress, SpaceLimits};
 use crate::state::{HistoryLimits, State};
 use crate::watch::{Watch, WatchRequest};
 
+pub use crate::engine::JournalLimits;
+
 /// Most transactions that wait for the committer; more are refused as `TooManyRequests`.
 const QUEUE_TRANSACTIONS_MAX: usize = 8192;
 
@@ -55,6 +57,8 @@ pub struct OpenOptions {
     pub history: HistoryLimits,
     /// When the files are written anew.
     pub space: SpaceLimits,
+    /// How large the journal becomes.
+    pub journal: JournalLimits,
     /// Clock and identities.
     pub sources: Sources,
     /// Which safety measures are taken: all of them, but in tests of the tests.
@@ -72,6 +76,7 @@ impl OpenOptions {
             built_in,
             history: HistoryLimits::default(),
             space: SpaceLimits::default(),
+            journal: JournalLimits::default(),
             sources: Sources::system(),
             guards: Guards::all(),
             keyring: Arc::default(),
@@ -124,7 +129,8 @@ impl Store {
     /// [`OpenError`] says whether somebody else has it open, a newer program wrote it, it is damaged (nothing is
     /// changed then), or the file system refused.
     pub fn open(options: OpenOptions) -> Result<Self, OpenError> {
-        let engine_options = EngineOptions { guards: options.guards, ..EngineOptions::default() };
+        let engine_options =
+            EngineOptions { guards: options.guards, journal: options.journal, ..EngineOptions::default() };
         let engine = crate::engine::open(&options.dir, &engine_options).map_err(|error| open_error(&error))?;
         Self::with_engine(Box::new(engine), options)
     }

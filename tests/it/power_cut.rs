@@ -12,7 +12,7 @@ use api_types::status::{Reason, Status};
 use serde_json::json;
 use store::guards::{Guard, Guards};
 use store::request::{Body, WriteOptions};
-use store::store::{OpenOptions, Store};
+use store::store::{JournalLimits, OpenOptions, Store};
 use tests::crash::{Known, Said, Work, Worker};
 use tests::history::Sizes;
 use tests::power::client::PowerDisk;
@@ -169,6 +169,7 @@ fn power_cut_suite_misses_each_guard() {
         Guard::AnswerAfterSync,
         Guard::PublishAfterSync,
         Guard::SyncAfterFlush,
+        Guard::SyncJournal,
         Guard::SyncDirectories,
         Guard::ResumeExactly,
     ] {
@@ -180,8 +181,8 @@ fn power_cut_suite_misses_each_guard() {
 struct Failure {
     /// Names of the widgets that were acknowledged before.
     acknowledged: Vec<String>,
-    /// The answer to the first write that failed.
-    answer: Status,
+    /// The answer to the first write that was refused; none if the store got over the fault by itself.
+    answer: Option<Status>,
 }
 
 async fn create(store: &Store, name: &str) -> Result<(), Status> {
@@ -189,17 +190,17 @@ async fn create(store: &Store, name: &str) -> Result<(), Status> {
     store.create(&widgets::widget(store, name), body, &WriteOptions::by("test")).await.map(drop)
 }
 
-/// Writes until an ordered fault shows; nothing that comes after may be acknowledged unless the disk was full.
+/// Writes until an ordered fault shows, or so often that it must have been met.
 fn write_until_refused(runtime: &tokio::runtime::Runtime, store: &Store) -> Failure {
     let mut acknowledged = Vec::new();
-    for number in 0..1000 {
+    for number in 0..60 {
         let name = format!("w{number}");
         match runtime.block_on(create(store, &name)) {
             Ok(()) => acknowledged.push(name),
-            Err(answer) => return Failure { acknowledged, answer },
+            Err(answer) => return Failure { acknowledged, answer: Some(answer) },
         }
     }
-    panic!("the fault was swallowed");
+    Failure { acknowledged, answer: None }
 }
 
 fn check_all_there(store: &Store, names: &[String]) {
@@ -208,12 +209,25 @@ fn check_all_there(store: &Store, names: &[String]) {
     }
 }
 
-/// Orders `error` for some calls of a sort (how many go well before, how many fail), writes into it, and looks at what the store says and what it kept.
-fn fail_at(operation: Operation, error: ErrorKind, calls: (u64, u64), guards: Guards) -> anyhow::Result<Status> {
+/// The rows follow only when the store is closed, so that a fault meets the journal.
+const ROWS_WAIT: JournalLimits =
+    JournalLimits { part_bytes: 8 << 20, apply_bytes: usize::MAX, apply_after: Duration::from_secs(3600) };
+/// The rows follow every write at once, so that a fault meets the one or the other.
+const ROWS_FOLLOW: JournalLimits = JournalLimits { part_bytes: 16 << 10, apply_bytes: 1, apply_after: Duration::ZERO };
+
+/// Orders `error` for some calls of a sort (how many go well before, how many fail), writes into it, and looks at what
+/// the store says and what it kept.
+fn fail_at(
+    journal: JournalLimits,
+    operation: Operation,
+    error: ErrorKind,
+    calls: (u64, u64),
+    guards: Guards,
+) -> anyhow::Result<Option<Status>> {
     let mut disk = start_disk();
     let runtime = runtime();
     let dir = disk.path().join("store");
-    let options = OpenOptions { guards, ..widgets::short_history(&dir) };
+    let options = OpenOptions { guards, journal, ..widgets::short_history(&dir) };
     let store = runtime.block_on(widgets::open_with(options))?;
     let (skip, count) = calls;
     disk.fail(operation, skip, count, error)?;
@@ -225,7 +239,10 @@ fn fail_at(operation: Operation, error: ErrorKind, calls: (u64, u64), guards: Gu
         let again = runtime.block_on(create(&store, "again")).expect_err("acknowledged after a failed sync");
         anyhow::ensure!(again.reason == Some(Reason::InternalError), "{again:?}");
     } else {
-        anyhow::ensure!(store.read_only_reason().is_some(), "refused, and nobody says why");
+        anyhow::ensure!(
+            store.read_only_reason().is_some() == failure.answer.is_some(),
+            "refused, and nobody says why; or the other way round"
+        );
         disk.heal()?;
         runtime.block_on(create(&store, "again")).context("there is room again")?;
         anyhow::ensure!(store.read_only_reason().is_none(), "there is room again");
@@ -245,13 +262,19 @@ fn fail_at(operation: Operation, error: ErrorKind, calls: (u64, u64), guards: Gu
     Ok(failure.answer)
 }
 
+/// As [`fail_at`] in the journal, where every fault is answered.
+fn fail_in_journal(operation: Operation, error: ErrorKind, calls: (u64, u64)) -> Status {
+    let answer = fail_at(ROWS_WAIT, operation, error, calls, Guards::all()).unwrap();
+    answer.expect("the fault was swallowed")
+}
+
 #[test]
 fn power_cut_disk_whose_sync_fails_stops_the_store() {
     for error in [ErrorKind::Io, ErrorKind::NoSpace] {
         for skip in [0, 1, 5] {
-            let answer = fail_at(Operation::DataSync, error, (skip, 1), Guards::all()).unwrap();
+            let answer = fail_in_journal(Operation::DataSync, error, (skip, 1));
             assert_eq!(answer.reason, Some(Reason::InternalError), "{answer:?}");
-            let expected = "the store has stopped accepting writes: cannot sync the database to disk";
+            let expected = "the store has stopped accepting writes: cannot sync the journal to disk";
             assert!(answer.message.starts_with(expected), "{}", answer.message);
             assert!(answer.message.ends_with("restart ccd to recover"), "{}", answer.message);
         }
@@ -261,7 +284,7 @@ fn power_cut_disk_whose_sync_fails_stops_the_store() {
 #[test]
 fn power_cut_disk_that_does_not_write_stops_the_store() {
     for skip in [0, 1, 5] {
-        let answer = fail_at(Operation::Write, ErrorKind::Io, (skip, 1), Guards::all()).unwrap();
+        let answer = fail_in_journal(Operation::Write, ErrorKind::Io, (skip, 1));
         assert_eq!(answer.reason, Some(Reason::InternalError), "{answer:?}");
         assert!(answer.message.contains("cannot write rows"), "{}", answer.message);
     }
@@ -269,15 +292,31 @@ fn power_cut_disk_that_does_not_write_stops_the_store() {
 
 #[test]
 fn power_cut_disk_without_room_refuses_and_recovers() {
-    for skip in [0, 1, 5] {
-        let answer = fail_at(Operation::Write, ErrorKind::NoSpace, (skip, 1), Guards::all()).unwrap();
+    for calls in [(0, 1), (1, 1), (5, 1), (1, 100)] {
+        let answer = fail_in_journal(Operation::Write, ErrorKind::NoSpace, calls);
         assert_eq!(answer.reason, Some(Reason::StorageReadOnly), "{answer:?}");
         assert!(answer.message.ends_with("reads go on, free some space and try again"), "{}", answer.message);
     }
-    // So full that not even the reserve helps: only a restart does.
-    let answer = fail_at(Operation::Write, ErrorKind::NoSpace, (1, 100), Guards::all()).unwrap();
-    assert_eq!(answer.reason, Some(Reason::InternalError), "{answer:?}");
-    assert!(answer.message.ends_with("restart ccd to recover"), "{}", answer.message);
+}
+
+#[test]
+fn power_cut_fault_below_the_journal_is_answered_or_got_over() {
+    let mut answers = Vec::new();
+    for operation in [Operation::Write, Operation::DataSync] {
+        for error in [ErrorKind::Io, ErrorKind::NoSpace] {
+            for skip in 0..24 {
+                // So full that not even the reserve helps, now and then.
+                let count = if skip % 3 == 2 { 100 } else { 1 };
+                let answer = fail_at(ROWS_FOLLOW, operation, error, (skip, count), Guards::all());
+                let answer = answer.unwrap_or_else(|why| panic!("{operation:?} {error:?} {skip} {count}: {why:#}"));
+                answers.extend(answer.map(|answer| answer.message));
+            }
+        }
+    }
+    for expected in ["cannot sync the journal", "cannot sync the database", "cannot write rows: ", "into the journal: "]
+    {
+        assert!(answers.iter().any(|answer| answer.contains(expected)), "no fault met this: {expected}\n{answers:#?}");
+    }
 }
 
 #[test]
@@ -324,8 +363,8 @@ fn fail_around_opening(operation: Operation, error: ErrorKind) {
 #[test]
 fn power_cut_suite_misses_the_stop_after_a_failed_sync() {
     let guards = Guards::without(Guard::StopAfterFailedSync);
-    let noticed = std::panic::catch_unwind(|| fail_at(Operation::DataSync, ErrorKind::Io, (1, 1), guards));
-    assert!(!matches!(noticed, Ok(Ok(_))), "a sync that failed was taken for one that did not");
+    let noticed = std::panic::catch_unwind(|| fail_at(ROWS_WAIT, Operation::DataSync, ErrorKind::Io, (1, 1), guards));
+    assert!(!matches!(noticed, Ok(Ok(Some(_)))), "a sync that failed was taken for one that did not");
 }
 
 /// Rounds in which one write is refused; without the order of `store/src/engine/sled.rs` about one in seventy hung.

@@ -1,13 +1,14 @@
 //! A small world of kinds for tests that need a store and no meaning: namespaces, definitions, and `Widget`.
 
 use std::path::Path;
+use std::time::Duration;
 
 use serde_json::{Value, json};
 use store::registry::{DEFINITIONS, Origin, Registry, Resource};
 use store::request::{Body, Target, WriteOptions};
 use store::space::SpaceLimits;
 use store::state::HistoryLimits;
-use store::store::{OpenOptions, Store};
+use store::store::{JournalLimits, OpenOptions, Store};
 
 /// Key of the resource that holds widgets.
 pub const WIDGETS: &str = "widgets.test.example.com";
@@ -30,12 +31,14 @@ pub fn built_in() -> Registry {
     }))
 }
 
-/// Returns options with a short history, for suites that open a store many times.
+/// Returns options with a short history and a journal that is full after a few writes, for suites that open a store many
+/// times and stop it at any moment.
 #[must_use]
 pub fn short_history(dir: &Path) -> OpenOptions {
     let history = HistoryLimits { events_max: 20_000, bytes_max: 4 << 20 };
     let space = SpaceLimits { disk_bytes_min: 16 << 20, ..SpaceLimits::default() };
-    OpenOptions { history, space, ..OpenOptions::new(dir, built_in()) }
+    let journal = JournalLimits { part_bytes: 64 << 10, apply_bytes: 16 << 10, apply_after: Duration::from_millis(5) };
+    OpenOptions { history, space, journal, ..OpenOptions::new(dir, built_in()) }
 }
 
 /// Opens the store in `dir`; on first use it makes the namespace `default` and the kind `Widget`.

@@ -9,9 +9,10 @@ pub(super) type Reopen<'a> = &'a mut dyn FnMut() -> Box<dyn Engine>;
 
 type Case = (&'static str, fn(Reopen<'_>));
 
-const CASES: [Case; 14] = [
+const CASES: [Case; 15] = [
     ("a new engine holds nothing", new_is_empty),
     ("rows come in the order of their keys", rows_come_in_order),
+    ("a row is found by its key, and no other is", row_is_found),
     ("a batch puts, replaces and deletes", batch_puts_replaces_and_deletes),
     ("of two puts of a key the later counts, a delete counts more", later_counts),
     ("removing what is not there is no error", removing_nothing_is_no_error),
@@ -72,6 +73,21 @@ fn rows_come_in_order(reopen: Reopen<'_>) {
     engine.commit(batch(&[("c", "3"), ("B", "0")], &[])).unwrap();
     expect_rows(&*engine, &[("B", "0"), ("a", "1"), ("aa", "1a"), ("b", "2"), ("c", "3")]);
     assert!(engine.disk_bytes() > 0);
+}
+
+fn row_is_found(reopen: Reopen<'_>) {
+    let engine = reopen();
+    engine.commit(batch(&[("a", "1"), ("b", "2")], &[])).unwrap();
+    engine.commit(batch(&[("c", "3")], &["b"])).unwrap();
+    let get = |engine: &dyn Engine, key: &str| engine.get(key.as_bytes()).unwrap();
+    for _ in 0..2 {
+        assert_eq!(get(&*engine, "a"), Some(b"1".to_vec()));
+        assert_eq!(get(&*engine, "b"), None);
+        assert_eq!(get(&*engine, "c"), Some(b"3".to_vec()));
+    }
+    drop(engine);
+    let engine = reopen();
+    assert_eq!((get(&*engine, "b"), get(&*engine, "c")), (None, Some(b"3".to_vec())));
 }
 
 fn batch_puts_replaces_and_deletes(reopen: Reopen<'_>) {

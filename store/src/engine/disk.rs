@@ -17,12 +17,13 @@ pub(crate) struct SledEngine {
     room: Room,
     options: EngineOptions,
     next_generation: AtomicU32,
+    /// Number of the generation in use; changed under the lock of `used`, and read without it by who must not wait.
+    number: AtomicU32,
     used: Mutex<Used>,
 }
 
 /// The generation in use.
 struct Used {
-    number: u32,
     /// `None` after a failure during which it had to be closed; `failed` says which.
     database: Option<Database>,
     /// Why nothing more is written.
@@ -55,15 +56,10 @@ impl SledEngine {
             Some(number) => (number, open_with_reserve(&layout, &room, number, options)?),
             None => (1, make_first(&layout, options)?),
         };
-        let used = Used {
-            number,
-            database: Some(database),
-            failed: None,
-            reserve_is_kept: room.keep_reserve(),
-            cleaner: None,
-        };
+        let used = Used { database: Some(database), failed: None, reserve_is_kept: room.keep_reserve(), cleaner: None };
         let next_generation = AtomicU32::new(number + 1);
-        Ok(Self { layout, room, options: *options, next_generation, used: Mutex::new(used) })
+        let number = AtomicU32::new(number);
+        Ok(Self { layout, room, options: *options, next_generation, number, used: Mutex::new(used) })
     }
 
     fn used(&self) -> MutexGuard<'_, Used> {
@@ -82,7 +78,7 @@ impl SledEngine {
         used.reserve_is_kept = false;
         rustix::fs::fdatasync(&descriptor)
             .map_err(|error| EngineError::Io(format!("{why}; then the database could not be synced: {error}")))?;
-        let dir = self.layout.generation_dir(used.number);
+        let dir = self.layout.generation_dir(self.number.load(Ordering::Relaxed));
         let database = Database::open(&dir, &self.options)
             .map_err(|error| EngineError::Io(format!("{why}; then the database could not be opened again: {error}")))?;
         let is_kept = database
@@ -123,6 +119,11 @@ impl Engine for SledEngine {
         }
     }
 
+    fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, EngineError> {
+        let used = self.used();
+        used.database.as_ref().map_or_else(|| Err(used.failure()), |database| database.get(key))
+    }
+
     fn scan(&self, visit: &mut Visit<'_>) -> Result<(), EngineError> {
         let used = self.used();
         match &used.database {
@@ -132,7 +133,7 @@ impl Engine for SledEngine {
     }
 
     fn disk_bytes(&self) -> u64 {
-        layout::disk_bytes(&self.layout.generation_dir(self.used().number))
+        layout::disk_bytes(&self.layout.generation_dir(self.number.load(Ordering::Relaxed)))
     }
 
     fn new_generation(&self) -> Result<Box<dyn Generation>, EngineError> {
@@ -172,9 +173,8 @@ impl Engine for SledEngine {
                 return Err(used.fail(error));
             }
         }
-        let (old, old_number) = (used.database.take(), used.number);
-        used.database = generation.database.take();
-        used.number = generation.number;
+        let old = used.database.replace(generation.database.take().expect("its database was synced above"));
+        let old_number = self.number.swap(generation.number, Ordering::Relaxed);
         used.remove_in_background(&self.layout, old, old_number);
         Ok(())
     }

@@ -2,8 +2,9 @@
 //!
 //! ```text
 //! DIR/LOCK              locked while open; holds the process id of the holder
-//! DIR/CURRENT           "format 1", "generation gen-000001": the only truth about which rows count
+//! DIR/CURRENT           "format 2", "generation gen-000001": the only truth about which rows count
 //! DIR/RESERVE           room for recovering from a full disk
+//! DIR/journal-0, -1     what the rows do not have yet, see journal.rs
 //! DIR/gen-000001/       one sled database
 //! DIR/gen-000002/       being filled; FILLING inside says that its rows never counted
 //! ```
@@ -24,9 +25,9 @@ use super::{EngineError, EngineOptions, file_error};
 use crate::guards::{Guard, Guards};
 
 /// The format that this program writes.
-pub(super) const FORMAT: u32 = 1;
+pub(super) const FORMAT: u32 = 2;
 /// Step `n` brings a directory of format `n + OLDEST` to the next one.
-const MIGRATIONS: [Migration; 0] = [];
+const MIGRATIONS: [Migration; 1] = [add_journal];
 
 const LOCK: &str = "LOCK";
 const CURRENT: &str = "CURRENT";
@@ -319,7 +320,14 @@ pub(super) fn disk_bytes(dir: &Path) -> u64 {
         .sum()
 }
 
-fn sync_directory(dir: &Path, guards: Guards) -> io::Result<()> {
+/// Format 2 has a journal before the rows. Nothing needs to be done: it is made when it is missing from rows that have
+/// never had one. But a program that knows of none must not open such a directory.
+fn add_journal(_: &Path) -> Result<(), EngineError> {
+    Ok(())
+}
+
+/// Puts on disk which files `dir` holds.
+pub(super) fn sync_directory(dir: &Path, guards: Guards) -> io::Result<()> {
     if guards.has(Guard::SyncDirectories) { File::open(dir)?.sync_all() } else { Ok(()) }
 }
 

@@ -126,6 +126,10 @@ impl Engine for MemoryEngine {
         inner.call(Call::Commit, |inner| apply(&mut inner.rows, batch))
     }
 
+    fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, EngineError> {
+        Ok(self.inner().rows.get(key).cloned())
+    }
+
     fn scan(&self, visit: &mut Visit<'_>) -> Result<(), EngineError> {
         let mut inner = self.inner();
         inner.call(Call::Scan, |_| ())?;

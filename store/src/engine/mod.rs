@@ -6,6 +6,8 @@
 //!
 //! | file | what |
 //! |---|---|
+//! | `journaled.rs` | [`Journaled`]: an engine behind a journal, which writers wait for instead |
+//! | `journal.rs` | the journal: the files, and what of them counts |
 //! | `sled.rs` | one database, the only file that names sled, and what sled needs to keep the promises |
 //! | `disk.rs` | [`SledEngine`](disk::SledEngine): refusing in time, recovering from a full disk, changing generations |
 //! | `layout.rs` | the directory: which generation counts, what format it has, who holds the lock |
@@ -17,6 +19,8 @@
 #[cfg(test)]
 mod conformance;
 mod disk;
+mod journal;
+mod journaled;
 mod layout;
 #[cfg(test)]
 pub(crate) mod memory;
@@ -31,6 +35,9 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::guards::Guards;
+
+pub use journaled::JournalLimits;
+pub(crate) use journaled::Journaled;
 
 /// Largest value of a row, in bytes. sled keeps much larger ones in files that it never syncs.
 pub(crate) const ROW_BYTES_MAX: usize = 4096;
@@ -101,6 +108,12 @@ pub(crate) trait Engine: Send + Sync {
     /// and whether the batch is on disk shows at the next open.
     fn commit(&self, batch: Batch) -> Result<(), EngineError>;
 
+    /// Returns the value of one row.
+    ///
+    /// # Errors
+    /// `Corrupt` or `Io` when it cannot be read.
+    fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, EngineError>;
+
     /// Shows every row to `visit`, in key order, and stops at its first error.
     ///
     /// # Errors
@@ -143,6 +156,8 @@ pub(crate) struct EngineOptions {
     pub cache_bytes: u64,
     /// Bytes that the disk must have left for a batch to be tried, beside what the batch itself may need.
     pub free_bytes_min: u64,
+    /// How large the journal becomes, and how far the rows may be behind it.
+    pub journal: JournalLimits,
     /// How long to wait for a directory that somebody is just letting go of.
     pub lock_wait: Duration,
     /// Which safety measures are taken; all but in tests of the tests.
@@ -152,8 +167,9 @@ pub(crate) struct EngineOptions {
 impl Default for EngineOptions {
     fn default() -> Self {
         Self {
-            cache_bytes: 24 << 20,
+            cache_bytes: 16 << 20,
             free_bytes_min: 16 << 20,
+            journal: JournalLimits::default(),
             lock_wait: Duration::from_secs(2),
             guards: Guards::all(),
         }
@@ -165,11 +181,23 @@ impl Default for EngineOptions {
 /// # Errors
 /// `Locked`, `Format`, `Corrupt` and `Panic` say what is wrong with what is there, and nothing was changed; `Full` and
 /// `Io` what the file system refused.
-pub(crate) fn open(dir: &Path, options: &EngineOptions) -> Result<disk::SledEngine, EngineError> {
-    disk::SledEngine::open(dir, options)
+pub(crate) fn open(dir: &Path, options: &EngineOptions) -> Result<Journaled<disk::SledEngine>, EngineError> {
+    Journaled::open(disk::SledEngine::open(dir, options)?, dir, options)
 }
 
 impl Batch {
+    /// Whether there is nothing in it.
+    fn is_empty(&self) -> bool {
+        self.puts.is_empty() && self.deletes.is_empty()
+    }
+
+    /// Returns the bytes of its keys and values.
+    fn size_bytes(&self) -> usize {
+        let puts: usize = self.puts.iter().map(|(key, value)| key.len() + value.len()).sum();
+        let deletes: usize = self.deletes.iter().map(Vec::len).sum();
+        puts + deletes
+    }
+
     /// Checks what every engine demands of a batch.
     fn check(&self) -> Result<(), EngineError> {
         let keys = self.puts.iter().map(|(key, _)| key).chain(&self.deletes);

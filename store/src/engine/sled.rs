@@ -124,12 +124,17 @@ impl Database {
             expected.insert(key.as_slice(), None);
         }
         for (key, value) in expected {
-            let found = guarded(|| self.rows().get(key))?.map_err(|error| explain("read a row", &error))?;
-            if found.as_deref() != value {
+            if self.get(key)?.as_deref() != value {
                 return Ok(false);
             }
         }
         Ok(true)
+    }
+
+    /// Returns the value of one row.
+    pub(super) fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, EngineError> {
+        let found = guarded(|| self.rows().get(key))?.map_err(|error| explain("read a row", &error))?;
+        Ok(found.map(|value| value.to_vec()))
     }
 
     /// Shows every row to `visit`, in key order.

@@ -10,13 +10,19 @@ use super::conformance::{batch, check_all, expect_rows};
 use super::disk::SledEngine;
 use super::layout::Formats;
 use super::memory::MemoryEngine;
-use super::{Batch, Engine as _, EngineError, EngineOptions, open};
+use super::{Batch, Engine, EngineError, EngineOptions, JournalLimits, Journaled, open};
 
 fn options() -> EngineOptions {
     EngineOptions { lock_wait: Duration::from_millis(500), free_bytes_min: 0, ..EngineOptions::default() }
 }
 
-fn open_in(dir: &Path) -> Result<SledEngine, EngineError> {
+/// So small that a few batches fill a part, and rows follow when they have to.
+fn tight() -> EngineOptions {
+    let journal = JournalLimits { part_bytes: 16 << 10, apply_bytes: 8 << 10, apply_after: Duration::from_millis(1) };
+    EngineOptions { journal, ..options() }
+}
+
+fn open_in(dir: &Path) -> Result<Journaled<SledEngine>, EngineError> {
     open(dir, &options())
 }
 
@@ -34,22 +40,33 @@ fn names(dir: &Path) -> Vec<String> {
     names
 }
 
-fn error_of(opened: Result<SledEngine, EngineError>) -> EngineError {
+fn error_of<E>(opened: Result<E, EngineError>) -> EngineError {
     match opened {
         Ok(_) => panic!("the engine opened"),
         Err(error) => error,
     }
 }
 
-#[test]
-fn sled_conforms() {
+/// Checks what `open` opens, in one directory for each case.
+fn check_in_directories(open: fn(&Path) -> Box<dyn Engine>) {
     let places = std::cell::RefCell::new(Vec::new());
     check_all(&mut || {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("a/b/store");
         places.borrow_mut().push(dir);
-        Box::new(move || Box::new(open_in(&path).unwrap()))
+        Box::new(move || open(&path))
     });
+}
+
+#[test]
+fn sled_conforms() {
+    check_in_directories(|dir| Box::new(SledEngine::open(dir, &options()).unwrap()));
+}
+
+#[test]
+fn sled_behind_a_journal_conforms() {
+    check_in_directories(|dir| Box::new(open_in(dir).unwrap()));
+    check_in_directories(|dir| Box::new(open(dir, &tight()).unwrap()));
 }
 
 #[test]
@@ -105,14 +122,14 @@ fn an_engine_with_a_generation_being_filled_can_be_closed_and_opened() {
 #[test]
 fn the_directory_holds_what_it_should() {
     let dir = made();
-    assert_eq!(names(dir.path()), ["CURRENT", "LOCK", "RESERVE", "gen-000001"]);
-    assert_eq!(fs::read_to_string(dir.path().join("CURRENT")).unwrap(), "format 1\ngeneration gen-000001\n");
+    assert_eq!(names(dir.path()), ["CURRENT", "LOCK", "RESERVE", "gen-000001", "journal-0", "journal-1"]);
+    assert_eq!(fs::read_to_string(dir.path().join("CURRENT")).unwrap(), "format 2\ngeneration gen-000001\n");
     let engine = open_in(dir.path()).unwrap();
     let generation = engine.new_generation().unwrap();
     assert!(dir.path().join("gen-000002/FILLING").exists());
     engine.switch_to(generation).unwrap();
     drop(engine);
-    assert_eq!(names(dir.path()), ["CURRENT", "LOCK", "RESERVE", "gen-000002"]);
+    assert_eq!(names(dir.path()), ["CURRENT", "LOCK", "RESERVE", "gen-000002", "journal-0", "journal-1"]);
     assert!(!dir.path().join("gen-000002/FILLING").exists());
 }
 
@@ -126,7 +143,7 @@ fn what_was_left_half_made_is_removed() {
     fs::write(dir.path().join("CURRENT.unfinished"), "form").unwrap();
     fs::write(dir.path().join("gen-000001/FILLING"), "").unwrap();
     expect_rows(&open_in(dir.path()).unwrap(), &[("a", "1")]);
-    assert_eq!(names(dir.path()), ["CURRENT", "LOCK", "RESERVE", "gen-000001"]);
+    assert_eq!(names(dir.path()), ["CURRENT", "LOCK", "RESERVE", "gen-000001", "journal-0", "journal-1"]);
     assert!(!dir.path().join("gen-000001/FILLING").exists());
 }
 
@@ -175,7 +192,7 @@ fn a_newer_format_is_refused_and_named() {
     let dir = made();
     fs::write(dir.path().join("CURRENT"), "format 7\ngeneration gen-000001\n").unwrap();
     let error = error_of(open_in(dir.path()));
-    assert!(error.to_string().ends_with("has store format 7, this program reads formats 1 to 1"), "{error}");
+    assert!(error.to_string().ends_with("has store format 7, this program reads formats 1 to 2"), "{error}");
     assert_eq!(fs::read_to_string(dir.path().join("CURRENT")).unwrap(), "format 7\ngeneration gen-000001\n");
 }
 
@@ -191,17 +208,18 @@ fn an_older_format_is_brought_up_step_by_step() {
     fn cut_short(_: &Path) -> Result<(), EngineError> {
         Err(EngineError::Io("cut short".to_owned()))
     }
-    let dir = made();
+    let dir = tempfile::tempdir().unwrap();
+    SledEngine::open(dir.path(), &options()).unwrap().commit(batch(&[("a", "1")], &[])).unwrap();
     let current = || fs::read_to_string(dir.path().join("CURRENT")).unwrap();
     let open_at =
-        |migrations: &[_]| SledEngine::open_formats(dir.path(), &options(), Formats { newest: 3, migrations });
+        |migrations: &[_]| SledEngine::open_formats(dir.path(), &options(), Formats { newest: 4, migrations });
     assert!(matches!(error_of(open_at(&[first, cut_short])), EngineError::Io(_)));
-    assert_eq!(current(), "format 2\ngeneration gen-000001\n");
-    expect_rows(&open_at(&[first, second]).unwrap(), &[("a", "1")]);
     assert_eq!(current(), "format 3\ngeneration gen-000001\n");
+    expect_rows(&open_at(&[first, second]).unwrap(), &[("a", "1")]);
+    assert_eq!(current(), "format 4\ngeneration gen-000001\n");
     assert_eq!(fs::read_to_string(dir.path().join("steps")).unwrap(), "first second");
-    let too_old = SledEngine::open_formats(dir.path(), &options(), Formats { newest: 5, migrations: &[first] });
-    assert_eq!(error_of(too_old), EngineError::Format { dir: dir.path().to_owned(), found: 3, oldest: 4, newest: 5 });
+    let too_old = SledEngine::open_formats(dir.path(), &options(), Formats { newest: 6, migrations: &[first] });
+    assert_eq!(error_of(too_old), EngineError::Format { dir: dir.path().to_owned(), found: 4, oldest: 5, newest: 6 });
 }
 
 #[test]

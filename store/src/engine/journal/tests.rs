@@ -1,0 +1,226 @@
+//! What of a journal counts: after a stop at any byte, after turns, and when files are damaged.
+
+use std::fs;
+use std::path::Path;
+
+use super::*;
+use crate::engine::conformance::batch;
+
+/// Four small frames fill a part.
+const PART_BYTES: u64 = 4096 + 4 * 128;
+
+fn open(dir: &Path, applied: Option<u64>) -> Result<(Journal, Vec<Frame>), EngineError> {
+    Journal::open(dir, applied, PART_BYTES, Guards::all())
+}
+
+fn numbered(number: u64) -> Batch {
+    batch(&[("key", &format!("{number:080}"))], &["gone"])
+}
+
+fn never(_: u64) -> Result<(), EngineError> {
+    panic!("the part has room")
+}
+
+/// Appends frames up to `last`; returns what the caller was asked to wait for.
+fn fill(journal: &mut Journal, last: u64) -> Vec<u64> {
+    let mut waits = Vec::new();
+    while journal.last() < last {
+        let next = numbered(journal.last() + 1);
+        let wait = |number| {
+            waits.push(number);
+            Ok(())
+        };
+        journal.append(&next, wait).unwrap();
+    }
+    waits
+}
+
+fn numbers(frames: &[Frame]) -> Vec<u64> {
+    for frame in frames {
+        assert_eq!(frame.batch, numbered(frame.number));
+    }
+    frames.iter().map(|frame| frame.number).collect()
+}
+
+/// Changes bytes of one of the files.
+fn change(dir: &Path, name: &str, change: impl FnOnce(&mut Vec<u8>)) {
+    let mut bytes = fs::read(dir.join(name)).unwrap();
+    change(&mut bytes);
+    fs::write(dir.join(name), bytes).unwrap();
+}
+
+fn why(opened: Result<(Journal, Vec<Frame>), EngineError>) -> String {
+    match opened.err().expect("opened") {
+        EngineError::Corrupt(why) => why,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn what_is_not_applied_comes_back_in_order_whatever_the_turn() {
+    for last in 1..30 {
+        let dir = tempfile::tempdir().unwrap();
+        let (mut journal, frames) = open(dir.path(), None).unwrap();
+        assert_eq!(frames, []);
+        for wait in fill(&mut journal, last) {
+            assert!(wait < journal.last(), "waited for what is not written");
+        }
+        drop(journal);
+        // Both parts may hold what is not applied: the one that is written, and the one before it.
+        for applied in last.saturating_sub(4)..=last {
+            let (journal, frames) = open(dir.path(), Some(applied)).unwrap();
+            assert_eq!(numbers(&frames), (applied + 1..=last).collect::<Vec<_>>());
+            assert_eq!(journal.last(), last);
+        }
+    }
+}
+
+#[test]
+fn a_part_is_written_again_only_when_its_frames_are_applied() {
+    let dir = tempfile::tempdir().unwrap();
+    let (mut journal, _) = open(dir.path(), None).unwrap();
+    assert_eq!(fill(&mut journal, 12), [0, 4]);
+    let full = EngineError::Full("later".to_owned());
+    let refused = journal.append(&numbered(13), |number| {
+        assert_eq!(number, 8);
+        Err(full.clone())
+    });
+    assert_eq!(refused, Err(full));
+    drop(journal);
+    let (mut journal, frames) = open(dir.path(), Some(5)).unwrap();
+    assert_eq!(numbers(&frames), [6, 7, 8, 9, 10, 11, 12]);
+    assert_eq!(fill(&mut journal, 13), [8]);
+}
+
+#[test]
+fn writing_goes_on_after_an_open_at_any_moment() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut applied = None;
+    for last in 1..40 {
+        let (mut journal, frames) = open(dir.path(), applied).unwrap();
+        assert_eq!(numbers(&frames), (applied.unwrap_or_default() + 1..last).collect::<Vec<_>>());
+        let waits = fill(&mut journal, last);
+        // As late as it may be: what somebody waited for, or what was there at first.
+        applied = Some(waits.last().copied().unwrap_or_default().max(applied.unwrap_or_default()));
+    }
+}
+
+#[test]
+fn a_frame_that_was_cut_off_anywhere_never_was() {
+    let dir = tempfile::tempdir().unwrap();
+    let (mut journal, _) = open(dir.path(), None).unwrap();
+    fill(&mut journal, 2);
+    let end = usize::try_from(journal.parts[0].end).unwrap();
+    drop(journal);
+    let whole = fs::read(dir.path().join("journal-0")).unwrap();
+    let start = usize::midpoint(FRAMES_AT, end);
+    // The padding at its end carries nothing.
+    for cut in start..end - ALIGNMENT {
+        change(dir.path(), "journal-0", |bytes| bytes[cut..].fill(0));
+        let (mut journal, frames) = open(dir.path(), Some(0)).unwrap();
+        assert_eq!(numbers(&frames), [1], "cut at {cut}");
+        journal.append(&numbered(2), never).unwrap();
+        drop(journal);
+        assert_eq!(fs::read(dir.path().join("journal-0")).unwrap(), whole);
+    }
+}
+
+#[test]
+fn a_frame_larger_than_a_part_gets_its_room() {
+    let dir = tempfile::tempdir().unwrap();
+    let (mut journal, _) = open(dir.path(), None).unwrap();
+    let large = Batch { puts: vec![(b"large".to_vec(), vec![7; 4096]); 20], deletes: Vec::new() };
+    for _ in 0..3 {
+        journal.append(&large, |_| Ok(())).unwrap();
+        fill(&mut journal, 7);
+    }
+    let last = journal.last();
+    drop(journal);
+    let (_, frames) = open(dir.path(), Some(last - 1)).unwrap();
+    assert_eq!(frames.len(), 1);
+}
+
+#[test]
+fn every_changed_bit_before_the_last_frame_is_noticed() {
+    let dir = tempfile::tempdir().unwrap();
+    let (mut journal, _) = open(dir.path(), None).unwrap();
+    fill(&mut journal, 3);
+    let end = usize::try_from(journal.parts[0].end).unwrap();
+    drop(journal);
+    let frame = (end - FRAMES_AT) / 3;
+    let carried = FRAME_HEADER_BYTES + 4 + 2 + 2 + "key".len() + 80 + 4 + 2 + "gone".len();
+    let places = (0..2).flat_map(|number| FRAMES_AT + number * frame..FRAMES_AT + number * frame + carried);
+    for at in places {
+        change(dir.path(), "journal-0", |bytes| bytes[at] ^= 16);
+        let why = why(open(dir.path(), Some(0)));
+        assert!(why.contains("is missing in the journal in"), "{why}");
+        // What the rows have already is nobody's loss.
+        assert_eq!(numbers(&open(dir.path(), Some(2)).unwrap().1), [3]);
+        change(dir.path(), "journal-0", |bytes| bytes[at] ^= 16);
+    }
+    assert_eq!(numbers(&open(dir.path(), Some(0)).unwrap().1), [1, 2, 3]);
+}
+
+#[test]
+fn a_file_that_is_missing_or_another_is_damage() {
+    let dir = tempfile::tempdir().unwrap();
+    drop(open(dir.path(), None).unwrap());
+    for name in NAMES {
+        let bytes = fs::read(dir.path().join(name)).unwrap();
+        fs::remove_file(dir.path().join(name)).unwrap();
+        let missing = why(open(dir.path(), Some(0)));
+        assert!(missing.ends_with("is missing; it may hold the newest changes") && missing.contains(name), "{missing}");
+        for other in [&b""[..], b"short", &[0; 5000]] {
+            fs::write(dir.path().join(name), other).unwrap();
+            assert!(why(open(dir.path(), Some(0))).ends_with("is no journal of this program"));
+        }
+        fs::write(dir.path().join(name), bytes).unwrap();
+    }
+    assert!(open(dir.path(), Some(0)).is_ok());
+}
+
+#[test]
+fn a_first_open_that_was_cut_short_starts_again() {
+    let dir = tempfile::tempdir().unwrap();
+    drop(open(dir.path(), None).unwrap());
+    fs::remove_file(dir.path().join("journal-1")).unwrap();
+    fs::write(dir.path().join("journal-1.unfinished"), "half").unwrap();
+    let (mut journal, _) = open(dir.path(), None).unwrap();
+    fill(&mut journal, 9);
+    assert!(!dir.path().join("journal-1.unfinished").exists());
+}
+
+#[test]
+fn nothing_that_a_batch_holds_passes_for_a_frame() {
+    for shift in 0..ALIGNMENT {
+        let dir = tempfile::tempdir().unwrap();
+        let (mut journal, _) = open(dir.path(), None).unwrap();
+        // A whole frame with the next number, made with a salt that its author had to guess.
+        let mut value = vec![0; shift];
+        let mut forged = Vec::new();
+        encode(&batch(&[("key", "forged")], &[]), &mut forged);
+        seal(&mut forged, journal.parts[0].salt ^ 1, 1);
+        value.extend_from_slice(&forged);
+        journal.append(&Batch { puts: vec![(b"key".to_vec(), value)], deletes: Vec::new() }, never).unwrap();
+        drop(journal);
+        // Without the frame around it the search for frames comes by.
+        change(dir.path(), "journal-0", |bytes| bytes[FRAMES_AT] ^= 1);
+        assert_eq!(open(dir.path(), Some(0)).unwrap().1, []);
+    }
+}
+
+#[test]
+fn begun_afresh_nothing_of_before_is_in_the_files() {
+    let dir = tempfile::tempdir().unwrap();
+    let (mut journal, _) = open(dir.path(), None).unwrap();
+    fill(&mut journal, 7);
+    journal.begin_afresh().unwrap();
+    for name in NAMES {
+        let bytes = fs::read(dir.path().join(name)).unwrap();
+        assert!(bytes.len() == FRAMES_AT && !bytes.windows(4).any(|window| window == b"0007"));
+    }
+    fill(&mut journal, 9);
+    drop(journal);
+    assert_eq!(numbers(&open(dir.path(), Some(7)).unwrap().1), [8, 9]);
+    assert!(why(open(dir.path(), Some(6))).contains("batch 7 is missing"));
+}

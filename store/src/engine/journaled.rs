@@ -1,0 +1,409 @@
+//! An engine whose batches are in a journal before its rows have them: one small write and one sync on the way of a
+//! writer, everything else later and for many at once.
+//!
+//! [`Journaled::commit`] appends to the [journal](super::journal) and returns. A thread of its own, the applier, takes
+//! what has gathered, keeps of each row only what was written last, and commits it to the rows together with the number
+//! of the last frame that is in it. An open goes on where that number says. So the rows are always what they would be
+//! without a journal, only a little behind; and whatever can be said of them after a power cut is still true.
+//!
+//! When the rows have no room, what is in the journal waits, and the next commit is refused unless they have some again.
+//! Any other failure of theirs ends all writing; what the journal has is there after the next open.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use super::journal::{Frame, Journal};
+use super::room::Room;
+use super::{Batch, Engine, EngineError, EngineOptions, Generation, Visit};
+
+#[cfg(test)]
+mod tests;
+
+/// The row that says up to which frame the rows have everything. No row of the store begins with a zero.
+const APPLIED_KEY: &[u8] = b"\0applied";
+
+/// How large the journal becomes, and how far the rows may be behind it.
+#[derive(Clone, Copy, Debug)]
+pub struct JournalLimits {
+    /// Size of each of its two files, in bytes; a single larger batch makes one larger.
+    pub part_bytes: u64,
+    /// From so many waiting bytes on the rows follow at once.
+    pub apply_bytes: usize,
+    /// They follow after this time in any case.
+    pub apply_after: Duration,
+}
+
+impl Default for JournalLimits {
+    fn default() -> Self {
+        Self { part_bytes: 8 << 20, apply_bytes: 256 << 10, apply_after: Duration::from_millis(200) }
+    }
+}
+
+/// `E` behind a journal.
+pub(crate) struct Journaled<E: Engine + 'static> {
+    writer: Mutex<Writer>,
+    rows: Arc<Rows<E>>,
+}
+
+/// What writes the journal.
+struct Writer {
+    journal: Journal,
+    room: Room,
+    /// Why nothing more is written.
+    failed: Option<EngineError>,
+    /// Started by the first commit, so that an engine that is only read changes nothing.
+    applier: Option<JoinHandle<()>>,
+}
+
+/// The engine below, and what it does not have yet. Shared with the applier.
+struct Rows<E> {
+    engine: E,
+    limits: JournalLimits,
+    /// Held while something is under way from the backlog to the rows. Taken before `backlog`.
+    turn: Mutex<()>,
+    backlog: Mutex<Backlog>,
+    /// Rung for the applier.
+    work: Condvar,
+    /// Rung by the applier after each attempt.
+    attempted: Condvar,
+}
+
+/// What is in the journal, and not yet in the rows.
+#[derive(Default)]
+struct Backlog {
+    frames: VecDeque<Frame>,
+    bytes: usize,
+    /// Number of the last frame that the rows have.
+    applied: u64,
+    /// Somebody waits for the rows.
+    is_urgent: bool,
+    is_closing: bool,
+    /// Ended attempts.
+    attempts: u64,
+    /// What the last attempt ended with, if the rows had no room.
+    full: Option<EngineError>,
+    /// Why the rows take nothing more.
+    failed: Option<EngineError>,
+}
+
+impl<E: Engine + 'static> Journaled<E> {
+    /// Puts the journal in `dir` before `engine`, whose rows lie in the same directory.
+    ///
+    /// # Errors
+    /// As [`super::open`].
+    pub(super) fn open(engine: E, dir: &Path, options: &EngineOptions) -> Result<Self, EngineError> {
+        let applied = match engine.get(APPLIED_KEY)? {
+            Some(row) => Some(u64::from_le_bytes(row.as_slice().try_into().map_err(|_| {
+                EngineError::Corrupt("the row that says what was taken from the journal is malformed".to_owned())
+            })?)),
+            None => None,
+        };
+        let limits = options.journal;
+        let (journal, frames) = Journal::open(dir, applied, limits.part_bytes, options.guards)?;
+        if applied.is_none() {
+            // From now on a journal that is missing is a loss.
+            engine.commit(Batch { puts: vec![applied_row(0)], deletes: Vec::new() })?;
+        }
+        let backlog = Backlog {
+            bytes: frames.iter().map(|frame| frame.batch.size_bytes()).sum(),
+            frames: frames.into(),
+            applied: applied.unwrap_or_default(),
+            ..Backlog::default()
+        };
+        let rows = Rows {
+            engine,
+            limits,
+            turn: Mutex::default(),
+            backlog: Mutex::new(backlog),
+            work: Condvar::new(),
+            attempted: Condvar::new(),
+        };
+        let room = Room::new(dir, options.free_bytes_min);
+        let writer = Writer { journal, room, failed: None, applier: None };
+        Ok(Self { writer: Mutex::new(writer), rows: Arc::new(rows) })
+    }
+
+    fn writer(&self) -> MutexGuard<'_, Writer> {
+        // Nothing that the lock protects is half-changed by a panic: a frame counts when it is whole.
+        self.writer.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl<E: Engine + 'static> Engine for Journaled<E> {
+    fn commit(&self, batch: Batch) -> Result<(), EngineError> {
+        let mut writer = self.writer();
+        batch.check()?;
+        if batch.is_empty() {
+            return Ok(());
+        }
+        writer.start_applier(&self.rows)?;
+        self.rows.check()?;
+        writer.room.check(&batch)?;
+        let number = writer.append(&batch, &self.rows)?;
+        self.rows.push(Frame { number, batch });
+        Ok(())
+    }
+
+    fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, EngineError> {
+        let _turn = self.rows.turn();
+        let backlog = self.rows.backlog();
+        match overlay(&backlog.frames).get(key) {
+            Some(value) => Ok(value.map(<[u8]>::to_vec)),
+            None => self.rows.engine.get(key),
+        }
+    }
+
+    fn scan(&self, visit: &mut Visit<'_>) -> Result<(), EngineError> {
+        let _turn = self.rows.turn();
+        let backlog = self.rows.backlog();
+        let mut newer = overlay(&backlog.frames).into_iter().peekable();
+        self.rows.engine.scan(&mut |key, value| {
+            while let Some((newer_key, newer_value)) = newer.next_if(|(newer_key, _)| *newer_key < key) {
+                newer_value.map_or(Ok(()), |value| visit(newer_key, value))?;
+            }
+            match newer.next_if(|(newer_key, _)| *newer_key == key) {
+                Some((key, value)) => value.map_or(Ok(()), |value| visit(key, value)),
+                None if key == APPLIED_KEY => Ok(()),
+                None => visit(key, value),
+            }
+        })?;
+        newer.try_for_each(|(key, value)| value.map_or(Ok(()), |value| visit(key, value)))
+    }
+
+    fn disk_bytes(&self) -> u64 {
+        self.rows.engine.disk_bytes() + self.writer().journal.disk_bytes()
+    }
+
+    fn new_generation(&self) -> Result<Box<dyn Generation>, EngineError> {
+        self.rows.engine.new_generation()
+    }
+
+    fn switch_to(&self, mut generation: Box<dyn Generation>) -> Result<(), EngineError> {
+        let mut writer = self.writer();
+        if let Some(error) = &writer.failed {
+            return Err(error.clone());
+        }
+        let _turn = self.rows.turn();
+        let last = writer.journal.last();
+        generation.write(Batch { puts: vec![applied_row(last)], deletes: Vec::new() })?;
+        self.rows.engine.switch_to(generation)?;
+        self.rows.forget_up_to(last);
+        if let Err(error) = writer.journal.begin_afresh() {
+            tracing::warn!(%error, "the journal keeps what the rows have already, until it is written over");
+        }
+        Ok(())
+    }
+}
+
+impl<E: Engine + 'static> Drop for Journaled<E> {
+    fn drop(&mut self) {
+        let Some(applier) = self.writer().applier.take() else { return };
+        self.rows.backlog().is_closing = true;
+        self.rows.work.notify_all();
+        if applier.join().is_err() {
+            tracing::error!("the thread that writes rows has panicked");
+        }
+    }
+}
+
+impl Writer {
+    fn append<E: Engine>(&mut self, batch: &Batch, rows: &Rows<E>) -> Result<u64, EngineError> {
+        if let Some(error) = &self.failed {
+            return Err(error.clone());
+        }
+        let appended = self.journal.append(batch, |number| rows.wait_for(number));
+        appended.inspect_err(|error| {
+            if !matches!(error, EngineError::Full(_)) {
+                tracing::error!(%error, "the journal takes no more; a restart shows what is on disk");
+                self.failed = Some(error.clone());
+            }
+        })
+    }
+
+    fn start_applier<E: Engine + 'static>(&mut self, rows: &Arc<Rows<E>>) -> Result<(), EngineError> {
+        if self.applier.is_none() {
+            let rows = rows.clone();
+            let started = std::thread::Builder::new().name("store-applier".to_owned()).spawn(move || rows.follow());
+            self.applier = Some(started.map_err(|error| EngineError::Io(format!("cannot start a thread: {error}")))?);
+        }
+        Ok(())
+    }
+}
+
+impl<E> Rows<E> {
+    fn backlog(&self) -> MutexGuard<'_, Backlog> {
+        // It is changed in single steps: there is nothing half-done in it.
+        self.backlog.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn turn(&self) -> MutexGuard<'_, ()> {
+        self.turn.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Refuses if the rows take nothing at present. Rows without room are asked once more.
+    fn check(&self) -> Result<(), EngineError> {
+        let backlog = self.backlog();
+        if backlog.full.is_none() {
+            return backlog.failed.clone().map_or(Ok(()), Err);
+        }
+        self.attempt(backlog).1
+    }
+
+    /// Returns when the rows have the frame `number`, or why they do not take it.
+    fn wait_for(&self, number: u64) -> Result<(), EngineError> {
+        let mut backlog = self.backlog();
+        while backlog.applied < number {
+            let (after, outcome) = self.attempt(backlog);
+            outcome?;
+            backlog = after;
+        }
+        Ok(())
+    }
+
+    /// Lets the applier try now, and returns what came of it.
+    fn attempt<'a>(&self, mut backlog: MutexGuard<'a, Backlog>) -> (MutexGuard<'a, Backlog>, Result<(), EngineError>) {
+        let before = backlog.attempts;
+        backlog.is_urgent = true;
+        self.work.notify_all();
+        while backlog.attempts == before && backlog.failed.is_none() {
+            backlog = self.attempted.wait(backlog).unwrap_or_else(PoisonError::into_inner);
+        }
+        let outcome = backlog.failed.clone().or_else(|| backlog.full.clone()).map_or(Ok(()), Err);
+        (backlog, outcome)
+    }
+
+    fn push(&self, frame: Frame) {
+        let mut backlog = self.backlog();
+        let bytes = backlog.bytes + frame.batch.size_bytes();
+        // The applier sleeps until there is something, and then until there is much, or time has passed.
+        let is_news =
+            backlog.frames.is_empty() || (backlog.bytes < self.limits.apply_bytes && bytes >= self.limits.apply_bytes);
+        backlog.bytes = bytes;
+        backlog.frames.push_back(frame);
+        drop(backlog);
+        if is_news {
+            self.work.notify_all();
+        }
+    }
+
+    fn forget_up_to(&self, number: u64) {
+        let mut backlog = self.backlog();
+        backlog.frames.retain(|frame| frame.number > number);
+        backlog.bytes = backlog.frames.iter().map(|frame| frame.batch.size_bytes()).sum();
+        backlog.applied = number;
+        backlog.full = None;
+    }
+}
+
+impl<E: Engine> Rows<E> {
+    /// Brings the rows up to the journal until the engine is closed: what the applier does.
+    fn follow(&self) {
+        while self.wait_for_work() {
+            let attempted = catch_unwind(AssertUnwindSafe(|| self.apply()));
+            let mut backlog = self.backlog();
+            match attempted {
+                Ok(Ok(())) => backlog.full = None,
+                Ok(Err(full @ EngineError::Full(_))) => backlog.full = Some(full),
+                Ok(Err(error)) => backlog.failed = Some(error),
+                Err(_) => backlog.failed = Some(EngineError::Panic("writing rows panicked".to_owned())),
+            }
+            backlog.attempts += 1;
+            self.attempted.notify_all();
+            if backlog.failed.is_some() || (backlog.is_closing && backlog.full.is_some()) {
+                break;
+            }
+        }
+    }
+
+    /// Returns when it is time for an attempt; `false` says that the engine is being closed and all is done.
+    fn wait_for_work(&self) -> bool {
+        let asleep = |backlog: &mut Backlog| {
+            let has_work = !backlog.frames.is_empty() && backlog.full.is_none();
+            !has_work && !backlog.is_urgent && !backlog.is_closing
+        };
+        let gathering = |backlog: &mut Backlog| {
+            backlog.bytes < self.limits.apply_bytes && !backlog.is_urgent && !backlog.is_closing
+        };
+        let backlog = self.backlog();
+        let backlog = self.work.wait_while(backlog, asleep).unwrap_or_else(PoisonError::into_inner);
+        let waited = self.work.wait_timeout_while(backlog, self.limits.apply_after, gathering);
+        let (mut backlog, _) = waited.unwrap_or_else(PoisonError::into_inner);
+        let is_urgent = std::mem::take(&mut backlog.is_urgent);
+        // There may be nothing left to do, because another generation of rows has come into use.
+        is_urgent || !backlog.is_closing || !backlog.frames.is_empty()
+    }
+
+    /// Commits the oldest frames of the backlog to the rows.
+    fn apply(&self) -> Result<(), EngineError> {
+        let _turn = self.turn();
+        let frames = self.backlog().take(self.limits.apply_bytes);
+        let Some(number) = frames.last().map(|frame| frame.number) else { return Ok(()) };
+        let mut batch = merged(frames);
+        batch.puts.push(applied_row(number));
+        let committed = self.engine.commit(batch.clone());
+        let mut backlog = self.backlog();
+        match committed {
+            Ok(()) => backlog.applied = number,
+            Err(_) => backlog.put_back(Frame { number, batch }),
+        }
+        committed
+    }
+}
+
+impl Backlog {
+    /// Takes the oldest frames, of `bytes_max` or a single larger one.
+    fn take(&mut self, bytes_max: usize) -> Vec<Frame> {
+        let (mut frames, mut bytes) = (Vec::new(), 0);
+        while let Some(next) = self.frames.front() {
+            let size = next.batch.size_bytes();
+            if bytes > 0 && bytes + size > bytes_max {
+                break;
+            }
+            bytes += size;
+            frames.extend(self.frames.pop_front());
+        }
+        self.bytes -= bytes;
+        frames
+    }
+
+    fn put_back(&mut self, frame: Frame) {
+        self.bytes += frame.batch.size_bytes();
+        self.frames.push_front(frame);
+    }
+}
+
+/// Returns what is left of `frames` when each row is written once: as it was written last.
+fn merged(frames: Vec<Frame>) -> Batch {
+    let mut rows: BTreeMap<Vec<u8>, Option<Vec<u8>>> = BTreeMap::new();
+    for frame in frames {
+        rows.extend(frame.batch.puts.into_iter().map(|(key, value)| (key, Some(value))));
+        rows.extend(frame.batch.deletes.into_iter().map(|key| (key, None)));
+    }
+    let mut batch = Batch::default();
+    for (key, value) in rows {
+        match value {
+            Some(value) => batch.puts.push((key, value)),
+            None => batch.deletes.push(key),
+        }
+    }
+    batch
+}
+
+/// Returns the rows that `frames` change: their new values, or `None` for those that go.
+fn overlay(frames: &VecDeque<Frame>) -> BTreeMap<&[u8], Option<&[u8]>> {
+    let mut rows: BTreeMap<&[u8], Option<&[u8]>> = BTreeMap::new();
+    for Frame { batch, .. } in frames {
+        rows.extend(batch.puts.iter().map(|(key, value)| (key.as_slice(), Some(value.as_slice()))));
+        rows.extend(batch.deletes.iter().map(|key| (key.as_slice(), None)));
+    }
+    rows.remove(APPLIED_KEY);
+    rows
+}
+
+fn applied_row(number: u64) -> (Vec<u8>, Vec<u8>) {
+    (APPLIED_KEY.to_vec(), number.to_le_bytes().to_vec())
+}
