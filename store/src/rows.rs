@@ -106,8 +106,13 @@ pub(crate) fn put_record(batch: &mut Batch, object: &Object, keyring: &Keyring) 
 
 /// Adds the removal of the rows of `object` to `batch`: as many as it may have, sealed or not.
 pub(crate) fn delete_record(batch: &mut Batch, object: &Object) {
-    for part in 0..keyring::bytes_max(object).div_ceil(ROW_BYTES_MAX) {
-        batch.deletes.push(record_key(object.revision, part));
+    delete_rows(batch, object.revision, keyring::bytes_max(object));
+}
+
+/// Adds the removal of the rows of the record of `revision`, which takes at most `bytes`.
+pub(crate) fn delete_rows(batch: &mut Batch, revision: u64, bytes: usize) {
+    for part in 0..bytes.div_ceil(ROW_BYTES_MAX) {
+        batch.deletes.push(record_key(revision, part));
     }
 }
 

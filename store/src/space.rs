@@ -4,6 +4,7 @@
 //! until that is little; the committer adds the rest and switches over. Readers notice nothing, writers wait for the last
 //! step only.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -11,16 +12,18 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::commit::{Command, Committer};
 use crate::engine::{Batch, EngineError, Generation};
-use crate::keyring::Keyring;
+use crate::keyring::{self, Keyring};
 use crate::object::Object;
 use crate::rows;
 use crate::shared::Shared;
 use crate::state::State;
 
-/// Records written to a new generation at once. sled keeps in memory whatever a batch replaces until the batch ends.
-const COPY_BATCH_RECORDS: usize = 512;
-/// How often the copying thread looks for what has changed meanwhile; writers that are faster than it wait for the rest.
-const COPY_ROUNDS_MAX: u32 = 8;
+/// Records written to a new generation at once: more than what the old one takes at a time, or it would grow as fast.
+const COPY_BATCH_RECORDS: usize = 4096;
+/// Records for which the copying thread keeps one state: what it keeps, the history cannot let go.
+const COPY_STEP_RECORDS: usize = 8192;
+/// Steps of a large store, which takes larger ones; writers that are faster than these wait for the rest.
+const COPY_STEPS: usize = 16;
 /// Groups between two looks at the size on disk.
 const LOOK_EVERY_GROUPS: u32 = 256;
 
@@ -51,10 +54,11 @@ pub(crate) struct Progress {
     waiters: Vec<oneshot::Sender<Rewritten>>,
 }
 
-/// What a new generation holds so far: everything at one revision.
+/// What a new generation holds so far: everything that was there up to a revision.
 struct Copied {
     generation: Box<dyn Generation>,
-    records: Vec<Arc<Object>>,
+    /// Revision and bytes of each record.
+    records: Vec<(u64, usize)>,
     revision: u64,
 }
 
@@ -133,7 +137,9 @@ impl Committer {
 
     /// Adds the last that is missing.
     fn catch_up(&self, copied: &mut Copied) -> Result<(), EngineError> {
-        copied.follow(&self.shared.state.load_full(), &self.shared.keyring)?;
+        let state = self.shared.state.load_full();
+        copied.add(stored_records(&state, copied.revision), &self.shared.keyring)?;
+        copied.forget(&state)?;
         let mut batch = Batch::default();
         rows::put_meta(&mut batch, self.meta);
         copied.generation.write(batch)
@@ -141,24 +147,34 @@ impl Committer {
 }
 
 impl Copied {
-    /// Adds what was written, and removes what was forgotten, until `state`.
-    fn follow(&mut self, state: &State, keyring: &Keyring) -> Result<(), EngineError> {
-        let (kept, forgotten): (Vec<_>, Vec<_>) =
-            std::mem::take(&mut self.records).into_iter().partition(|object| is_stored(state, object));
+    /// Adds records that are newer than all that is there, oldest first.
+    fn add(&mut self, records: Vec<Arc<Object>>, keyring: &Keyring) -> Result<(), EngineError> {
+        for chunk in records.chunks(COPY_BATCH_RECORDS) {
+            let mut batch = Batch::default();
+            for object in chunk {
+                rows::put_record(&mut batch, object, keyring);
+                self.records.push((object.revision, keyring::bytes_max(object)));
+                self.revision = object.revision;
+            }
+            self.generation.write(batch)?;
+        }
+        Ok(())
+    }
+
+    /// Removes what need not be stored in `state`.
+    fn forget(&mut self, state: &State) -> Result<(), EngineError> {
+        let live: HashSet<u64> = state.all_objects().map(|object| object.revision).collect();
+        let (kept, forgotten): (Vec<_>, Vec<_>) = std::mem::take(&mut self.records)
+            .into_iter()
+            .partition(|(revision, _)| *revision > state.compacted || live.contains(revision));
         self.records = kept;
         for chunk in forgotten.chunks(COPY_BATCH_RECORDS) {
             let mut batch = Batch::default();
-            chunk.iter().for_each(|object| rows::delete_record(&mut batch, object));
+            for (revision, bytes) in chunk {
+                rows::delete_rows(&mut batch, *revision, *bytes);
+            }
             self.generation.write(batch)?;
         }
-        let new = stored_records(state, self.revision);
-        for chunk in new.chunks(COPY_BATCH_RECORDS) {
-            let mut batch = Batch::default();
-            chunk.iter().for_each(|object| rows::put_record(&mut batch, object, keyring));
-            self.generation.write(batch)?;
-        }
-        self.records.extend(new);
-        self.revision = state.revision;
         Ok(())
     }
 }
@@ -166,13 +182,19 @@ impl Copied {
 /// Copies everything, and then what is written meanwhile, until little of that is left.
 fn copy(shared: &Shared, generation: Box<dyn Generation>) -> Result<Copied, EngineError> {
     let mut copied = Copied { generation, records: Vec::new(), revision: 0 };
-    for _ in 0..COPY_ROUNDS_MAX {
+    let mut step = 0;
+    for _ in 0..COPY_STEPS {
         let state = shared.state.load_full();
-        if state.revision - copied.revision <= COPY_BATCH_RECORDS as u64 {
+        let mut missing = stored_records(&state, copied.revision);
+        drop(state);
+        if missing.len() <= COPY_BATCH_RECORDS {
             break;
         }
-        copied.follow(&state, &shared.keyring)?;
+        step = step.max(COPY_STEP_RECORDS).max(missing.len() / (COPY_STEPS / 2));
+        missing.truncate(step);
+        copied.add(missing, &shared.keyring)?;
     }
+    copied.forget(&shared.state.load_full())?;
     Ok(copied)
 }
 
@@ -193,9 +215,4 @@ fn stored_records(state: &State, revision: u64) -> Vec<Arc<Object>> {
     records.sort_unstable_by_key(|object| object.revision);
     records.extend(state.changes_after(revision.max(state.compacted)).map(|event| event.object.clone()));
     records
-}
-
-fn is_stored(state: &State, object: &Object) -> bool {
-    object.revision > state.compacted
-        || state.get(object.resource(), object.key()).is_some_and(|live| live.revision == object.revision)
 }

@@ -122,7 +122,9 @@ impl Journal {
         }
         if frames.is_empty() {
             // Nothing in them counts any more.
-            parts.iter_mut().for_each(|part| part.end = FRAMES_AT as u64);
+            for part in &mut parts {
+                part.end = FRAMES_AT as u64;
+            }
         }
         let last = frames.last().map_or(counts, |frame| frame.number);
         let current = usize::from(parts[1].newest > parts[0].newest);

@@ -197,6 +197,22 @@ fn a_newer_format_is_refused_and_named() {
 }
 
 #[test]
+fn a_store_from_before_the_journal_gets_one() {
+    let dir = tempfile::tempdir().unwrap();
+    SledEngine::open(dir.path(), &options()).unwrap().commit(batch(&[("a", "1")], &[])).unwrap();
+    fs::write(dir.path().join("CURRENT"), "format 1\ngeneration gen-000001\n").unwrap();
+    let engine = open_in(dir.path()).unwrap();
+    expect_rows(&engine, &[("a", "1")]);
+    engine.commit(batch(&[("b", "2")], &[])).unwrap();
+    drop(engine);
+    assert_eq!(fs::read_to_string(dir.path().join("CURRENT")).unwrap(), "format 2\ngeneration gen-000001\n");
+    expect_rows(&open_in(dir.path()).unwrap(), &[("a", "1"), ("b", "2")]);
+    // From now on a journal that is gone is a loss.
+    fs::remove_file(dir.path().join("journal-1")).unwrap();
+    assert!(matches!(error_of(open_in(dir.path())), EngineError::Corrupt(_)));
+}
+
+#[test]
 fn an_older_format_is_brought_up_step_by_step() {
     fn first(dir: &Path) -> Result<(), EngineError> {
         fs::write(dir.join("steps"), "first ").map_err(|error| EngineError::Io(error.to_string()))
@@ -265,6 +281,29 @@ fn without_room_nothing_is_written_and_reading_goes_on() {
     drop(engine);
     open_in(dir.path()).unwrap().commit(batch(&[("b", "2")], &["a"])).unwrap();
     expect_rows(&open_in(dir.path()).unwrap(), &[("b", "2")]);
+}
+
+#[test]
+fn what_large_batches_replace_is_let_go() {
+    fn resident_mebibytes() -> u64 {
+        let status = fs::read_to_string("/proc/self/status").unwrap();
+        let line = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap();
+        line.split_whitespace().nth(1).unwrap().parse::<u64>().unwrap() >> 10
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let engine = SledEngine::open(dir.path(), &options()).unwrap();
+    let before = resident_mebibytes();
+    let mut revision = 0_u64;
+    for _ in 0..40 {
+        let mut next = Batch::default();
+        for _ in 0..1500 {
+            revision += 1;
+            next.puts.push((revision.to_be_bytes().to_vec(), vec![7; 700]));
+        }
+        engine.commit(next).unwrap();
+    }
+    let grown = resident_mebibytes() - before;
+    assert!(grown < 120, "40 MiB of rows, a cache of 16, and memory grew by {grown} MiB");
 }
 
 #[test]

@@ -200,14 +200,17 @@ fn the_rows_go_on_following_after_a_generation_took_over() {
     let (engine, dir) = (MemoryEngine::default(), tempfile::tempdir().unwrap());
     let journaled = open(&engine, dir.path(), Duration::from_millis(1)).unwrap();
     let filler = "x".repeat(1500);
-    for number in 0..200 {
+    for number in 0..200_u32 {
         journaled.commit(batch(&[(&format!("{number:03}"), &filler)], &[])).unwrap();
         // Takes from the applier what it was about to write.
         let mut generation = journaled.new_generation().unwrap();
         generation.write(batch(&[("new", "1")], &[])).unwrap();
         journaled.switch_to(generation).unwrap();
         if number % 20 == 0 {
-            std::thread::sleep(Duration::from_millis(2));
+            journaled.commit(one(number)).unwrap();
+            while !journaled.rows.backlog().frames.is_empty() {
+                std::thread::yield_now();
+            }
         }
     }
     // Many times what the journal holds: it hangs here if nobody applies.
