@@ -222,7 +222,7 @@ impl Installation {
     /// # Errors
     /// When something does not go.
     pub fn remove(&self) -> anyhow::Result<()> {
-        self.kubectl(&["delete", "testruns,apps", "--all", "--timeout=120s"]).map(drop)
+        self.kubectl(&["delete", "testruns,apps", "--all", "--timeout=240s"]).map(drop)
     }
 
     /// Runs kubectl and returns what it printed.
