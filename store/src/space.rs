@@ -20,6 +20,8 @@ use crate::state::State;
 
 /// Records written to a new generation at once: more than what the old one takes at a time, or it would grow as fast.
 const COPY_BATCH_RECORDS: usize = 4096;
+/// Bytes at which a batch is written even with fewer records.
+const COPY_BATCH_BYTES: usize = 4 << 20;
 /// Records for which the copying thread keeps one state: what it keeps, the history cannot let go.
 const COPY_STEP_RECORDS: usize = 8192;
 /// Steps of a large store, which takes larger ones; writers that are faster than these wait for the rest.
@@ -149,16 +151,18 @@ impl Committer {
 impl Copied {
     /// Adds records that are newer than all that is there, oldest first.
     fn add(&mut self, records: Vec<Arc<Object>>, keyring: &Keyring) -> Result<(), EngineError> {
-        for chunk in records.chunks(COPY_BATCH_RECORDS) {
-            let mut batch = Batch::default();
-            for object in chunk {
-                rows::put_record(&mut batch, object, keyring);
-                self.records.push((object.revision, keyring::bytes_max(object)));
-                self.revision = object.revision;
+        let (mut batch, mut bytes) = (Batch::default(), 0);
+        for object in records {
+            rows::put_record(&mut batch, &object, keyring);
+            self.records.push((object.revision, keyring::bytes_max(&object)));
+            self.revision = object.revision;
+            bytes += object.size_bytes();
+            if batch.puts.len() >= COPY_BATCH_RECORDS || bytes >= COPY_BATCH_BYTES {
+                self.generation.write(std::mem::take(&mut batch))?;
+                bytes = 0;
             }
-            self.generation.write(batch)?;
         }
-        Ok(())
+        if batch.puts.is_empty() { Ok(()) } else { self.generation.write(batch) }
     }
 
     /// Removes what need not be stored in `state`.

@@ -108,8 +108,11 @@ impl<E: Engine + 'static> Journaled<E> {
         let limits = options.journal;
         let (journal, frames) = Journal::open(dir, applied, limits.part_bytes, options.guards)?;
         if applied.is_none() {
-            // From now on a journal that is missing is a loss.
-            engine.commit(Batch { puts: vec![applied_row(0)], deletes: Vec::new() })?;
+            // From now on a journal that is missing is a loss. Rows without room are shown all the same, and told later.
+            match engine.commit(Batch { puts: vec![applied_row(0)], deletes: Vec::new() }) {
+                Ok(()) | Err(EngineError::Full(_)) => {}
+                Err(error) => return Err(error),
+            }
         }
         let backlog = Backlog {
             bytes: frames.iter().map(|frame| frame.batch.size_bytes()).sum(),

@@ -142,6 +142,20 @@ fn rows_without_room_refuse_the_next_write_and_lose_none() {
 }
 
 #[test]
+fn rows_without_room_are_shown_when_they_get_their_journal() {
+    let (engine, dir) = (MemoryEngine::default(), tempfile::tempdir().unwrap());
+    engine.commit(batch(&[("old", "1")], &[])).unwrap();
+    engine.fail_commit(1, full());
+    let journaled = open(&engine, dir.path(), LATE).unwrap();
+    expect_rows(&journaled, &[("old", "1")]);
+    journaled.commit(one(0)).unwrap();
+    // Killed before the rows were told that they have a journal.
+    let engine = engine.reopened();
+    std::mem::forget(journaled);
+    expect_rows(&open(&engine, dir.path(), LATE).unwrap(), &[("000", "x"), ("last", "0"), ("old", "1")]);
+}
+
+#[test]
 fn rows_that_stay_without_room_are_written_after_the_next_open() {
     let (engine, dir) = (MemoryEngine::default(), tempfile::tempdir().unwrap());
     let journaled = open(&engine, dir.path(), LATE).unwrap();
