@@ -36,8 +36,8 @@ const MAGIC: &[u8; 8] = b"ccjrnl\0\x01";
 const FRAMES_AT: usize = 4096;
 const FRAME_HEADER_BYTES: usize = 24;
 const ALIGNMENT: usize = 8;
-/// How far a file grows ahead of its frames.
-const GROWTH_BYTES: u64 = 256 << 10;
+/// How far a file grows ahead of its frames. The sync after it has metadata to write: it is to be one of a thousand.
+const GROWTH_BYTES: u64 = 1 << 20;
 
 /// A batch and its place in the order of all batches, from 1.
 #[derive(Debug, PartialEq, Eq)]

@@ -255,3 +255,56 @@ fn a_row_that_was_put_and_removed_is_written_once() {
     let frames = frames.into_iter().zip(1..).map(|(batch, number)| Frame { number, batch }).collect();
     assert_eq!(merged(frames), batch(&[("a", "4"), ("c", "2")], &["b"]));
 }
+
+#[test]
+fn many_writers_get_small_batches_and_few_get_large_ones() {
+    // Milliseconds since the last decision, bytes that wait, and the batches that follow.
+    let cases: [(u64, usize, &[usize]); 7] = [
+        (60, 2048, &[2048]),
+        (60, 9000, &[2048]),
+        (10, 2047, &[2048]),
+        (10, 2048, &[512, 512, 512, 512]),
+        (10, 4095, &[512, 512, 512, 512]),
+        (50, 2048, &[2048]),
+        // The rows are too slow: the faster way is taken.
+        (10, 4096, &[2048]),
+    ];
+    let mut pace = Pace::new(options(LATE).journal);
+    for (after, waiting, batches) in cases {
+        pace.decide(waiting, pace.decided + Duration::from_millis(after));
+        let mut found = Vec::new();
+        while pace.due_bytes > 0 {
+            found.push(pace.batch_bytes);
+            pace.attempted(true);
+        }
+        assert_eq!(found, batches, "{waiting} bytes after {after} ms");
+    }
+    pace.decide(2048, pace.decided);
+    pace.attempted(false);
+    assert_eq!(pace.due_bytes, 0, "what failed waits");
+}
+
+#[test]
+fn a_writer_waits_while_too_much_waits_for_the_rows() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut options = options(LATE);
+    options.journal.part_bytes = 1 << 20;
+    let journaled = Journaled::open(MemoryEngine::default(), dir.path(), &options).unwrap();
+    let filler = "x".repeat(1000);
+    std::thread::scope(|threads| {
+        let turn = journaled.rows.turn();
+        let writer = threads.spawn(|| {
+            for number in 0..40 {
+                journaled.commit(batch(&[(&format!("{number:03}"), &filler)], &[])).unwrap();
+            }
+        });
+        // Nobody else asks the rows to hurry.
+        while !journaled.rows.backlog().is_urgent && !writer.is_finished() {
+            std::thread::yield_now();
+        }
+        let waiting = journaled.rows.backlog().bytes;
+        assert!((8 << 10..10 << 10).contains(&waiting), "{waiting} bytes wait");
+        drop(turn);
+    });
+    assert_eq!(journaled.get(b"039").unwrap(), Some(filler.into_bytes()));
+}
