@@ -4,6 +4,7 @@
 mod compose;
 mod nix;
 mod operate;
+mod program;
 mod server;
 mod unit;
 

@@ -258,7 +258,7 @@ impl<E> Rows<E> {
     /// Returns when not too much waits for the rows, or why they take nothing. Rows without room are asked once more.
     fn make_room(&self) -> Result<(), EngineError> {
         let mut backlog = self.backlog();
-        while backlog.full.is_some() || backlog.bytes > BACKLOG_MAX * self.limits.apply_bytes {
+        while backlog.full.is_some() || backlog.bytes > self.limits.apply_bytes.saturating_mul(BACKLOG_MAX) {
             let (after, outcome) = self.attempt(backlog);
             outcome?;
             backlog = after;
@@ -397,7 +397,8 @@ impl Pace {
     /// Decides about the next [`JournalLimits::apply_bytes`], when `waiting` bytes are there.
     fn decide(&mut self, waiting: usize, now: Instant) {
         let enough = self.limits.apply_bytes;
-        let is_busy = (enough..2 * enough).contains(&waiting) && now.duration_since(self.decided) < BUSY_WITHIN;
+        let is_busy =
+            (enough..enough.saturating_mul(2)).contains(&waiting) && now.duration_since(self.decided) < BUSY_WITHIN;
         self.batch_bytes = self.limits.apply_bytes / if is_busy { BUSY_BATCHES } else { 1 };
         self.due_bytes = waiting.min(self.limits.apply_bytes);
         self.decided = now;

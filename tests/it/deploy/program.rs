@@ -1,0 +1,120 @@
+//! `deploy/program/build`: when it looks which functions ccd needs first, and what it does when it cannot. Compilers and
+//! valgrind are played here, because a release takes twenty minutes; `make bench` uses the real ones and measures what
+//! comes of it.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+
+use super::*;
+
+/// Builds when told to: the program has the same bytes as long as its source has.
+const CARGO: &str = r#"#!/bin/bash
+echo "cargo $* with $(wc -l <"$CCD_SYMBOL_ORDER") names" >>log
+cat controller/src/main.rs >target/release/ccd
+printf '#!/bin/bash\necho "ccctl $1" >>log\n' >target/release/ccctl
+chmod +x target/release/ccd target/release/ccctl
+"#;
+const VALGRIND: &str = r#"#!/bin/bash
+for word; do case $word in --callgrind-out-file=*) functions=${word#*=};; esac; done
+[ ! -e broken ] || { echo 'no such machine'; exit 1; }
+trap 'printf "fn=start\ncfn=again'\''2\nfn=write@GLIBC\n" >"$functions"; exit 0' TERM
+echo 'now it is ready; go on'
+while :; do sleep 0.05; done
+"#;
+const NM: &str = "#!/bin/bash\nprintf '0 t again\\n0 T start\\n0 T never\\n0 d data\\n'\n";
+
+struct Place(tempfile::TempDir);
+
+impl Place {
+    fn new(valgrind: bool) -> Self {
+        let place = Self(tempfile::tempdir().unwrap());
+        for dir in ["deploy/program", "controller/src", "bin", "target/release"] {
+            fs::create_dir_all(place.0.path().join(dir)).unwrap();
+        }
+        place.put("deploy/program/build", &read("deploy/program/build"));
+        place.put("controller/src/main.rs", "one");
+        place.put("bin/cargo", CARGO);
+        place.put("bin/nm", NM);
+        place.put("bin/uname", "#!/bin/bash\necho x86_64\n");
+        if valgrind {
+            place.put("bin/valgrind", VALGRIND);
+        }
+        place
+    }
+
+    fn put(&self, path: &str, text: &str) {
+        let path = self.0.path().join(path);
+        fs::write(&path, text).unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+    }
+
+    /// Builds; returns what was called and what was said.
+    fn build(&self) -> (String, String) {
+        let here = self.0.path();
+        // Of the machine's programs only these: a valgrind that is installed must not be found.
+        for program in [
+            "bash",
+            "dirname",
+            "realpath",
+            "mkdir",
+            "sha256sum",
+            "mktemp",
+            "rm",
+            "seq",
+            "sleep",
+            "grep",
+            "sort",
+            "awk",
+            "comm",
+        ]
+        .into_iter()
+        .chain(["touch", "cat", "wc", "chmod"])
+        {
+            let link = here.join("bin").join(program);
+            if !link.exists() {
+                let found = ["/usr/bin", "/bin"].map(|dir| Path::new(dir).join(program));
+                std::os::unix::fs::symlink(found.iter().find(|path| path.exists()).unwrap(), link).unwrap();
+            }
+        }
+        let output = run(Command::new(here.join("deploy/program/build"))
+            .env("PATH", here.join("bin"))
+            .env_remove("CARGO_TARGET_DIR")
+            .env_remove("CCD_SYMBOL_ORDER"));
+        assert!(output.status.success(), "{}", text(&output));
+        let log = fs::read_to_string(here.join("log")).unwrap();
+        fs::remove_file(here.join("log")).unwrap();
+        (log, text(&output))
+    }
+
+    fn order(&self) -> String {
+        fs::read_to_string(self.0.path().join("target/release/ccd.order")).unwrap()
+    }
+}
+
+const BUILD: &str = "cargo build --release --package controller --package ccctl --bins with";
+
+#[test]
+fn a_program_is_linked_again_with_what_it_needs_first_once_for_each_change() {
+    let place = Place::new(true);
+    let (log, said) = place.build();
+    let asked = "ccctl get\nccctl apply\nccctl get\n";
+    assert_eq!(log, format!("{BUILD} 0 names\n{asked}{BUILD} 2 names\n"), "{said}");
+    assert_eq!(place.order(), "again\nstart\n");
+    assert_eq!(place.build().0, format!("{BUILD} 2 names\n"), "nothing has changed");
+    place.put("controller/src/main.rs", "two");
+    assert_eq!(place.build().0, format!("{BUILD} 2 names\n{asked}{BUILD} 2 names\n"));
+}
+
+#[test]
+fn a_program_that_cannot_be_watched_is_left_as_it_is() {
+    let (log, said) = Place::new(false).build();
+    assert_eq!(log, format!("{BUILD} 0 names\n"));
+    assert_eq!(said, "deploy/program/build: there is no valgrind; ccd is left as the linker made it\n");
+
+    let place = Place::new(true);
+    place.put("broken", "");
+    let (log, said) = place.build();
+    assert_eq!(log, format!("{BUILD} 0 names\n"));
+    assert!(said.contains("no such machine\ndeploy/program/build: ccd did not start under valgrind; ccd is"), "{said}");
+    assert_eq!(place.order(), "");
+}
