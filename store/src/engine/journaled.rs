@@ -28,10 +28,11 @@ const APPLIED_KEY: &[u8] = b"\0applied";
 
 /// [`JournalLimits::apply_bytes`] that gather within this time are many writers.
 const BUSY_WITHIN: Duration = Duration::from_millis(50);
-/// For many writers they are brought to the rows in so many batches.
-const BUSY_BATCHES: usize = 4;
+/// For many writers they are brought to the rows in so many batches, until more than [`BUSY_MAX`] times as much waits.
+const BUSY_BATCHES: usize = 2;
+const BUSY_MAX: usize = 4;
 /// A writer waits while so many times [`JournalLimits::apply_bytes`] wait: each a little, rather than some for long.
-const BACKLOG_MAX: usize = 4;
+const BACKLOG_MAX: usize = 8;
 
 /// How large the journal becomes, and how far the rows may be behind it.
 #[derive(Clone, Copy, Debug)]
@@ -397,8 +398,8 @@ impl Pace {
     /// Decides about the next [`JournalLimits::apply_bytes`], when `waiting` bytes are there.
     fn decide(&mut self, waiting: usize, now: Instant) {
         let enough = self.limits.apply_bytes;
-        let is_busy =
-            (enough..enough.saturating_mul(2)).contains(&waiting) && now.duration_since(self.decided) < BUSY_WITHIN;
+        let is_busy = (enough..enough.saturating_mul(BUSY_MAX)).contains(&waiting)
+            && now.duration_since(self.decided) < BUSY_WITHIN;
         self.batch_bytes = self.limits.apply_bytes / if is_busy { BUSY_BATCHES } else { 1 };
         self.due_bytes = waiting.min(self.limits.apply_bytes);
         self.decided = now;

@@ -27,6 +27,9 @@ use crate::store::Own;
 /// Pause after each round of writes: what a side still does with them must not be counted against the next one.
 pub(crate) const SETTLE: Duration = Duration::from_millis(500);
 
+/// Number of the round that nobody measures.
+const WARM_UP: usize = usize::MAX;
+
 struct Arguments {
     old: PathBuf,
     new: PathBuf,
@@ -156,6 +159,11 @@ async fn sides(arguments: &Arguments, dir: &Path, what: &str) -> anyhow::Result<
 
 async fn creations(arguments: &Arguments, dir: &Path, report: &mut Report) -> anyhow::Result<()> {
     let sides = sides(arguments, dir, "creations").await?;
+    for (_, side) in &sides {
+        // So that the files of each have the size at which they stay: etcd makes its own as large at the start.
+        load::creations(&**side, 64, WARM_UP, arguments.size.duration, 1024).await?;
+        tokio::time::sleep(SETTLE).await;
+    }
     for &writers in arguments.size.writers {
         let mut rounds: Vec<Vec<Figures>> = vec![Vec::new(); sides.len()];
         for round in 0..arguments.size.rounds {

@@ -263,11 +263,11 @@ fn many_writers_get_small_batches_and_few_get_large_ones() {
         (60, 2048, &[2048]),
         (60, 9000, &[2048]),
         (10, 2047, &[2048]),
-        (10, 2048, &[512, 512, 512, 512]),
-        (10, 4095, &[512, 512, 512, 512]),
+        (10, 2048, &[1024, 1024]),
+        (10, 8191, &[1024, 1024]),
         (50, 2048, &[2048]),
         // The rows are too slow: the faster way is taken.
-        (10, 4096, &[2048]),
+        (10, 8192, &[2048]),
     ];
     let mut pace = Pace::new(options(LATE).journal);
     for (after, waiting, batches) in cases {
@@ -303,7 +303,7 @@ fn a_writer_waits_while_too_much_waits_for_the_rows() {
             std::thread::yield_now();
         }
         let waiting = journaled.rows.backlog().bytes;
-        assert!((8 << 10..10 << 10).contains(&waiting), "{waiting} bytes wait");
+        assert!((16 << 10..18 << 10).contains(&waiting), "{waiting} bytes wait");
         drop(turn);
     });
     assert_eq!(journaled.get(b"039").unwrap(), Some(filler.into_bytes()));
