@@ -11,7 +11,7 @@ use tests::widgets;
 const OBJECTS: u64 = 1000;
 const UPDATES: u64 = 1_000_000;
 const WRITERS: u64 = 128;
-/// History (at most 48 MiB) and objects, three times over before they are written anew, and the new copy beside them.
+/// History (at most 64 MiB) and objects, three times over before they are written anew, and the new copy beside them.
 const DISK_BYTES_MAX: u64 = 400 << 20;
 /// What memory may grow by after the history is full.
 const MEMORY_GROWTH_MAX: u64 = 96 << 20;
