@@ -7,11 +7,12 @@ use std::os::unix::fs::PermissionsExt as _;
 
 use super::*;
 
-/// Builds when told to: the program has the same bytes as long as its source has.
+/// Builds when the source is newer; the program has the same bytes as long as its source has.
 const CARGO: &str = r#"#!/bin/bash
-echo "cargo $* with $(wc -l <"$CCD_SYMBOL_ORDER") names" >>log
+[ ! target/release/ccd -nt controller/src/main.rs ] || { echo fresh >>log; exit 0; }
+echo "cargo $* with ${CCD_SYMBOL_ORDER:+$(wc -l <"$CCD_SYMBOL_ORDER") }names" >>log
 cat controller/src/main.rs >target/release/ccd
-printf '#!/bin/bash\necho "ccctl $1" >>log\n' >target/release/ccctl
+printf '#!/bin/bash\necho "ccctl $1" >>log\n[ ! -e deaf ]\n' >target/release/ccctl
 chmod +x target/release/ccd target/release/ccctl
 "#;
 const VALGRIND: &str = r#"#!/bin/bash
@@ -35,7 +36,7 @@ impl Place {
         place.put("controller/src/main.rs", "one");
         place.put("bin/cargo", CARGO);
         place.put("bin/nm", NM);
-        place.put("bin/uname", "#!/bin/bash\necho x86_64\n");
+        place.put("bin/rustc", "#!/bin/bash\n[ ! -e other-linker ]\n");
         if valgrind {
             place.put("bin/valgrind", VALGRIND);
         }
@@ -100,7 +101,7 @@ fn a_program_is_linked_again_with_what_it_needs_first_once_for_each_change() {
     let asked = "ccctl get\nccctl apply\nccctl get\n";
     assert_eq!(log, format!("{BUILD} 0 names\n{asked}{BUILD} 2 names\n"), "{said}");
     assert_eq!(place.order(), "again\nstart\n");
-    assert_eq!(place.build().0, format!("{BUILD} 2 names\n"), "nothing has changed");
+    assert_eq!(place.build().0, "fresh\n", "nothing has changed");
     place.put("controller/src/main.rs", "two");
     assert_eq!(place.build().0, format!("{BUILD} 2 names\n{asked}{BUILD} 2 names\n"));
 }
@@ -110,6 +111,18 @@ fn a_program_that_cannot_be_watched_is_left_as_it_is() {
     let (log, said) = Place::new(false).build();
     assert_eq!(log, format!("{BUILD} 0 names\n"));
     assert_eq!(said, "deploy/program/build: there is no valgrind; ccd is left as the linker made it\n");
+
+    let place = Place::new(true);
+    place.put("other-linker", "");
+    let (log, said) = place.build();
+    assert_eq!(log, format!("{BUILD} names\n"), "it is told no order");
+    assert!(said.contains("the linker puts functions in no given order"), "{said}");
+
+    let place = Place::new(true);
+    place.put("deaf", "");
+    let (log, said) = place.build();
+    assert_eq!(log, format!("{BUILD} 0 names\nccctl get\n"));
+    assert!(said.contains("ccctl get failed; ccd is left"), "{said}");
 
     let place = Place::new(true);
     place.put("broken", "");
