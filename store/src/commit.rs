@@ -159,7 +159,6 @@ impl Committer {
         if !group.events.is_empty() {
             group.compact(self.limits);
             group.meta.revision = group.state.revision;
-            group.meta.compacted = group.state.compacted;
             rows::put_meta(&mut group.batch, group.meta);
             if !group.guards.has(Guard::PublishAfterSync) {
                 self.publish(group.state.clone(), &group.events);
@@ -246,8 +245,9 @@ impl Group {
             self.meta.add(&object);
             let event = self.state.record(&write.resource, &write.key, &object);
             if let Some(previous) = &event.previous
-                && previous.revision <= self.state.compacted
+                && previous.revision <= self.meta.compacted
             {
+                // The history on disk does not need it; one that it needs goes with its change.
                 self.forget(previous);
             }
             match write.registry {
@@ -267,8 +267,12 @@ impl Group {
 
     fn compact(&mut self, limits: HistoryLimits) {
         for object in self.state.compact(limits) {
-            self.forget(&object);
+            // What a rewriting left out of the history on disk went when it was replaced, or was never copied.
+            if object.revision > self.meta.compacted {
+                self.forget(&object);
+            }
         }
+        self.meta.compacted = self.meta.compacted.max(self.state.compacted);
     }
 
     fn forget(&mut self, object: &Object) {

@@ -56,13 +56,13 @@ pub(crate) fn load(
     scan.map_err(|error| open_error(&error))?;
     let (last, meta, is_stale) = assembler.finish().map_err(|error| damaged(&error))?;
     objects.extend(last);
-    let mut state = build(objects, meta, built_in);
+    let mut state = build(objects, meta, built_in)?;
     register_definitions(&mut state)?;
     Ok(Loaded { state, meta, is_stale })
 }
 
-/// Builds the state: old records are what is there, recent ones are also what happened.
-fn build(objects: Vec<Object>, meta: Meta, built_in: Registry) -> State {
+/// Builds the state: old records are what is there, each once; recent ones are also what happened.
+fn build(objects: Vec<Object>, meta: Meta, built_in: Registry) -> Result<State, OpenError> {
     let mut state = State::empty(built_in);
     let mut names: HashMap<String, Arc<str>> = HashMap::new();
     let mut settled: HashMap<Arc<str>, Vec<Keyed>> = HashMap::new();
@@ -82,6 +82,10 @@ fn build(objects: Vec<Object>, meta: Meta, built_in: Registry) -> State {
     }
     for (resource, mut objects) in settled {
         objects.sort_unstable_by(|(left, _), (right, _)| left.cmp(right));
+        if let Some(twice) = objects.windows(2).find(|two| two[0].0 == two[1].0) {
+            let (key, revisions) = (&twice[0].0, [twice[0].1.revision, twice[1].1.revision]);
+            return Err(OpenError::Damaged(format!("{resource} {key} is there twice, at revisions {revisions:?}")));
+        }
         let revision = objects.iter().map(|(_, object)| object.revision).max().unwrap_or_default();
         let objects = objects.into_iter().collect();
         let resource_state = ResourceState { objects, revision, ..ResourceState::default() };
@@ -97,7 +101,7 @@ fn build(objects: Vec<Object>, meta: Meta, built_in: Registry) -> State {
         Arc::make_mut(resource).compacted = meta.compacted;
     }
     state.revision = meta.revision;
-    state
+    Ok(state)
 }
 
 fn register_definitions(state: &mut State) -> Result<(), OpenError> {

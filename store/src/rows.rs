@@ -25,7 +25,7 @@ const RECORD_KEY_BYTES: usize = 11;
 pub(crate) struct Meta {
     /// The newest revision ever given out.
     pub revision: u64,
-    /// Changes up to this one are no longer in the history.
+    /// Changes up to this one are not in the history on disk; the one in memory may reach further back.
     pub compacted: u64,
     /// Records stored.
     pub records: u64,
@@ -216,7 +216,7 @@ fn parse_record_key(key: &[u8]) -> Option<(u64, u16)> {
 }
 
 /// Mixes revision and checksum so that two swapped records do not cancel out (the finaliser of SplitMix64).
-fn record_hash(object: &Object) -> u64 {
+pub(crate) fn record_hash(object: &Object) -> u64 {
     let mut hash = object.revision.wrapping_mul(0x9E37_79B9_7F4A_7C15) ^ (u64::from(object.checksum()) << 16);
     hash = (hash ^ (hash >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
     hash = (hash ^ (hash >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);

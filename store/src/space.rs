@@ -14,14 +14,14 @@ use crate::commit::{Command, Committer};
 use crate::engine::{Batch, EngineError, Generation};
 use crate::keyring::{self, Keyring};
 use crate::object::Object;
-use crate::rows;
+use crate::rows::{self, Meta};
 use crate::shared::Shared;
 use crate::state::State;
 
-/// Records written to a new generation at once: more than what the old one takes at a time, or it would grow as fast.
-const COPY_BATCH_RECORDS: usize = 4096;
+/// Most records written to a new generation at once: while sled has a batch, it frees no memory, for nobody.
+const COPY_BATCH_RECORDS: usize = 512;
 /// Bytes at which a batch is written even with fewer records.
-const COPY_BATCH_BYTES: usize = 4 << 20;
+const COPY_BATCH_BYTES: usize = 512 << 10;
 /// Records for which the copying thread keeps one state: what it keeps, the history cannot let go.
 const COPY_STEP_RECORDS: usize = 8192;
 /// Steps of a large store, which takes larger ones; writers that are faster than these wait for the rest.
@@ -29,18 +29,20 @@ const COPY_STEPS: usize = 16;
 /// Groups between two looks at the size on disk.
 const LOOK_EVERY_GROUPS: u32 = 256;
 
-/// When the files are written anew.
+/// When the files are written anew, and what of the history they get.
 #[derive(Clone, Copy, Debug)]
 pub struct SpaceLimits {
     /// Below this size on disk nothing is done.
     pub disk_bytes_min: u64,
     /// How many times larger than the records they hold the files may become.
     pub ratio_max: u64,
+    /// Most changes that the new files keep, for watches that were up to date when the store was stopped.
+    pub history_events_max: usize,
 }
 
 impl Default for SpaceLimits {
     fn default() -> Self {
-        Self { disk_bytes_min: 64 << 20, ratio_max: 3 }
+        Self { disk_bytes_min: 64 << 20, ratio_max: 3, history_events_max: 4096 }
     }
 }
 
@@ -56,12 +58,19 @@ pub(crate) struct Progress {
     waiters: Vec<oneshot::Sender<Rewritten>>,
 }
 
-/// What a new generation holds so far: everything that was there up to a revision.
+/// What a new generation holds so far: everything that is needed up to a revision.
 struct Copied {
     generation: Box<dyn Generation>,
-    /// Revision and bytes of each record.
-    records: Vec<(u64, usize)>,
+    history_events_max: usize,
+    records: Vec<Record>,
     revision: u64,
+}
+
+/// A record that was copied.
+struct Record {
+    revision: u64,
+    bytes: usize,
+    hash: u64,
 }
 
 impl Committer {
@@ -104,8 +113,9 @@ impl Committer {
         };
         self.progress.running = true;
         let (shared, commands) = (self.shared.clone(), self.commands.clone());
+        let history_events_max = self.space.history_events_max;
         let started = std::thread::Builder::new().name("store-rewriter".to_owned()).spawn(move || {
-            let copied = copy(&shared, generation);
+            let copied = copy(&shared, generation, history_events_max);
             drop(shared);
             report(&commands, copied);
         });
@@ -116,8 +126,10 @@ impl Committer {
 
     fn finish_rewriting(&mut self, copied: Result<Copied, EngineError>) {
         let switched = copied.and_then(|mut copied| {
-            self.catch_up(&mut copied)?;
-            self.engine.switch_to(copied.generation)
+            let meta = self.catch_up(&mut copied)?;
+            self.engine.switch_to(copied.generation)?;
+            self.meta = meta;
+            Ok(())
         });
         self.rewriting_ended(&switched);
     }
@@ -137,59 +149,87 @@ impl Committer {
         }
     }
 
-    /// Adds the last that is missing.
-    fn catch_up(&self, copied: &mut Copied) -> Result<(), EngineError> {
+    /// Adds the last that is missing, and returns what the rows add up to then.
+    fn catch_up(&self, copied: &mut Copied) -> Result<Meta, EngineError> {
         let state = self.shared.state.load_full();
-        copied.add(stored_records(&state, copied.revision), &self.shared.keyring)?;
+        copied.add(copied.missing(&state), &self.shared.keyring)?;
         copied.forget(&state)?;
+        let meta = copied.meta(&state);
         let mut batch = Batch::default();
-        rows::put_meta(&mut batch, self.meta);
-        copied.generation.write(batch)
+        rows::put_meta(&mut batch, meta);
+        copied.generation.write(batch)?;
+        Ok(meta)
     }
 }
 
 impl Copied {
+    /// Returns the revision after which the new files have every change of `state`.
+    fn history_start(&self, state: &State) -> u64 {
+        let others = state.history.len().saturating_sub(self.history_events_max);
+        let newest_of_others = others.checked_sub(1).and_then(|at| state.history.get(at));
+        newest_of_others.map_or(state.compacted, |event| event.revision())
+    }
+
+    /// Returns every record that is needed in `state` and newer than all that is there, oldest first.
+    fn missing(&self, state: &State) -> Vec<Arc<Object>> {
+        let history = self.history_start(state);
+        let is_settled = |object: &&Arc<Object>| object.revision > self.revision && object.revision <= history;
+        let mut records: Vec<Arc<Object>> = state.all_objects().filter(is_settled).cloned().collect();
+        records.sort_unstable_by_key(|object| object.revision);
+        records.extend(state.changes_after(self.revision.max(history)).map(|event| event.object.clone()));
+        records
+    }
+
     /// Adds records that are newer than all that is there, oldest first.
     fn add(&mut self, records: Vec<Arc<Object>>, keyring: &Keyring) -> Result<(), EngineError> {
-        let (mut batch, mut bytes) = (Batch::default(), 0);
+        let (mut batch, mut batch_bytes) = (Batch::default(), 0);
         for object in records {
             rows::put_record(&mut batch, &object, keyring);
-            self.records.push((object.revision, keyring::bytes_max(&object)));
-            self.revision = object.revision;
-            bytes += object.size_bytes();
-            if batch.puts.len() >= COPY_BATCH_RECORDS || bytes >= COPY_BATCH_BYTES {
+            let (revision, bytes) = (object.revision, keyring::bytes_max(&object));
+            self.records.push(Record { revision, bytes, hash: rows::record_hash(&object) });
+            self.revision = revision;
+            batch_bytes += object.size_bytes();
+            if batch.puts.len() >= COPY_BATCH_RECORDS || batch_bytes >= COPY_BATCH_BYTES {
                 self.generation.write(std::mem::take(&mut batch))?;
-                bytes = 0;
+                batch_bytes = 0;
             }
         }
         if batch.puts.is_empty() { Ok(()) } else { self.generation.write(batch) }
     }
 
-    /// Removes what need not be stored in `state`.
+    /// Removes what is not needed in `state`.
     fn forget(&mut self, state: &State) -> Result<(), EngineError> {
+        let history = self.history_start(state);
         let live: HashSet<u64> = state.all_objects().map(|object| object.revision).collect();
-        let (kept, forgotten): (Vec<_>, Vec<_>) = std::mem::take(&mut self.records)
+        let (needed, others): (Vec<_>, Vec<_>) = std::mem::take(&mut self.records)
             .into_iter()
-            .partition(|(revision, _)| *revision > state.compacted || live.contains(revision));
-        self.records = kept;
-        for chunk in forgotten.chunks(COPY_BATCH_RECORDS) {
+            .partition(|record| record.revision > history || live.contains(&record.revision));
+        self.records = needed;
+        for chunk in others.chunks(COPY_BATCH_RECORDS) {
             let mut batch = Batch::default();
-            for (revision, bytes) in chunk {
-                rows::delete_rows(&mut batch, *revision, *bytes);
+            for record in chunk {
+                rows::delete_rows(&mut batch, record.revision, record.bytes);
             }
             self.generation.write(batch)?;
         }
         Ok(())
     }
+
+    /// Returns what the records that are needed in `state` add up to.
+    fn meta(&self, state: &State) -> Meta {
+        let hash = self.records.iter().fold(0, |hash, record| hash ^ record.hash);
+        let records = self.records.len() as u64;
+        Meta { revision: state.revision, compacted: self.history_start(state), records, hash }
+    }
 }
 
 /// Copies everything, and then what is written meanwhile, until little of that is left.
-fn copy(shared: &Shared, generation: Box<dyn Generation>) -> Result<Copied, EngineError> {
-    let mut copied = Copied { generation, records: Vec::new(), revision: 0 };
+fn copy(shared: &Shared, generation: Box<dyn Generation>, history_events_max: usize) -> Result<Copied, EngineError> {
+    let mut copied = Copied { generation, history_events_max, records: Vec::new(), revision: 0 };
     let mut step = 0;
     for _ in 0..COPY_STEPS {
         let state = shared.state.load_full();
-        let mut missing = stored_records(&state, copied.revision);
+        let mut missing = copied.missing(&state);
         drop(state);
         if missing.len() <= COPY_BATCH_RECORDS {
             break;
@@ -207,16 +247,4 @@ fn report(commands: &mpsc::WeakSender<Command>, copied: Result<Copied, EngineErr
     let finish = Command::Exclusive(Box::new(move |committer: &mut Committer| committer.finish_rewriting(copied)));
     // The store is being closed: the half-made generation is removed at the next open.
     let _ = commands.blocking_send(finish);
-}
-
-/// Returns every record that must be on disk and is newer than `revision`, oldest first.
-fn stored_records(state: &State, revision: u64) -> Vec<Arc<Object>> {
-    let mut records: Vec<Arc<Object>> = state
-        .all_objects()
-        .filter(|object| object.revision > revision && object.revision <= state.compacted)
-        .cloned()
-        .collect();
-    records.sort_unstable_by_key(|object| object.revision);
-    records.extend(state.changes_after(revision.max(state.compacted)).map(|event| event.object.clone()));
-    records
 }

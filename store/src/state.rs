@@ -125,7 +125,7 @@ pub struct HistoryLimits {
 
 impl Default for HistoryLimits {
     fn default() -> Self {
-        Self { events_max: 65_536, bytes_max: 64 << 20 }
+        Self { events_max: 65_536, bytes_max: 48 << 20 }
     }
 }
 

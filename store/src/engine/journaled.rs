@@ -20,17 +20,17 @@ use super::journal::{Frame, Journal};
 use super::room::Room;
 use super::{Batch, Engine, EngineError, EngineOptions, Generation, Visit};
 
+mod filling;
+mod pace;
 #[cfg(test)]
 mod tests;
+
+use filling::{Filling, Turns};
+use pace::Pace;
 
 /// The row that says up to which frame the rows have everything. No row of the store begins with a zero.
 const APPLIED_KEY: &[u8] = b"\0applied";
 
-/// [`JournalLimits::apply_bytes`] that gather within this time are many writers.
-const BUSY_WITHIN: Duration = Duration::from_millis(50);
-/// For many writers they are brought to the rows in so many batches, until more than [`BUSY_MAX`] times as much waits.
-const BUSY_BATCHES: usize = 2;
-const BUSY_MAX: usize = 4;
 /// A writer waits while so many times [`JournalLimits::apply_bytes`] wait: each a little, rather than some for long.
 const BACKLOG_MAX: usize = 8;
 
@@ -72,6 +72,8 @@ struct Writer {
 struct Rows<E> {
     engine: E,
     limits: JournalLimits,
+    /// With a generation that is being filled.
+    turns: Arc<Turns>,
     /// Held while something is under way from the backlog to the rows. Taken before `backlog`.
     turn: Mutex<()>,
     backlog: Mutex<Backlog>,
@@ -129,6 +131,7 @@ impl<E: Engine + 'static> Journaled<E> {
         let rows = Rows {
             engine,
             limits,
+            turns: Arc::default(),
             turn: Mutex::default(),
             backlog: Mutex::new(backlog),
             work: Condvar::new(),
@@ -191,10 +194,12 @@ impl<E: Engine + 'static> Engine for Journaled<E> {
     }
 
     fn new_generation(&self) -> Result<Box<dyn Generation>, EngineError> {
-        self.rows.engine.new_generation()
+        let generation = self.rows.engine.new_generation()?;
+        Ok(Box::new(Filling::new(generation, &self.rows.turns)))
     }
 
-    fn switch_to(&self, mut generation: Box<dyn Generation>) -> Result<(), EngineError> {
+    fn switch_to(&self, generation: Box<dyn Generation>) -> Result<(), EngineError> {
+        let mut generation = Filling::take(generation, &self.rows.turns)?;
         let mut writer = self.writer();
         if let Some(error) = &writer.failed {
             return Err(error.clone());
@@ -214,6 +219,7 @@ impl<E: Engine + 'static> Engine for Journaled<E> {
 impl<E: Engine + 'static> Drop for Journaled<E> {
     fn drop(&mut self) {
         let Some(applier) = self.writer().applier.take() else { return };
+        self.rows.turns.close();
         self.rows.backlog().is_closing = true;
         self.rows.work.notify_all();
         if applier.join().is_err() {
@@ -318,6 +324,7 @@ impl<E: Engine> Rows<E> {
     fn follow(&self) {
         let mut pace = Pace::new(self.limits);
         while self.wait_for_work(&mut pace) {
+            self.turns.wait(pace.batch_bytes);
             let attempted = catch_unwind(AssertUnwindSafe(|| self.apply(pace.batch_bytes)));
             pace.attempted(matches!(attempted, Ok(Ok(()))));
             let mut backlog = self.backlog();
@@ -371,43 +378,6 @@ impl<E: Engine> Rows<E> {
             Err(_) => backlog.put_back(Frame { number, batch }),
         }
         committed
-    }
-}
-
-/// How much the applier brings to the rows at a time.
-///
-/// While sled syncs, the journal waits for the disk, and while sled has a batch, it has a core. A lone writer is best
-/// served by few large batches, because few of its writes meet one: measured, with small ones its slowest hundredth takes
-/// three times as long. Among many writers one always waits, and what counts is how long: with small batches half as long.
-#[derive(Debug)]
-struct Pace {
-    limits: JournalLimits,
-    /// When it was decided last.
-    decided: Instant,
-    /// Most bytes of the next batch.
-    batch_bytes: usize,
-    /// What is to follow without further waiting, in bytes.
-    due_bytes: usize,
-}
-
-impl Pace {
-    fn new(limits: JournalLimits) -> Self {
-        Self { limits, decided: Instant::now(), batch_bytes: limits.apply_bytes, due_bytes: 0 }
-    }
-
-    /// Decides about the next [`JournalLimits::apply_bytes`], when `waiting` bytes are there.
-    fn decide(&mut self, waiting: usize, now: Instant) {
-        let enough = self.limits.apply_bytes;
-        let is_busy = (enough..enough.saturating_mul(BUSY_MAX)).contains(&waiting)
-            && now.duration_since(self.decided) < BUSY_WITHIN;
-        self.batch_bytes = self.limits.apply_bytes / if is_busy { BUSY_BATCHES } else { 1 };
-        self.due_bytes = waiting.min(self.limits.apply_bytes);
-        self.decided = now;
-    }
-
-    /// Takes note of a batch. After one that failed nothing is due before it is decided again.
-    fn attempted(&mut self, succeeded: bool) {
-        self.due_bytes = if succeeded { self.due_bytes.saturating_sub(self.batch_bytes) } else { 0 };
     }
 }
 

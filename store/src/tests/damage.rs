@@ -8,11 +8,13 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use serde_json::json;
 
 use super::{Clock, built_in, memory_options};
+use crate::engine::Batch;
 use crate::engine::memory::MemoryEngine;
 use crate::error::OpenError;
 use crate::guards::{Guard, Guards};
 use crate::open::load;
-use crate::request::{Body, Target, WriteOptions};
+use crate::request::{Body, Part, Patch, Target, WriteOptions};
+use crate::rows::{Meta, put_meta};
 use crate::store::Store;
 
 type Rows = BTreeMap<Vec<u8>, Vec<u8>>;
@@ -131,6 +133,24 @@ async fn the_report_names_what_is_wrong_and_what_to_do() {
     let meta = report(&|rows| drop(rows.remove(&b"m".to_vec())));
     assert!(meta.contains("the meta row is missing although there are records"), "{meta}");
     assert_eq!(first.len(), 11);
+}
+
+#[tokio::test]
+async fn an_object_that_is_there_twice_is_noticed() {
+    let engine = filled().await;
+    let store = Store::with_engine(Box::new(engine.clone()), memory_options(&Clock::default())).unwrap();
+    let target = Target::new(store.registry().get("namespaces").unwrap(), "", "a");
+    let patch = Patch::Merge(json!({"metadata": {"labels": {"new": "yes"}}}));
+    store.patch(&target, Part::Whole, &patch, &WriteOptions::by("test")).await.unwrap();
+    store.close().await;
+    // What the change replaced is to be forgotten, and was not removed.
+    let meta = load(&engine, built_in(), Guards::all(), &Arc::default()).unwrap().meta;
+    let mut batch = Batch::default();
+    put_meta(&mut batch, Meta { compacted: meta.revision, ..meta });
+    let mut rows = rows_of(&engine);
+    rows.extend(batch.puts);
+    let report = open(&rows, Guards::all()).unwrap_err().to_string();
+    assert!(report.starts_with("the store is damaged: namespaces a is there twice, at revisions "), "{report}");
 }
 
 #[tokio::test]

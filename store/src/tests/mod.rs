@@ -24,6 +24,7 @@ use serde_json::{Value, json};
 use crate::guards::Guards;
 use crate::registry::{Origin, Registry, Resource};
 use crate::request::{Body, DeleteOptions, Part, Patch, Target, WriteOptions, Written};
+use crate::space::SpaceLimits;
 use crate::state::HistoryLimits;
 use crate::store::{OpenOptions, Sources, Store};
 
@@ -127,7 +128,9 @@ fn widget_body(metadata: Value, spec: Value) -> Body {
 }
 
 fn options(dir: &Path, history: HistoryLimits, clock: &Clock) -> OpenOptions {
-    OpenOptions { history, sources: clock.sources(), ..OpenOptions::new(dir, built_in()) }
+    // Files that are written anew get so little of the history that it matters.
+    let space = SpaceLimits { history_events_max: 5, ..SpaceLimits::default() };
+    OpenOptions { history, space, sources: clock.sources(), ..OpenOptions::new(dir, built_in()) }
 }
 
 /// Options for a store that is not on a disk.
