@@ -8,17 +8,20 @@
 //! payload          puts u32, each: key bytes u16 | value bytes u16 | key | value; deletes u32, each: key bytes u16 | key
 //! ```
 //!
-//! A file that is full is left alone until the rows have all of its frames; then it is written again from its beginning.
-//! Files never shrink, and grow by zeros ahead of their frames: so a sync mostly has no metadata to write, which halves
-//! the time it takes. Frames have consecutive numbers, and one is synced before the next is written. So a frame that
+//! A file is left alone until the rows have all of its frames; then it is written again from its beginning. Until then the
+//! other one grows, up to some times the size at which it would have stopped. Files never shrink, and grow by zeros ahead
+//! of their frames: so a sync mostly has no metadata to write, which halves the time it takes. Frames have consecutive numbers, and one is synced before the next is written. So a frame that
 //! does not add up is the last one, never acknowledged; or, if a frame with a higher number adds up, damage.
 //!
 //! The salt is random and secret: nothing that a client lets us store can pass for a frame.
 
+use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io;
+use std::ops::Range;
 use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use super::layout::sync_directory;
 use super::{Batch, EngineError, file_error};
@@ -39,11 +42,26 @@ const ALIGNMENT: usize = 8;
 /// How far a file grows ahead of its frames. The sync after it has metadata to write: it is to be one of a thousand.
 const GROWTH_BYTES: u64 = 1 << 20;
 
-/// A batch and its place in the order of all batches, from 1.
-#[derive(Debug, PartialEq, Eq)]
+/// How many times [`JournalLimits::part_bytes`](super::JournalLimits::part_bytes) a file may have while the rows do not have
+/// all of the other one.
+const PART_MAX: u64 = 4;
+
+/// A batch in the journal, and its place in the order of all batches, from 1.
+#[derive(Clone, Debug)]
 pub(super) struct Frame {
     pub number: u64,
-    pub batch: Batch,
+    /// Of the whole frame.
+    pub bytes: usize,
+    file: Arc<File>,
+    salt: u64,
+    at: u64,
+}
+
+/// Changes of rows, as frames have them.
+pub(super) struct Changes {
+    buffers: Vec<Vec<u8>>,
+    /// Buffer and place of each frame's payload, in the order of the frames.
+    payloads: Vec<(usize, Range<usize>)>,
 }
 
 /// An open journal.
@@ -64,7 +82,7 @@ pub(super) struct Journal {
 /// One of the files.
 struct Part {
     path: PathBuf,
-    file: File,
+    file: Arc<File>,
     salt: u64,
     /// Where the next frame goes.
     end: u64,
@@ -132,24 +150,31 @@ impl Journal {
         Ok((journal, frames))
     }
 
-    /// Puts `batch` on disk and returns its number. When a file is to be written again, `wait` is asked to return once
-    /// the rows have the frame with the number it is given.
+    /// Puts `batch` on disk and returns its frame; the rows have the frames up to `applied`. When a file must be written
+    /// again, `wait` is asked to return once they have the frame with the number it is given.
     ///
     /// # Errors
     /// Those of `wait`, and `Full`, leave the journal as it was. `Io` is final: what is on disk shows at the next open.
     pub(super) fn append(
         &mut self,
         batch: &Batch,
+        applied: u64,
         wait: impl FnOnce(u64) -> Result<(), EngineError>,
-    ) -> Result<u64, EngineError> {
+    ) -> Result<Frame, EngineError> {
         let number = self.last + 1;
         let (mut current, mut at) = (self.current, self.parts[self.current].end);
         encode(batch, &mut self.buffer);
         let bytes = self.buffer.len() as u64;
         if at + bytes > self.part_bytes && at > FRAMES_AT as u64 {
-            current = 1 - current;
-            at = FRAMES_AT as u64;
-            wait(self.parts[current].newest)?;
+            let newest = self.parts[1 - current].newest;
+            let is_last_chance = at + bytes > self.part_bytes.saturating_mul(PART_MAX);
+            if newest > applied && is_last_chance {
+                wait(newest)?;
+            }
+            if newest <= applied || is_last_chance {
+                current = 1 - current;
+                at = FRAMES_AT as u64;
+            }
         }
         let part = &mut self.parts[current];
         seal(&mut self.buffer, part.salt, number);
@@ -160,17 +185,12 @@ impl Journal {
         part.newest = number;
         self.current = current;
         self.last = number;
-        Ok(number)
+        Ok(Frame { number, bytes: self.buffer.len(), file: part.file.clone(), salt: part.salt, at })
     }
 
     /// Returns the number of the frame that was written last.
     pub(super) fn last(&self) -> u64 {
         self.last
-    }
-
-    /// Returns the size of the files, in bytes.
-    pub(super) fn disk_bytes(&self) -> u64 {
-        self.parts.iter().map(|part| part.length).sum()
     }
 
     /// Begins afresh, in new files: the rows have everything, and nothing of the old files is to remain on disk.
@@ -204,7 +224,7 @@ impl Part {
                 Ok(file)
             });
         let file = made.map_err(|error| file_error(&format!("make {}", path.display()), &error))?;
-        Ok(Self { path, file, salt, end: FRAMES_AT as u64, length: FRAMES_AT as u64, newest: 0 })
+        Ok(Self { path, file: Arc::new(file), salt, end: FRAMES_AT as u64, length: FRAMES_AT as u64, newest: 0 })
     }
 
     /// Reads the file at `path` with those of its frames that come after `applied`.
@@ -215,7 +235,7 @@ impl Part {
             }
             file_error(&format!("read {}", path.display()), &error)
         };
-        let file = File::options().read(true).write(true).open(&path).map_err(explain)?;
+        let file = Arc::new(File::options().read(true).write(true).open(&path).map_err(explain)?);
         let bytes = fs::read(&path).map_err(explain)?;
         if bytes.len() < FRAMES_AT || !bytes.starts_with(MAGIC) {
             return Err(EngineError::Corrupt(format!("{} is no journal of this program", path.display())));
@@ -228,16 +248,17 @@ impl Part {
                 at += ALIGNMENT;
                 continue;
             };
-            at += frame_bytes(payload.len());
+            let bytes = frame_bytes(payload.len());
+            if number > applied {
+                visit_rows(payload, |_, _| ()).ok_or_else(|| {
+                    EngineError::Corrupt(format!("batch {number} in {} is malformed", path.display()))
+                })?;
+                frames.push(Frame { number, bytes, file: file.clone(), salt, at: at as u64 });
+            }
+            at += bytes;
             if number > newest {
                 newest = number;
                 end = at;
-            }
-            if number > applied {
-                let batch = decode(payload).ok_or_else(|| {
-                    EngineError::Corrupt(format!("batch {number} in {} is malformed", path.display()))
-                })?;
-                frames.push(Frame { number, batch });
             }
         }
         let part = Self { path, file, salt, end: end as u64, length: bytes.len() as u64, newest };
@@ -272,6 +293,58 @@ impl Part {
             }
             Ok(()) | Err(_) => Ok(()),
         }
+    }
+}
+
+impl Frame {
+    /// Where the frame ends.
+    fn end(&self) -> u64 {
+        self.at + self.bytes as u64
+    }
+
+    fn is_followed_by(&self, next: &Self) -> bool {
+        Arc::ptr_eq(&self.file, &next.file) && self.end() == next.at
+    }
+}
+
+impl Changes {
+    /// Reads `frames`, which are in the order of their numbers.
+    ///
+    /// # Errors
+    /// `Io` when a file cannot be read, `Corrupt` when it does not hold what was written.
+    pub(super) fn read(frames: &[Frame]) -> Result<Self, EngineError> {
+        let mut changes = Self { buffers: Vec::new(), payloads: Vec::with_capacity(frames.len()) };
+        for together in frames.chunk_by(Frame::is_followed_by) {
+            let (first, last) = (&together[0], &together[together.len() - 1]);
+            let mut buffer = vec![0; usize::try_from(last.end() - first.at).expect("files are of a few MiB")];
+            first.file.read_exact_at(&mut buffer, first.at).map_err(|error| {
+                EngineError::Io(format!("cannot read batches {} to {} back: {error}", first.number, last.number))
+            })?;
+            let mut start = 0;
+            for frame in together {
+                let payload = match frame_at(&buffer[start..start + frame.bytes], frame.salt) {
+                    Some((number, payload)) if number == frame.number => payload.len(),
+                    _ => return Err(EngineError::Corrupt(format!("batch {} is not what was written", frame.number))),
+                };
+                let payload_at = start + FRAME_HEADER_BYTES;
+                changes.payloads.push((changes.buffers.len(), payload_at..payload_at + payload));
+                start += frame.bytes;
+            }
+            changes.buffers.push(buffer);
+        }
+        Ok(changes)
+    }
+
+    /// Returns each row that is changed as it was left last: its value, or `None` if it went.
+    pub(super) fn rows(&self) -> BTreeMap<&[u8], Option<&[u8]>> {
+        let mut rows = BTreeMap::new();
+        for (buffer, payload) in &self.payloads {
+            let whole = visit_rows(&self.buffers[*buffer][payload.clone()], |key, value| {
+                rows.insert(key, value);
+            });
+            debug_assert!(whole.is_some(), "its checksum is right, and it was written here or read at the open");
+        }
+        rows
     }
 }
 
@@ -322,19 +395,19 @@ fn checksum(frame: &[u8], end: usize) -> u32 {
     crc32c::crc32c_append(crc32c::crc32c(&frame[..20]), &frame[FRAME_HEADER_BYTES..end])
 }
 
-fn decode(payload: &[u8]) -> Option<Batch> {
+/// Shows every row that `payload` changes, in the order of the changes: its value, or `None` for one that goes. Returns
+/// `None` when it is malformed.
+fn visit_rows<'a>(payload: &'a [u8], mut visit: impl FnMut(&'a [u8], Option<&'a [u8]>)) -> Option<()> {
     let mut rest = payload;
-    let mut batch = Batch::default();
     for _ in 0..u32::from_le_bytes(*rest.split_off(..4)?.first_chunk()?) {
         let (key, value) = (take_short(&mut rest)?, take_short(&mut rest)?);
-        let key = rest.split_off(..key)?.to_vec();
-        batch.puts.push((key, rest.split_off(..value)?.to_vec()));
+        visit(rest.split_off(..key)?, Some(rest.split_off(..value)?));
     }
     for _ in 0..u32::from_le_bytes(*rest.split_off(..4)?.first_chunk()?) {
         let key = take_short(&mut rest)?;
-        batch.deletes.push(rest.split_off(..key)?.to_vec());
+        visit(rest.split_off(..key)?, None);
     }
-    rest.is_empty().then_some(batch)
+    rest.is_empty().then_some(())
 }
 
 fn take_short(rest: &mut &[u8]) -> Option<usize> {

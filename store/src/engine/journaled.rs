@@ -1,22 +1,22 @@
 //! An engine whose batches are in a journal before its rows have them: one small write and one sync on the way of a
 //! writer, everything else later and for many at once.
 //!
-//! [`Journaled::commit`] appends to the [journal](super::journal) and returns. A thread of its own, the applier, takes
-//! what has gathered, keeps of each row only what was written last, and commits it to the rows together with the number
-//! of the last frame that is in it. An open goes on where that number says. So the rows are always what they would be
+//! [`Journaled::commit`] appends to the [journal](super::journal) and returns. A thread of its own, the applier, reads
+//! what has gathered there, keeps of each row only what was written last, and commits it to the rows together with the
+//! number of the last frame that is in it; `journaled/pace.rs` says when. An open goes on where that number says. So the rows are always what they would be
 //! without a journal, only a little behind; and whatever can be said of them after a power cut is still true.
 //!
 //! When the rows have no room, what is in the journal waits, and the next commit is refused unless they have some again.
 //! Any other failure of theirs ends all writing; what the journal has is there after the next open.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use super::journal::{Frame, Journal};
+use super::journal::{Changes, Frame, Journal};
 use super::room::Room;
 use super::{Batch, Engine, EngineError, EngineOptions, Generation, Visit};
 
@@ -32,16 +32,18 @@ use pace::Pace;
 const APPLIED_KEY: &[u8] = b"\0applied";
 
 /// A writer waits while so many times [`JournalLimits::apply_bytes`] wait: each a little, rather than some for long.
-const BACKLOG_MAX: usize = 8;
+const BACKLOG_MAX: usize = 28;
 
 /// How large the journal becomes, and how far the rows may be behind it.
 #[derive(Clone, Copy, Debug)]
 pub struct JournalLimits {
-    /// Size of each of its two files, in bytes; a single larger batch makes one larger.
+    /// Size of each of its two files, in bytes; four times as much while the rows do not have all of the other one, and
+    /// more for a single larger batch.
     pub part_bytes: u64,
-    /// From so many waiting bytes on the rows follow at once.
+    /// Most bytes that are brought to the rows at once. From so many on they follow many writers; a lone one may leave some
+    /// times as much behind until it pauses.
     pub apply_bytes: usize,
-    /// They follow after this time in any case.
+    /// They follow after this time even if it is less.
     pub apply_after: Duration,
 }
 
@@ -88,6 +90,8 @@ struct Rows<E> {
 struct Backlog {
     frames: VecDeque<Frame>,
     bytes: usize,
+    /// Bytes of all frames that there have been since the open.
+    arrived: u64,
     /// Number of the last frame that the rows have.
     applied: u64,
     /// Somebody waits for the rows.
@@ -123,7 +127,7 @@ impl<E: Engine + 'static> Journaled<E> {
             }
         }
         let backlog = Backlog {
-            bytes: frames.iter().map(|frame| frame.batch.size_bytes()).sum(),
+            bytes: frames.iter().map(|frame| frame.bytes).sum(),
             frames: frames.into(),
             applied: applied.unwrap_or_default(),
             ..Backlog::default()
@@ -158,15 +162,14 @@ impl<E: Engine + 'static> Engine for Journaled<E> {
         writer.start_applier(&self.rows)?;
         self.rows.make_room()?;
         writer.room.check(&batch)?;
-        let number = writer.append(&batch, &self.rows)?;
-        self.rows.push(Frame { number, batch });
+        let frame = writer.append(&batch, &self.rows)?;
+        self.rows.push(frame);
         Ok(())
     }
 
     fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, EngineError> {
         let _turn = self.rows.turn();
-        let backlog = self.rows.backlog();
-        match overlay(&backlog.frames).get(key) {
+        match self.rows.changes()?.rows().get(key) {
             Some(value) => Ok(value.map(<[u8]>::to_vec)),
             None => self.rows.engine.get(key),
         }
@@ -174,8 +177,8 @@ impl<E: Engine + 'static> Engine for Journaled<E> {
 
     fn scan(&self, visit: &mut Visit<'_>) -> Result<(), EngineError> {
         let _turn = self.rows.turn();
-        let backlog = self.rows.backlog();
-        let mut newer = overlay(&backlog.frames).into_iter().peekable();
+        let changes = self.rows.changes()?;
+        let mut newer = changes.rows().into_iter().peekable();
         self.rows.engine.scan(&mut |key, value| {
             while let Some((newer_key, newer_value)) = newer.next_if(|(newer_key, _)| *newer_key < key) {
                 newer_value.map_or(Ok(()), |value| visit(newer_key, value))?;
@@ -190,7 +193,7 @@ impl<E: Engine + 'static> Engine for Journaled<E> {
     }
 
     fn disk_bytes(&self) -> u64 {
-        self.rows.engine.disk_bytes() + self.writer().journal.disk_bytes()
+        self.rows.engine.disk_bytes()
     }
 
     fn new_generation(&self) -> Result<Box<dyn Generation>, EngineError> {
@@ -229,11 +232,12 @@ impl<E: Engine + 'static> Drop for Journaled<E> {
 }
 
 impl Writer {
-    fn append<E: Engine>(&mut self, batch: &Batch, rows: &Rows<E>) -> Result<u64, EngineError> {
+    fn append<E: Engine>(&mut self, batch: &Batch, rows: &Rows<E>) -> Result<Frame, EngineError> {
         if let Some(error) = &self.failed {
             return Err(error.clone());
         }
-        let appended = self.journal.append(batch, |number| rows.wait_for(number));
+        let applied = rows.backlog().applied;
+        let appended = self.journal.append(batch, applied, |number| rows.wait_for(number));
         appended.inspect_err(|error| {
             if !matches!(error, EngineError::Full(_)) {
                 tracing::error!(%error, "the journal takes no more; a restart shows what is on disk");
@@ -298,11 +302,13 @@ impl<E> Rows<E> {
 
     fn push(&self, frame: Frame) {
         let mut backlog = self.backlog();
-        let bytes = backlog.bytes + frame.batch.size_bytes();
+        let (before, after) = (backlog.bytes, backlog.bytes + frame.bytes);
         // The applier sleeps until there is something, and then until there is much, or time has passed.
+        let reaches = |bytes: usize| before < bytes && after >= bytes;
         let is_news =
-            backlog.frames.is_empty() || (backlog.bytes < self.limits.apply_bytes && bytes >= self.limits.apply_bytes);
-        backlog.bytes = bytes;
+            backlog.frames.is_empty() || reaches(self.limits.apply_bytes) || reaches(pace::gather_bytes(self.limits));
+        backlog.bytes = after;
+        backlog.arrived += frame.bytes as u64;
         backlog.frames.push_back(frame);
         drop(backlog);
         if is_news {
@@ -312,10 +318,13 @@ impl<E> Rows<E> {
 
     fn forget_up_to(&self, number: u64) {
         let mut backlog = self.backlog();
-        backlog.frames.retain(|frame| frame.number > number);
-        backlog.bytes = backlog.frames.iter().map(|frame| frame.batch.size_bytes()).sum();
-        backlog.applied = number;
+        backlog.done(number);
         backlog.full = None;
+    }
+
+    /// Returns what the rows do not have yet.
+    fn changes(&self) -> Result<Changes, EngineError> {
+        Changes::read(self.backlog().frames.make_contiguous())
     }
 }
 
@@ -357,78 +366,71 @@ impl<E: Engine> Rows<E> {
         let waited = self.work.wait_timeout_while(backlog, self.limits.apply_after, gathering);
         let (mut backlog, _) = waited.unwrap_or_else(PoisonError::into_inner);
         if !is_due {
-            pace.decide(backlog.bytes, Instant::now());
+            backlog = self.wait_for_pause(backlog, pace);
+            pace.decide(backlog.bytes, backlog.arrived, Instant::now());
         }
         let is_urgent = std::mem::take(&mut backlog.is_urgent);
         // There may be nothing left to do, because another generation of rows has come into use.
         is_urgent || !backlog.is_closing || !backlog.frames.is_empty()
     }
 
+    /// Returns when a lone writer has paused, or has left as much behind as it may; for many there is nothing to wait for.
+    fn wait_for_pause<'a>(&self, mut backlog: MutexGuard<'a, Backlog>, pace: &Pace) -> MutexGuard<'a, Backlog> {
+        let gathering = |backlog: &mut Backlog| {
+            backlog.bytes < pace::gather_bytes(self.limits) && !backlog.is_urgent && !backlog.is_closing
+        };
+        let mut watched = pace.clone();
+        let began = Instant::now();
+        while gathering(&mut backlog) && !watched.is_busy(backlog.arrived, Instant::now()) {
+            let arrived = backlog.arrived;
+            watched.look(arrived, Instant::now());
+            let waited = self.work.wait_timeout_while(backlog, pace::PAUSE, gathering);
+            backlog = waited.unwrap_or_else(PoisonError::into_inner).0;
+            if backlog.arrived == arrived || began.elapsed() > pace::GATHER_FOR {
+                break;
+            }
+        }
+        backlog
+    }
+
     /// Commits the oldest frames of the backlog to the rows: of `bytes_max`, or a single larger one.
     fn apply(&self, bytes_max: usize) -> Result<(), EngineError> {
         let _turn = self.turn();
-        let frames = self.backlog().take(bytes_max);
+        let frames = self.backlog().oldest(bytes_max);
         let Some(number) = frames.last().map(|frame| frame.number) else { return Ok(()) };
-        let mut batch = merged(frames);
-        batch.puts.push(applied_row(number));
-        let committed = self.engine.commit(batch.clone());
-        let mut backlog = self.backlog();
-        match committed {
-            Ok(()) => backlog.applied = number,
-            Err(_) => backlog.put_back(Frame { number, batch }),
+        let mut batch = Batch::default();
+        for (key, value) in Changes::read(&frames)?.rows() {
+            match value {
+                Some(value) => batch.puts.push((key.to_vec(), value.to_vec())),
+                None => batch.deletes.push(key.to_vec()),
+            }
         }
-        committed
+        batch.puts.push(applied_row(number));
+        self.engine.commit(batch)?;
+        self.backlog().done(number);
+        Ok(())
     }
 }
 
 impl Backlog {
-    /// Takes the oldest frames, of `bytes_max` or a single larger one.
-    fn take(&mut self, bytes_max: usize) -> Vec<Frame> {
-        let (mut frames, mut bytes) = (Vec::new(), 0);
-        while let Some(next) = self.frames.front() {
-            let size = next.batch.size_bytes();
-            if bytes > 0 && bytes + size > bytes_max {
-                break;
-            }
-            bytes += size;
-            frames.extend(self.frames.pop_front());
+    /// Returns the oldest frames, of `bytes_max` or a single larger one.
+    fn oldest(&self, bytes_max: usize) -> Vec<Frame> {
+        let mut bytes = 0;
+        let fits = |frame: &&Frame| {
+            let is_first = bytes == 0;
+            bytes += frame.bytes;
+            is_first || bytes <= bytes_max
+        };
+        self.frames.iter().take_while(fits).cloned().collect()
+    }
+
+    /// Forgets the frames up to `number`, which the rows have.
+    fn done(&mut self, number: u64) {
+        while let Some(frame) = self.frames.pop_front_if(|frame| frame.number <= number) {
+            self.bytes -= frame.bytes;
         }
-        self.bytes -= bytes;
-        frames
+        self.applied = number;
     }
-
-    fn put_back(&mut self, frame: Frame) {
-        self.bytes += frame.batch.size_bytes();
-        self.frames.push_front(frame);
-    }
-}
-
-/// Returns what is left of `frames` when each row is written once: as it was written last.
-fn merged(frames: Vec<Frame>) -> Batch {
-    let mut rows: BTreeMap<Vec<u8>, Option<Vec<u8>>> = BTreeMap::new();
-    for frame in frames {
-        rows.extend(frame.batch.puts.into_iter().map(|(key, value)| (key, Some(value))));
-        rows.extend(frame.batch.deletes.into_iter().map(|key| (key, None)));
-    }
-    let mut batch = Batch::default();
-    for (key, value) in rows {
-        match value {
-            Some(value) => batch.puts.push((key, value)),
-            None => batch.deletes.push(key),
-        }
-    }
-    batch
-}
-
-/// Returns the rows that `frames` change: their new values, or `None` for those that go.
-fn overlay(frames: &VecDeque<Frame>) -> BTreeMap<&[u8], Option<&[u8]>> {
-    let mut rows: BTreeMap<&[u8], Option<&[u8]>> = BTreeMap::new();
-    for Frame { batch, .. } in frames {
-        rows.extend(batch.puts.iter().map(|(key, value)| (key.as_slice(), Some(value.as_slice()))));
-        rows.extend(batch.deletes.iter().map(|key| (key.as_slice(), None)));
-    }
-    rows.remove(APPLIED_KEY);
-    rows
 }
 
 fn applied_row(number: u64) -> (Vec<u8>, Vec<u8>) {

@@ -7,6 +7,8 @@
 //! | file | what |
 //! |---|---|
 //! | `journaled.rs` | [`Journaled`]: an engine behind a journal, which writers wait for instead |
+//! | `journaled/pace.rs` | when the rows follow the journal, and by how much |
+//! | `journaled/filling.rs` | a generation that is filled meanwhile, and how both share the engine |
 //! | `journal.rs` | the journal: the files, and what of them counts |
 //! | `sled.rs` | one database, the only file that names sled, and what sled needs to keep the promises |
 //! | `disk.rs` | [`SledEngine`](disk::SledEngine): refusing in time, recovering from a full disk, changing generations |

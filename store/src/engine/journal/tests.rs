@@ -6,8 +6,11 @@ use std::path::Path;
 use super::*;
 use crate::engine::conformance::batch;
 
-/// Four small frames fill a part.
-const PART_BYTES: u64 = 4096 + 4 * 128;
+/// A small frame.
+const FRAME_BYTES: u64 = 128;
+/// Four small frames fill a part, and as many as are behind its beginning then one that must not give way yet.
+const PART_BYTES: u64 = FRAMES_AT as u64 + 4 * FRAME_BYTES;
+const FRAMES_MAX: u64 = (PART_MAX * PART_BYTES - FRAMES_AT as u64) / FRAME_BYTES;
 
 fn open(dir: &Path, applied: Option<u64>) -> Result<(Journal, Vec<Frame>), EngineError> {
     Journal::open(dir, applied, PART_BYTES, Guards::all())
@@ -21,23 +24,35 @@ fn never(_: u64) -> Result<(), EngineError> {
     panic!("the part has room")
 }
 
-/// Appends frames up to `last`; returns what the caller was asked to wait for.
-fn fill(journal: &mut Journal, last: u64) -> Vec<u64> {
-    let mut waits = Vec::new();
+/// Appends frames up to `last`, while the rows follow no more than they are asked to; returns what that was, and the frames.
+fn fill_late(journal: &mut Journal, applied: u64, last: u64) -> (Vec<u64>, Vec<Frame>) {
+    let (mut applied, mut waits, mut frames) = (applied, Vec::new(), Vec::new());
     while journal.last() < last {
         let next = numbered(journal.last() + 1);
         let wait = |number| {
             waits.push(number);
             Ok(())
         };
-        journal.append(&next, wait).unwrap();
+        frames.push(journal.append(&next, applied, wait).unwrap());
+        applied = waits.last().copied().unwrap_or(applied);
     }
-    waits
+    (waits, frames)
 }
 
+/// Appends frames up to `last`, while the rows follow so closely that nobody waits.
+fn fill(journal: &mut Journal, last: u64) {
+    while journal.last() < last {
+        journal.append(&numbered(journal.last() + 1), journal.last(), never).unwrap();
+    }
+}
+
+/// Returns the numbers of `frames`, after reading them all.
 fn numbers(frames: &[Frame]) -> Vec<u64> {
     for frame in frames {
-        assert_eq!(frame.batch, numbered(frame.number));
+        let changes = Changes::read(std::slice::from_ref(frame)).unwrap();
+        let value = format!("{:080}", frame.number);
+        let expected: [(&[u8], Option<&[u8]>); 2] = [(b"gone", None), (b"key", Some(value.as_bytes()))];
+        assert_eq!(changes.rows().into_iter().collect::<Vec<_>>(), expected);
     }
     frames.iter().map(|frame| frame.number).collect()
 }
@@ -58,19 +73,30 @@ fn why(opened: Result<(Journal, Vec<Frame>), EngineError>) -> String {
 
 #[test]
 fn what_is_not_applied_comes_back_in_order_whatever_the_turn() {
-    for last in 1..30 {
-        let dir = tempfile::tempdir().unwrap();
-        let (mut journal, frames) = open(dir.path(), None).unwrap();
-        assert_eq!(frames, []);
-        for wait in fill(&mut journal, last) {
-            assert!(wait < journal.last(), "waited for what is not written");
-        }
-        drop(journal);
-        // Both parts may hold what is not applied: the one that is written, and the one before it.
-        for applied in last.saturating_sub(4)..=last {
-            let (journal, frames) = open(dir.path(), Some(applied)).unwrap();
-            assert_eq!(numbers(&frames), (applied + 1..=last).collect::<Vec<_>>());
-            assert_eq!(journal.last(), last);
+    for last in (1..30).chain([FRAMES_MAX + 3, FRAMES_MAX + 40, 3 * FRAMES_MAX]) {
+        for follows in [true, false] {
+            let dir = tempfile::tempdir().unwrap();
+            let (mut journal, frames) = open(dir.path(), None).unwrap();
+            assert!(frames.is_empty());
+            let mut applied_at_least = last.saturating_sub(4);
+            if follows {
+                fill(&mut journal, last);
+            } else {
+                let (waits, frames) = fill_late(&mut journal, 0, last);
+                assert!(waits.iter().all(|wait| *wait < last), "waited for what is not written");
+                applied_at_least = waits.last().copied().unwrap_or_default();
+                assert_eq!(
+                    numbers(&frames[usize::try_from(applied_at_least).unwrap()..]).len() as u64,
+                    last - applied_at_least
+                );
+            }
+            drop(journal);
+            // Both parts may hold what is not applied: the one that is written, and the one before it.
+            for applied in [applied_at_least, applied_at_least.midpoint(last), last] {
+                let (journal, frames) = open(dir.path(), Some(applied)).unwrap();
+                assert_eq!(numbers(&frames), (applied + 1..=last).collect::<Vec<_>>());
+                assert_eq!(journal.last(), last);
+            }
         }
     }
 }
@@ -79,29 +105,74 @@ fn what_is_not_applied_comes_back_in_order_whatever_the_turn() {
 fn a_part_is_written_again_only_when_its_frames_are_applied() {
     let dir = tempfile::tempdir().unwrap();
     let (mut journal, _) = open(dir.path(), None).unwrap();
-    assert_eq!(fill(&mut journal, 12), [0, 4]);
+    // The second part is free when its turn comes. The first one has four frames that the rows do not have, so that the
+    // second grows, until it may not any more.
+    assert_eq!(fill_late(&mut journal, 0, 4 + FRAMES_MAX).0, [0_u64; 0]);
     let full = EngineError::Full("later".to_owned());
-    let refused = journal.append(&numbered(13), |number| {
-        assert_eq!(number, 8);
+    let refused = journal.append(&numbered(5 + FRAMES_MAX), 3, |number| {
+        assert_eq!(number, 4);
         Err(full.clone())
     });
-    assert_eq!(refused, Err(full));
+    assert_eq!(refused.err(), Some(full));
     drop(journal);
-    let (mut journal, frames) = open(dir.path(), Some(5)).unwrap();
-    assert_eq!(numbers(&frames), [6, 7, 8, 9, 10, 11, 12]);
-    assert_eq!(fill(&mut journal, 13), [8]);
+    let (mut journal, frames) = open(dir.path(), Some(3)).unwrap();
+    assert_eq!(numbers(&frames), (4..=4 + FRAMES_MAX).collect::<Vec<_>>());
+    assert_eq!(fill_late(&mut journal, 3, 5 + FRAMES_MAX).0, [4]);
+    // As soon as the rows have all of the other one, it is its turn.
+    fill(&mut journal, 9 + FRAMES_MAX);
+    assert_eq!(journal.parts.each_ref().map(|part| part.newest), [8 + FRAMES_MAX, 9 + FRAMES_MAX]);
+}
+
+#[test]
+fn frames_that_follow_each_other_are_read_at_once() {
+    let dir = tempfile::tempdir().unwrap();
+    let (mut journal, _) = open(dir.path(), None).unwrap();
+    let mut frames = fill_late(&mut journal, 0, 10).1;
+    frames.drain(5..7);
+    let changes = Changes::read(&frames).unwrap();
+    // Four in the first file; in the second one before and three behind what was left out.
+    assert_eq!(changes.buffers.iter().map(Vec::len).collect::<Vec<_>>(), [4 * 128, 128, 3 * 128]);
+    assert_eq!(changes.rows()[&b"key"[..]], Some(format!("{:080}", 10).as_bytes()));
+}
+
+#[test]
+fn what_was_put_and_removed_is_as_it_was_left_last() {
+    let dir = tempfile::tempdir().unwrap();
+    let (mut journal, _) = open(dir.path(), None).unwrap();
+    let frames = [
+        batch(&[("a", "1"), ("b", "1")], &["c"]),
+        batch(&[("b", "2"), ("c", "2")], &["a"]),
+        batch(&[("a", "3"), ("a", "4")], &["b"]),
+    ]
+    .map(|batch| journal.append(&batch, 0, never).unwrap());
+    let changes = Changes::read(&frames).unwrap();
+    let rows: Vec<_> = changes.rows().into_iter().collect();
+    assert_eq!(rows, [(&b"a"[..], Some(&b"4"[..])), (b"b", None), (b"c", Some(b"2"))]);
+}
+
+#[test]
+fn a_frame_that_changed_on_disk_is_not_passed_on() {
+    let dir = tempfile::tempdir().unwrap();
+    let (mut journal, _) = open(dir.path(), None).unwrap();
+    let frames = fill_late(&mut journal, 0, 3).1;
+    let file = File::options().write(true).open(dir.path().join("journal-0")).unwrap();
+    file.write_all_at(b"X", FRAMES_AT as u64 + FRAME_BYTES + 40).unwrap();
+    assert_eq!(Changes::read(&frames).err(), Some(EngineError::Corrupt("batch 2 is not what was written".to_owned())));
+    file.set_len(FRAMES_AT as u64).unwrap();
+    let short = Changes::read(&frames).err().unwrap().to_string();
+    assert!(short.starts_with("cannot read batches 1 to 3 back: "), "{short}");
 }
 
 #[test]
 fn writing_goes_on_after_an_open_at_any_moment() {
     let dir = tempfile::tempdir().unwrap();
     let mut applied = None;
-    for last in 1..40 {
+    for last in 1..3 * FRAMES_MAX {
         let (mut journal, frames) = open(dir.path(), applied).unwrap();
         assert_eq!(numbers(&frames), (applied.unwrap_or_default() + 1..last).collect::<Vec<_>>());
-        let waits = fill(&mut journal, last);
         // As late as it may be: what somebody waited for, or what was there at first.
-        applied = Some(waits.last().copied().unwrap_or_default().max(applied.unwrap_or_default()));
+        let before = applied.unwrap_or_default();
+        applied = Some(fill_late(&mut journal, before, last).0.last().copied().unwrap_or(before));
     }
 }
 
@@ -119,7 +190,7 @@ fn a_frame_that_was_cut_off_anywhere_never_was() {
         change(dir.path(), "journal-0", |bytes| bytes[cut..].fill(0));
         let (mut journal, frames) = open(dir.path(), Some(0)).unwrap();
         assert_eq!(numbers(&frames), [1], "cut at {cut}");
-        journal.append(&numbered(2), never).unwrap();
+        journal.append(&numbered(2), 0, never).unwrap();
         drop(journal);
         assert_eq!(fs::read(dir.path().join("journal-0")).unwrap(), whole);
     }
@@ -131,7 +202,7 @@ fn a_frame_larger_than_a_part_gets_its_room() {
     let (mut journal, _) = open(dir.path(), None).unwrap();
     let large = Batch { puts: vec![(b"large".to_vec(), vec![7; 4096]); 20], deletes: Vec::new() };
     for _ in 0..3 {
-        journal.append(&large, |_| Ok(())).unwrap();
+        journal.append(&large, 0, |_| Ok(())).unwrap();
         fill(&mut journal, 7);
     }
     let last = journal.last();
@@ -201,11 +272,11 @@ fn nothing_that_a_batch_holds_passes_for_a_frame() {
         encode(&batch(&[("key", "forged")], &[]), &mut forged);
         seal(&mut forged, journal.parts[0].salt ^ 1, 1);
         value.extend_from_slice(&forged);
-        journal.append(&Batch { puts: vec![(b"key".to_vec(), value)], deletes: Vec::new() }, never).unwrap();
+        journal.append(&Batch { puts: vec![(b"key".to_vec(), value)], deletes: Vec::new() }, 0, never).unwrap();
         drop(journal);
         // Without the frame around it the search for frames comes by.
         change(dir.path(), "journal-0", |bytes| bytes[FRAMES_AT] ^= 1);
-        assert_eq!(open(dir.path(), Some(0)).unwrap().1, []);
+        assert!(open(dir.path(), Some(0)).unwrap().1.is_empty());
     }
 }
 
