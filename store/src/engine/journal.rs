@@ -10,8 +10,9 @@
 //!
 //! A file is left alone until the rows have all of its frames; then it is written again from its beginning. Until then the
 //! other one grows, up to some times the size at which it would have stopped. Files never shrink, and grow by zeros ahead
-//! of their frames: so a sync mostly has no metadata to write, which halves the time it takes. Frames have consecutive numbers, and one is synced before the next is written. So a frame that
-//! does not add up is the last one, never acknowledged; or, if a frame with a higher number adds up, damage.
+//! of their frames: so a sync mostly has no metadata to write, which halves the time it takes. Frames have consecutive
+//! numbers, and one is synced before the next is written. So a frame that does not add up is the last one, never
+//! acknowledged; or, if a frame with a higher number adds up, damage.
 //!
 //! The salt is random and secret: nothing that a client lets us store can pass for a frame.
 
@@ -336,15 +337,19 @@ impl Changes {
     }
 
     /// Returns each row that is changed as it was left last: its value, or `None` if it went.
-    pub(super) fn rows(&self) -> BTreeMap<&[u8], Option<&[u8]>> {
+    ///
+    /// # Errors
+    /// `Corrupt` when a frame is malformed, although its checksum is right.
+    pub(super) fn rows(&self) -> Result<BTreeMap<&[u8], Option<&[u8]>>, EngineError> {
         let mut rows = BTreeMap::new();
         for (buffer, payload) in &self.payloads {
-            let whole = visit_rows(&self.buffers[*buffer][payload.clone()], |key, value| {
+            let payload = &self.buffers[*buffer][payload.clone()];
+            let whole = visit_rows(payload, |key, value| {
                 rows.insert(key, value);
             });
-            debug_assert!(whole.is_some(), "its checksum is right, and it was written here or read at the open");
+            whole.ok_or_else(|| EngineError::Corrupt("a batch of the journal is malformed".to_owned()))?;
         }
-        rows
+        Ok(rows)
     }
 }
 

@@ -3,8 +3,9 @@
 //!
 //! [`Journaled::commit`] appends to the [journal](super::journal) and returns. A thread of its own, the applier, reads
 //! what has gathered there, keeps of each row only what was written last, and commits it to the rows together with the
-//! number of the last frame that is in it; `journaled/pace.rs` says when. An open goes on where that number says. So the rows are always what they would be
-//! without a journal, only a little behind; and whatever can be said of them after a power cut is still true.
+//! number of the last frame that is in it; `journaled/pace.rs` says when. An open goes on where that number says. So the
+//! rows are always what they would be without a journal, only a little behind; and whatever can be said of them after a
+//! power cut is still true.
 //!
 //! When the rows have no room, what is in the journal waits, and the next commit is refused unless they have some again.
 //! Any other failure of theirs ends all writing; what the journal has is there after the next open.
@@ -74,7 +75,7 @@ struct Writer {
 struct Rows<E> {
     engine: E,
     limits: JournalLimits,
-    /// With a generation that is being filled.
+    /// Whose turn it is while a generation is being filled.
     turns: Arc<Turns>,
     /// Held while something is under way from the backlog to the rows. Taken before `backlog`.
     turn: Mutex<()>,
@@ -169,7 +170,7 @@ impl<E: Engine + 'static> Engine for Journaled<E> {
 
     fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, EngineError> {
         let _turn = self.rows.turn();
-        match self.rows.changes()?.rows().get(key) {
+        match self.rows.changes()?.rows()?.get(key) {
             Some(value) => Ok(value.map(<[u8]>::to_vec)),
             None => self.rows.engine.get(key),
         }
@@ -178,7 +179,7 @@ impl<E: Engine + 'static> Engine for Journaled<E> {
     fn scan(&self, visit: &mut Visit<'_>) -> Result<(), EngineError> {
         let _turn = self.rows.turn();
         let changes = self.rows.changes()?;
-        let mut newer = changes.rows().into_iter().peekable();
+        let mut newer = changes.rows()?.into_iter().peekable();
         self.rows.engine.scan(&mut |key, value| {
             while let Some((newer_key, newer_value)) = newer.next_if(|(newer_key, _)| *newer_key < key) {
                 newer_value.map_or(Ok(()), |value| visit(newer_key, value))?;
@@ -399,7 +400,7 @@ impl<E: Engine> Rows<E> {
         let frames = self.backlog().oldest(bytes_max);
         let Some(number) = frames.last().map(|frame| frame.number) else { return Ok(()) };
         let mut batch = Batch::default();
-        for (key, value) in Changes::read(&frames)?.rows() {
+        for (key, value) in Changes::read(&frames)?.rows()? {
             match value {
                 Some(value) => batch.puts.push((key.to_vec(), value.to_vec())),
                 None => batch.deletes.push(key.to_vec()),

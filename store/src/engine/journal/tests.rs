@@ -52,7 +52,7 @@ fn numbers(frames: &[Frame]) -> Vec<u64> {
         let changes = Changes::read(std::slice::from_ref(frame)).unwrap();
         let value = format!("{:080}", frame.number);
         let expected: [(&[u8], Option<&[u8]>); 2] = [(b"gone", None), (b"key", Some(value.as_bytes()))];
-        assert_eq!(changes.rows().into_iter().collect::<Vec<_>>(), expected);
+        assert_eq!(changes.rows().unwrap().into_iter().collect::<Vec<_>>(), expected);
     }
     frames.iter().map(|frame| frame.number).collect()
 }
@@ -132,7 +132,7 @@ fn frames_that_follow_each_other_are_read_at_once() {
     let changes = Changes::read(&frames).unwrap();
     // Four in the first file; in the second one before and three behind what was left out.
     assert_eq!(changes.buffers.iter().map(Vec::len).collect::<Vec<_>>(), [4 * 128, 128, 3 * 128]);
-    assert_eq!(changes.rows()[&b"key"[..]], Some(format!("{:080}", 10).as_bytes()));
+    assert_eq!(changes.rows().unwrap()[&b"key"[..]], Some(format!("{:080}", 10).as_bytes()));
 }
 
 #[test]
@@ -146,7 +146,7 @@ fn what_was_put_and_removed_is_as_it_was_left_last() {
     ]
     .map(|batch| journal.append(&batch, 0, never).unwrap());
     let changes = Changes::read(&frames).unwrap();
-    let rows: Vec<_> = changes.rows().into_iter().collect();
+    let rows: Vec<_> = changes.rows().unwrap().into_iter().collect();
     assert_eq!(rows, [(&b"a"[..], Some(&b"4"[..])), (b"b", None), (b"c", Some(b"2"))]);
 }
 
