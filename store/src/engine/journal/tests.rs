@@ -164,6 +164,16 @@ fn a_frame_that_changed_on_disk_is_not_passed_on() {
 }
 
 #[test]
+fn a_frame_that_was_written_over_is_not_taken_for_the_new_one() {
+    let dir = tempfile::tempdir().unwrap();
+    let (mut journal, _) = open(dir.path(), None).unwrap();
+    let frames = fill_late(&mut journal, 0, 1).1;
+    // Nine is where one was, in the same file, and whole.
+    fill(&mut journal, 9);
+    assert_eq!(Changes::read(&frames).err(), Some(EngineError::Corrupt("batch 1 is not what was written".to_owned())));
+}
+
+#[test]
 fn writing_goes_on_after_an_open_at_any_moment() {
     let dir = tempfile::tempdir().unwrap();
     let mut applied = None;

@@ -13,7 +13,7 @@ use crate::engine::{Batch, EngineError, Generation};
 /// How many times as much the generation gets as the rows.
 const SHARE: usize = 4;
 /// A copy that writes nothing for so long is busy elsewhere, or done: the rows need not wait for it.
-const IDLE_AFTER: Duration = Duration::from_millis(20);
+pub(super) const IDLE_AFTER: Duration = Duration::from_millis(20);
 
 /// Whose turn it is.
 #[derive(Default)]
