@@ -95,7 +95,7 @@ struct Backlog {
     arrived: u64,
     /// Number of the last frame that the rows have.
     applied: u64,
-    /// Somebody waits for the rows.
+    /// Somebody waits for the attempt that is to come, or is under way.
     is_urgent: bool,
     is_closing: bool,
     /// Ended attempts.
@@ -344,6 +344,8 @@ impl<E: Engine> Rows<E> {
                 Ok(Err(error)) => backlog.failed = Some(error),
                 Err(_) => backlog.failed = Some(EngineError::Panic("writing rows panicked".to_owned())),
             }
+            // Whoever came meanwhile looks again, too.
+            backlog.is_urgent = false;
             backlog.attempts += 1;
             self.attempted.notify_all();
             if backlog.failed.is_some() || (backlog.is_closing && backlog.full.is_some()) {
@@ -370,9 +372,8 @@ impl<E: Engine> Rows<E> {
             backlog = self.wait_for_pause(backlog, pace);
             pace.decide(backlog.bytes, backlog.arrived, Instant::now());
         }
-        let is_urgent = std::mem::take(&mut backlog.is_urgent);
         // There may be nothing left to do, because another generation of rows has come into use.
-        is_urgent || !backlog.is_closing || !backlog.frames.is_empty()
+        backlog.is_urgent || !backlog.is_closing || !backlog.frames.is_empty()
     }
 
     /// Returns when a lone writer has paused, or has left as much behind as it may; for many there is nothing to wait for.
