@@ -44,7 +44,13 @@ impl Access {
     ///
     /// # Errors
     /// 401, 400 (impersonation headers), 429 or 403; the answer is ready to be sent.
-    pub fn admit(&self, parts: &Parts, peer: &Peer, info: &RequestInfo, audit_id: &str) -> Result<Admitted, Status> {
+    pub fn admit(
+        &self,
+        parts: &Parts,
+        peer: &Peer,
+        info: &Arc<RequestInfo>,
+        audit_id: &str,
+    ) -> Result<Admitted, Status> {
         self.admit_with(parts, peer, info, audit_id, |user| self.authorizer.authorize(user, info))
     }
 
@@ -57,12 +63,12 @@ impl Access {
         &self,
         parts: &Parts,
         peer: &Peer,
-        info: &RequestInfo,
+        info: &Arc<RequestInfo>,
         audit_id: &str,
         decide: impl FnOnce(&User) -> Decision,
     ) -> Result<Admitted, Status> {
         let query = parts.uri.query();
-        let begin = |user: Option<&User>| self.audit.begin(audit_id, info, query, user, peer, &parts.headers);
+        let begin = |user: Option<&Arc<User>>| self.audit.begin(audit_id, info, query, user, peer, &parts.headers);
         let sender = match self.authenticator.authenticate(parts, peer) {
             Ok(sender) => sender,
             Err(status) => return refuse(begin(None), status),

@@ -93,7 +93,7 @@ impl Api {
 pub(crate) struct Call {
     pub api: Arc<Api>,
     pub parts: Parts,
-    pub info: RequestInfo,
+    pub info: Arc<RequestInfo>,
     pub query: Query,
     pub negotiated: Negotiated,
     pub user: Arc<User>,

@@ -26,7 +26,6 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use api_types::status::{Reason, Status};
-use axum::Router;
 use axum::body::Body;
 use axum::extract::Request;
 use futures::FutureExt as _;
@@ -49,14 +48,6 @@ use crate::served::{Served, View};
 use crate::verbs::{VerbResult, artifact, create, delete, delete_collection, get, list, log, patch, update, watch};
 use crate::{documents, hooks, plans, pods, scale, tokens};
 
-/// Returns the router of the API. It answers every path, so that other routes can be merged into it.
-pub fn router(api: Arc<Api>) -> Router {
-    Router::new().fallback(move |request: Request| {
-        let api = api.clone();
-        async move { serve(api, request).await }
-    })
-}
-
 /// What a path leads to.
 enum Route {
     Document,
@@ -74,12 +65,12 @@ enum Shape {
     Subresource,
 }
 
-/// Passes one request through the chain.
-async fn serve(api: Arc<Api>, request: Request) -> Answer {
+/// Passes one request through the chain. Every path has an answer.
+pub async fn serve(api: Arc<Api>, request: Request) -> Answer {
     let begun = Instant::now();
     let (parts, body) = request.into_parts();
     let audit_id = uuid::Uuid::new_v4().to_string();
-    let info = RequestInfo::parse(&parts.method, parts.uri.path(), parts.uri.query());
+    let info = Arc::new(RequestInfo::parse(&parts.method, parts.uri.path(), parts.uri.query()));
     let query = Query::parse(parts.uri.query());
     let present = api.access.metrics.request_begun(&info);
     let is_head = parts.method == Method::HEAD;
@@ -94,8 +85,9 @@ async fn serve(api: Arc<Api>, request: Request) -> Answer {
     let (mut answer, user) = match admitted {
         None => {
             let (namespace, name) = hook.unwrap_or_default();
-            let answer = hooks::answer(&api, &parts, body, &info, &audit_id, (&namespace, &name)).await;
-            (answer, String::new())
+            // What is rare lies elsewhere in memory, so that what is frequent is small to move.
+            let answer = Box::pin(hooks::answer(&api, &parts, body, &info, &audit_id, (&namespace, &name)));
+            (answer.await, String::new())
         }
         Some(Err(status)) => (answer::refusal(&status, &fallback), String::new()),
         Some(Ok(admitted)) => {
@@ -113,7 +105,7 @@ async fn serve(api: Arc<Api>, request: Request) -> Answer {
     answer
 }
 
-fn admit(api: &Api, parts: &http::request::Parts, info: &RequestInfo, audit_id: &str) -> Result<Admitted, Status> {
+fn admit(api: &Api, parts: &http::request::Parts, info: &Arc<RequestInfo>, audit_id: &str) -> Result<Admitted, Status> {
     let peer = parts
         .extensions
         .get::<Arc<Peer>>()
@@ -126,7 +118,7 @@ async fn admitted_answer(
     api: Arc<Api>,
     parts: http::request::Parts,
     body: Body,
-    info: RequestInfo,
+    info: Arc<RequestInfo>,
     query: Query,
     admitted: Admitted,
 ) -> Answer {
@@ -145,7 +137,7 @@ async fn admitted_answer(
         body: None,
         registry,
     };
-    let work = AssertUnwindSafe(dispatch(&mut call, body)).catch_unwind();
+    let work = Box::pin(AssertUnwindSafe(dispatch(&mut call, body)).catch_unwind());
     let result = match limit {
         Some(limit) => tokio::time::timeout(limit, work).await,
         None => Ok(work.await),
@@ -160,7 +152,11 @@ async fn admitted_answer(
     };
     match result {
         Ok(answer) => match call.record.take() {
-            Some(record) => recorded(answer, record).await,
+            Some(record) if record.wants_response() => Box::pin(recorded(answer, record)).await,
+            Some(record) => {
+                record.finish(answer.status().as_u16(), None);
+                answer
+            }
             None => answer,
         },
         Err(status) => {
@@ -173,12 +169,12 @@ async fn admitted_answer(
     }
 }
 
-/// Finishes the audit record of an answer, with its body when the policy wants that. Streams finish their own.
+/// Finishes the audit record of an answer with its body, which the policy wants. Streams finish their own.
 async fn recorded(answer: Answer, record: AuditRecord) -> Answer {
     let code = answer.status().as_u16();
     let content_type = answer.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     // A backup is no object, and too large to be held.
-    if !record.wants_response() || !content_type.starts_with("application/json") {
+    if !content_type.starts_with("application/json") {
         record.finish(code, None);
         return answer;
     }

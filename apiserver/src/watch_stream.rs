@@ -31,7 +31,7 @@ const LAST_BOOKMARK_BEFORE_END: Duration = Duration::from_secs(2);
 pub(crate) struct WatchStream {
     api: Arc<Api>,
     user: Arc<User>,
-    info: RequestInfo,
+    info: Arc<RequestInfo>,
     watch: Watch,
     rendering: Rendering,
     bookmarks: bool,

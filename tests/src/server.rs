@@ -186,7 +186,7 @@ impl TestServer {
         let web = web(api, dir.path(), address, options.surroundings())?;
         let server = Server {
             listeners,
-            router: webui::router::router(web),
+            answers: webui::router::answers(web),
             pki: Some(pki),
             config,
             limits,

@@ -81,7 +81,7 @@ struct Looking {
 pub(crate) fn answer(
     asked: &Asked,
     visit: Visit,
-    info: RequestInfo,
+    info: Arc<RequestInfo>,
     mut record: AuditRecord,
     permit: Permit,
 ) -> Answer {

@@ -10,15 +10,15 @@ use apiserver::api::Api;
 use apiserver::authentication::{Peer, Recognised, User};
 use apiserver::authorization::Decision;
 use apiserver::request::RequestInfo;
-use axum::Router;
+use apiserver::serve::Answers;
 use axum::body::Body;
 use axum::extract::Request;
 use futures::FutureExt as _;
+use futures::future::BoxFuture;
 use http::header::{ACCEPT, AUTHORIZATION};
 use http::request::Parts;
 use http::{HeaderValue, Method};
 use store::state::State;
-use tower::ServiceExt as _;
 
 use crate::answer::{Answer, add_cookie, page as page_answer, raw, redirect};
 use crate::forges::{self, ForgeAccounts};
@@ -54,7 +54,6 @@ pub struct Surroundings {
 pub struct Web {
     pub(crate) api: Arc<Api>,
     pub(crate) key: SessionKey,
-    pub(crate) routes: Router,
     pub(crate) renderings: Renderings,
     pub(crate) accounts: Option<Arc<dyn ForgeAccounts>>,
     reviews: Option<Arc<dyn Reviews>>,
@@ -74,7 +73,6 @@ impl Web {
     pub fn new(api: Arc<Api>, key: SessionKey, surroundings: Surroundings) -> Arc<Self> {
         let public_url = surroundings.public_url.map(|url| url.trim_end_matches('/').to_owned());
         Arc::new(Self {
-            routes: apiserver::router::router(api.clone()),
             api,
             key,
             renderings: Renderings::default(),
@@ -111,11 +109,11 @@ impl Web {
     }
 }
 
-/// Returns the router of a whole server: pages where browsers ask for them, the API everywhere else.
-pub fn router(web: Arc<Web>) -> Router {
-    Router::new().fallback(move |request: Request| {
-        let web = web.clone();
-        async move { serve(web, request).await }
+/// Returns what answers every request of a whole server: pages where browsers ask for them, the API everywhere else.
+pub fn answers(web: Arc<Web>) -> impl Answers + Sync {
+    tower::service_fn(move |request: Request| {
+        let answer: BoxFuture<'static, _> = Box::pin(serve(web.clone(), request).map(Ok));
+        answer
     })
 }
 
@@ -123,11 +121,11 @@ async fn serve(web: Arc<Web>, request: Request) -> Answer {
     let accept = request.headers().get(ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let reads = matches!(*request.method(), Method::GET | Method::HEAD);
     match Route::parse(request.uri().path()) {
-        Some(route) if route != Route::Home || (reads && wants_html(accept)) => own(web, route, request).await,
-        _ => match web.routes.clone().oneshot(request).await {
-            Ok(answer) => answer,
-            Err(never) => match never {},
-        },
+        // What is not for the API lies elsewhere in memory, so that what is for it is small to move.
+        Some(route) if route != Route::Home || (reads && wants_html(accept)) => {
+            Box::pin(own(web, route, request)).await
+        }
+        _ => apiserver::router::serve(web.api.clone(), request).await,
     }
 }
 
@@ -242,7 +240,7 @@ async fn judged(asked: Asked) -> Answer {
     let begun = Instant::now();
     let (state, index) = asked.web.look();
     let Some(question) = Question::of(&asked, &state) else { return failed(&asked, &not_found()) };
-    let info = question.info.clone();
+    let info = Arc::new(question.info.clone());
     let access = asked.web.api.access.clone();
     let metrics = access.metrics.clone();
     let present = metrics.request_begun(&info);
@@ -265,7 +263,7 @@ async fn admitted_answer(
     asked: Asked,
     state: Arc<State>,
     index: Index,
-    info: RequestInfo,
+    info: Arc<RequestInfo>,
     admitted: Admitted,
 ) -> Answer {
     let form_token = asked.web.key.form_token(&asked.browser());

@@ -51,7 +51,7 @@ async fn answers_arrive_whole_or_not_at_all() {
             .route("/refused", get(async move || refused));
         let server = Server {
             listeners,
-            router,
+            answers: router,
             pki: Some(pki),
             config,
             limits: LimitsConfig::default(),

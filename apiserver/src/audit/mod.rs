@@ -12,19 +12,20 @@ mod writer;
 #[cfg(test)]
 mod tests;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use api_types::status::Status;
 use http::HeaderMap;
 use http::header::USER_AGENT;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use crate::authentication::{Credential, Peer, User};
 use crate::authorization::Decision;
 use crate::clock::Clock;
 use crate::config::AuditLevel;
 use crate::request::RequestInfo;
-use event::{Draft, Stage};
+use event::{Draft, Outcome, Stage};
 use policy::Policy;
 pub use writer::{AuditError, AuditWriter, WriterSettings};
 
@@ -50,7 +51,7 @@ struct Shared {
 
 /// One request on its way.
 pub struct AuditRecord {
-    open: Option<Open>,
+    open: Option<Box<Open>>,
 }
 
 struct Open {
@@ -77,14 +78,14 @@ impl Audit {
     pub fn begin(
         &self,
         audit_id: &str,
-        request: &RequestInfo,
+        request: &Arc<RequestInfo>,
         query: Option<&str>,
-        user: Option<&User>,
+        user: Option<&Arc<User>>,
         peer: &Peer,
         headers: &HeaderMap,
     ) -> AuditRecord {
         let Some(shared) = &self.shared else { return AuditRecord { open: None } };
-        let level = shared.policy.level(user, request);
+        let level = shared.policy.level(user.map(Arc::as_ref), request);
         if level == AuditLevel::None {
             return AuditRecord { open: None };
         }
@@ -93,20 +94,19 @@ impl Audit {
             level,
             audit_id: audit_id.to_owned(),
             uri: event::redacted_uri(&request.path, query),
-            verb: request.verb.clone(),
             user: user.cloned(),
-            source: peer.address.ip().to_string(),
+            source: peer.address.ip(),
             user_agent: agent.map(|agent| agent.chars().take(USER_AGENT_CHARACTERS_MAX).collect()).unwrap_or_default(),
-            request: request.clone(),
+            request: Arc::clone(request),
             received: shared.clock.now(),
-            annotations: serde_json::Map::new(),
+            annotations: BTreeMap::new(),
             request_object: None,
             object: None,
             started: false,
         };
-        let mut record = AuditRecord { open: Some(Open { shared: Arc::clone(shared), draft }) };
+        let mut record = AuditRecord { open: Some(Box::new(Open { shared: Arc::clone(shared), draft })) };
         if let Some(User { credential: Credential::Token { id, .. }, .. }) =
-            user.map(|user| user.impersonator.as_deref().unwrap_or(user))
+            user.map(|user| user.impersonator.as_deref().unwrap_or(user.as_ref()))
         {
             record.annotate("ci.coopcloud.tech/token-id", id);
         }
@@ -147,9 +147,9 @@ impl AuditRecord {
     }
 
     /// Adds an annotation; the value must not be secret.
-    pub fn annotate(&mut self, key: &str, value: &str) {
+    pub fn annotate(&mut self, key: &'static str, value: &str) {
         if let Some(open) = &mut self.open {
-            open.draft.annotations.insert(key.to_owned(), json!(value));
+            open.draft.annotations.insert(key, value.to_owned());
         }
     }
 
@@ -173,7 +173,7 @@ impl AuditRecord {
     pub fn started(&mut self, code: u16) {
         if let Some(open) = &mut self.open {
             open.draft.started = true;
-            open.write(Stage::ResponseStarted, Some(&json!({"metadata": {}, "code": code})), None);
+            open.write(Stage::ResponseStarted, Some(Outcome::success(code)), None);
         }
     }
 
@@ -185,22 +185,15 @@ impl AuditRecord {
             } else {
                 None
             };
-            open.write(Stage::ResponseComplete, Some(&json!({"metadata": {}, "code": code})), object.as_ref());
+            open.write(Stage::ResponseComplete, Some(Outcome::success(code)), object.as_ref());
         }
     }
 
     /// Writes `ResponseComplete` for an error.
     pub fn fail(mut self, status: &Status) {
-        if let Some(mut open) = self.open.take() {
-            let mut short: Value = json!({"metadata": {}, "status": status.status, "code": status.code});
-            if let Some(reason) = status.reason {
-                short["reason"] = json!(reason);
-            }
+        if let Some(open) = self.open.take() {
             // The message can repeat rejected values; those of a Secret must not reach the log.
-            if !open.draft.is_secret() {
-                short["message"] = json!(status.message);
-            }
-            open.write(Stage::ResponseComplete, Some(&short), None);
+            open.write(Stage::ResponseComplete, Some(Outcome::failure(status, open.draft.is_secret())), None);
         }
     }
 }
@@ -213,15 +206,15 @@ impl Drop for AuditRecord {
             return;
         }
         let note = if open.draft.started { "the stream ended" } else { "the client went away before the answer" };
-        open.draft.annotations.insert("ci.coopcloud.tech/end".to_owned(), json!(note));
+        open.draft.annotations.insert("ci.coopcloud.tech/end", note.to_owned());
         open.write(Stage::ResponseComplete, None, None);
     }
 }
 
 impl Open {
-    fn write(&mut self, stage: Stage, status: Option<&Value>, response: Option<&Value>) {
-        let event = self.draft.event(stage, status, response, self.shared.clock.now());
-        let line = event.to_string();
+    fn write(&self, stage: Stage, outcome: Option<Outcome<'_>>, response: Option<&Value>) {
+        let event = self.draft.event(stage, outcome, response, self.shared.clock.now());
+        let line = serde_json::to_string(&event).expect("an event always serialises");
         self.shared.writer.send(match &self.shared.redactor {
             Some(redactor) => redactor(line),
             None => line,

@@ -1,6 +1,7 @@
 //! What gets into the log, and what must never.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use api_types::status::{Reason, Status};
 use http::{HeaderMap, HeaderValue, Method};
@@ -37,13 +38,13 @@ fn peer() -> Peer {
     Peer { address: "192.0.2.7:999".parse().unwrap(), encrypted: true, certificate: None }
 }
 
-fn bob() -> User {
-    User::named("bob", &["devs"], Credential::Token { id: "abc".to_owned(), expires: None })
+fn bob() -> Arc<User> {
+    Arc::new(User::named("bob", &["devs"], Credential::Token { id: "abc".to_owned(), expires: None }))
 }
 
-fn info(method: &Method, target: &str) -> RequestInfo {
+fn info(method: &Method, target: &str) -> Arc<RequestInfo> {
     let (path, query) = target.split_once('?').map_or((target, None), |(path, query)| (path, Some(query)));
-    RequestInfo::parse(method, path, query)
+    Arc::new(RequestInfo::parse(method, path, query))
 }
 
 fn lines(directory: &Path) -> Vec<Value> {
@@ -127,7 +128,7 @@ fn secrets_never_reach_the_log() {
 fn a_redactor_sees_every_line() {
     let directory = tempfile::tempdir().unwrap();
     let writer = AuditWriter::open(settings(directory.path()), clock()).unwrap();
-    let redactor = std::sync::Arc::new(|line: String| line.replace(CANARY, "***"));
+    let redactor = Arc::new(|line: String| line.replace(CANARY, "***"));
     let audit = Audit::new(everything(), writer, clock(), Some(redactor));
     let info = info(&Method::POST, "/api/v1/namespaces/n/configmaps");
     let mut record = audit.begin("id", &info, None, Some(&bob()), &peer(), &HeaderMap::new());

@@ -1,5 +1,8 @@
 //! `TokenReview` and `SelfSubjectReview`: telling others, or oneself, who somebody is.
 
+use std::collections::BTreeMap;
+
+use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::{Authenticator, User};
@@ -12,7 +15,7 @@ const AUDIENCE: &str = "https://kubernetes.default.svc";
 pub fn token_review_status(authenticator: &Authenticator, spec: &Value) -> Value {
     let token = spec["token"].as_str().unwrap_or_default();
     match authenticator.review(token) {
-        Some(user) => json!({"authenticated": true, "user": user_info(&user), "audiences": [AUDIENCE]}),
+        Some(user) => json!({"authenticated": true, "user": UserInfo::of(&user), "audiences": [AUDIENCE]}),
         None => json!({"user": {}, "error": "invalid bearer token"}),
     }
 }
@@ -20,22 +23,27 @@ pub fn token_review_status(authenticator: &Authenticator, spec: &Value) -> Value
 /// Returns the `status` of a `SelfSubjectReview`.
 #[must_use]
 pub fn self_subject_review_status(user: &User) -> Value {
-    json!({"userInfo": user_info(user)})
+    json!({"userInfo": UserInfo::of(user)})
 }
 
-/// Returns `authentication.k8s.io/v1` `UserInfo`; empty parts are left out.
-#[must_use]
-pub fn user_info(user: &User) -> Value {
-    let mut info = serde_json::Map::new();
-    info.insert("username".to_owned(), json!(user.name));
-    if !user.uid.is_empty() {
-        info.insert("uid".to_owned(), json!(user.uid));
+/// `authentication.k8s.io/v1` `UserInfo`; empty parts are left out.
+#[derive(Default, Serialize)]
+pub struct UserInfo<'a> {
+    #[serde(skip_serializing_if = "str::is_empty")]
+    username: &'a str,
+    #[serde(skip_serializing_if = "str::is_empty")]
+    uid: &'a str,
+    #[serde(skip_serializing_if = "<[String]>::is_empty")]
+    groups: &'a [String],
+    #[serde(skip_serializing_if = "Option::is_none")]
+    extra: Option<&'a BTreeMap<String, Vec<String>>>,
+}
+
+impl<'a> UserInfo<'a> {
+    /// Tells who `user` is.
+    #[must_use]
+    pub fn of(user: &'a User) -> Self {
+        let extra = Some(&user.extra).filter(|extra| !extra.is_empty());
+        Self { username: &user.name, uid: &user.uid, groups: &user.groups, extra }
     }
-    if !user.groups.is_empty() {
-        info.insert("groups".to_owned(), json!(user.groups));
-    }
-    if !user.extra.is_empty() {
-        info.insert("extra".to_owned(), json!(user.extra));
-    }
-    Value::Object(info)
 }

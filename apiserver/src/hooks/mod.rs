@@ -99,11 +99,11 @@ pub(crate) async fn answer(
     api: &Api,
     parts: &http::request::Parts,
     body: Body,
-    info: &RequestInfo,
+    info: &Arc<RequestInfo>,
     audit_id: &str,
     target: (&str, &str),
 ) -> Answer {
-    let stranger = User::anonymous();
+    let stranger = Arc::new(User::anonymous());
     let record = parts
         .extensions
         .get::<Arc<Peer>>()

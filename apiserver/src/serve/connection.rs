@@ -6,7 +6,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use axum::Router;
 use axum::body::Body;
 use futures::TryFutureExt as _;
 use futures::future::Either;
@@ -22,8 +21,8 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
-use tower::Service as _;
 
+use super::Answers;
 use super::refusals::{self, WithBodies};
 use crate::answer::failure;
 use crate::authentication::Peer;
@@ -41,8 +40,8 @@ const STREAM_WINDOW_BYTES: u32 = 256 * 1024;
 const CONNECTION_WINDOW_BYTES: u32 = 1024 * 1024;
 
 /// How connections are served; shared by all of them.
-pub(super) struct Connections {
-    router: Router,
+pub(super) struct Connections<A> {
+    answers: A,
     http1: Arc<Builder<TokioExecutor>>,
     http2: Arc<Builder<TokioExecutor>>,
     head: HeadLimits,
@@ -59,8 +58,8 @@ struct HeadLimits {
     bytes_max: usize,
 }
 
-impl Connections {
-    pub(super) fn new(router: Router, limits: &LimitsConfig, stop: CancellationToken, cut: CancellationToken) -> Self {
+impl<A: Answers> Connections<A> {
+    pub(super) fn new(answers: A, limits: &LimitsConfig, stop: CancellationToken, cut: CancellationToken) -> Self {
         let head =
             HeadLimits { timeout: Duration::from_secs(limits.header_seconds), bytes_max: limits.header_bytes_max };
         let mut http1 = Builder::new(TokioExecutor::new()).http1_only();
@@ -81,7 +80,7 @@ impl Connections {
             .max_header_list_size(u32::try_from(limits.header_bytes_max.saturating_mul(2)).unwrap_or(u32::MAX))
             .keep_alive_interval(PING_INTERVAL)
             .keep_alive_timeout(PING_TIMEOUT);
-        Self { router, http1: Arc::new(http1), http2: Arc::new(http2), head, stop, cut }
+        Self { answers, http1: Arc::new(http1), http2: Arc::new(http2), head, stop, cut }
     }
 
     /// Returns the whole life of a connection. Errors end it and are nobody else's business.
@@ -92,13 +91,13 @@ impl Connections {
         tls: Option<Arc<ServerConfig>>,
         watcher: Watcher,
     ) -> impl Future<Output = ()> + Send + 'static {
-        let (router, head) = (self.router.clone(), self.head);
+        let (answers, head) = (self.answers.clone(), self.head);
         let (stop, cut) = (self.stop.clone(), self.cut.clone());
         let (http1, http2) = (Arc::clone(&self.http1), Arc::clone(&self.http2));
         async move {
             let Some(tls) = tls else {
                 let peer = Arc::new(Peer { address, encrypted: false, certificate: None });
-                return drive(stream, &http1, router, peer, watcher, &cut, head).await;
+                return drive(stream, &http1, answers, peer, watcher, &cut, head).await;
             };
             let handshake = tokio::time::timeout(head.timeout, TlsAcceptor::from(tls).accept(stream));
             let stream = tokio::select! {
@@ -120,7 +119,7 @@ impl Connections {
             };
             let peer = Arc::new(Peer { address, encrypted: true, certificate });
             let builder = if http2_chosen { &http2 } else { &http1 };
-            drive(stream, builder, router, peer, watcher, &cut, head).await;
+            drive(stream, builder, answers, peer, watcher, &cut, head).await;
         }
     }
 }
@@ -148,16 +147,17 @@ fn head_too_large() -> Response<Body> {
 /// How long an HTTP/1.1 connection may rest between two requests; the same timer also bounds a later request's head.
 const KEEP_ALIVE: Duration = Duration::from_secs(75);
 
-async fn drive<S>(
+async fn drive<S, A>(
     stream: S,
     builder: &Builder<TokioExecutor>,
-    router: Router,
+    answers: A,
     peer: Arc<Peer>,
     watcher: Watcher,
     cut: &CancellationToken,
     head: HeadLimits,
 ) where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    A: Answers,
 {
     let begun = Arc::new(AtomicBool::new(false));
     let head_bytes_max = head.bytes_max;
@@ -173,7 +173,8 @@ async fn drive<S>(
                 // Where a chunked body ends, a proxy in front may see it otherwise: what follows is never read as a
                 // request of whoever that proxy believes to be speaking.
                 let is_last = request.headers().contains_key(TRANSFER_ENCODING);
-                Either::Right(router.clone().call(request).map_ok(move |response| closing(response, is_last)))
+                let answer = answers.clone().call(request.map(Body::new));
+                Either::Right(answer.map_ok(move |response| closing(response, is_last)))
             }
         })
     };

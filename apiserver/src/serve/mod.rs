@@ -10,12 +10,14 @@ pub mod systemd;
 #[cfg(test)]
 mod tests;
 
+use std::convert::Infallible;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Router;
+use axum::body::Body;
+use http::{Request, Response};
 use hyper_util::server::graceful::{GracefulShutdown, Watcher};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
@@ -129,12 +131,26 @@ async fn bind(address: Option<SocketAddr>, flag: &'static str) -> Result<Option<
     TcpListener::bind(address).await.map(Some).map_err(|source| BindError::Bind { address, flag, source })
 }
 
+/// What answers requests; each carries an `Arc<Peer>` extension. Every connection has a clone of its own.
+pub trait Answers:
+    tower::Service<Request<Body>, Response = Response<Body>, Error = Infallible, Future: Send> + Clone + Send + 'static
+{
+}
+
+impl<A> Answers for A where
+    A: tower::Service<Request<Body>, Response = Response<Body>, Error = Infallible, Future: Send>
+        + Clone
+        + Send
+        + 'static
+{
+}
+
 /// Everything that serving needs.
-pub struct Server {
+pub struct Server<A> {
     /// Where.
     pub listeners: Listeners,
-    /// What. Every request carries an `Arc<Peer>` extension.
-    pub router: Router,
+    /// What.
+    pub answers: A,
     /// Certificates; needed when there is an HTTPS listener.
     pub pki: Option<Arc<Pki>>,
     /// Connections, drain.
@@ -147,7 +163,7 @@ pub struct Server {
     pub metrics: Metrics,
 }
 
-impl Server {
+impl<A: Answers + Sync> Server<A> {
     /// Serves until `stop` is cancelled, then drains: not ready, no new connections, streams end, requests finish.
     /// Returns within the configured time.
     pub async fn run(self, stop: CancellationToken) -> Drained {
@@ -156,7 +172,7 @@ impl Server {
         let graceful = GracefulShutdown::new();
         let cut = CancellationToken::new();
         let shared = Arc::new(Accepting {
-            connections: Connections::new(self.router, &self.limits, stop.clone(), cut.clone()),
+            connections: Connections::new(self.answers, &self.limits, stop.clone(), cut.clone()),
             places: Arc::new(Semaphore::new(self.config.connections_max.min(Semaphore::MAX_PERMITS))),
             tracker: tracker.clone(),
             metrics: self.metrics,
@@ -197,14 +213,14 @@ impl Server {
 }
 
 /// What the accept loops share.
-struct Accepting {
-    connections: Connections,
+struct Accepting<A> {
+    connections: Connections<A>,
     places: Arc<Semaphore>,
     tracker: TaskTracker,
     metrics: Metrics,
 }
 
-impl Accepting {
+impl<A: Answers> Accepting<A> {
     async fn accept(
         &self,
         listener: &TcpListener,

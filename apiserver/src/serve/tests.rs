@@ -55,7 +55,7 @@ async fn world(config: ServerConfig, limits: LimitsConfig) -> World {
     let metrics = Metrics::new();
     let server = Server {
         listeners,
-        router: router(&lifecycle, &entered, &release),
+        answers: router(&lifecycle, &entered, &release),
         pki: Some(Arc::clone(&pki)),
         config,
         limits,

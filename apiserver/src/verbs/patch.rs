@@ -37,7 +37,7 @@ async fn apply(call: &mut Call, served: &Served, part: Part) -> VerbResult {
     let target = call.target(served);
     if call.api.store.get(&served.resource, &target.key()).is_none() {
         // An apply that creates needs both rights.
-        let creates = RequestInfo { verb: "create".to_owned(), ..call.info.clone() };
+        let creates = RequestInfo { verb: "create".to_owned(), ..RequestInfo::clone(&call.info) };
         call.api.access.authorizer.require(&call.user, &creates)?;
     }
     let force = if call.query.flag("force") { Force::Yes } else { Force::No };

@@ -10,7 +10,6 @@ use http::{Method, Request};
 use http_body_util::{BodyExt as _, Limited};
 use serde_json::{Value, json};
 use store::registry::Resource;
-use tower::ServiceExt as _;
 
 use super::{Deed, spec_patch};
 use crate::answer::{Answer, page as page_answer, redirect};
@@ -125,10 +124,7 @@ async fn send(asked: &Asked, order: Order) -> Result<Value, Status> {
     if let Some(recognised) = asked.parts.extensions.get::<Recognised>() {
         request.extensions_mut().insert(recognised.clone());
     }
-    let answer = match asked.web.routes.clone().oneshot(request).await {
-        Ok(answer) => answer,
-        Err(never) => match never {},
-    };
+    let answer = apiserver::router::serve(asked.web.api.clone(), request).await;
     let is_good = answer.status().is_success();
     let bytes =
         Limited::new(answer.into_body(), ANSWER_BYTES_MAX).collect().await.map_err(|error| broken(&error))?.to_bytes();

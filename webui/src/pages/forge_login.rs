@@ -4,6 +4,8 @@
 //! forge, where it was going) stays in a sealed cookie of its own, so that nobody can finish in one browser what was
 //! begun in another. What it brings is a code, which the forge is asked about; nothing else it says counts.
 
+use std::sync::Arc;
+
 use api_types::status::{Reason, Status};
 use apiserver::request::{RequestInfo, query_values};
 use aws_lc_rs::constant_time::verify_slices_are_equal;
@@ -72,7 +74,7 @@ pub(crate) fn depart(asked: &Asked, forge: &str) -> Answer {
 /// Takes a browser that comes back from the forge.
 pub(crate) async fn come_back(asked: &Asked, forge: &str) -> Answer {
     let api = &asked.web.api;
-    let info = info(forge, "/callback");
+    let info = Arc::new(info(forge, "/callback"));
     let stranger = apiserver::authentication::User::anonymous();
     let permit = match api.access.limits.admit(&stranger, &info, std::time::Instant::now()) {
         Ok(permit) => permit,

@@ -1,5 +1,7 @@
 //! Signing in by token, the doors of forges, and out.
 
+use std::sync::Arc;
+
 use api_types::status::{Reason, Status};
 use apiserver::request::query_values;
 use axum::body::Body;
@@ -82,18 +84,17 @@ pub(crate) async fn sign_in(asked: &Asked, body: Body) -> Answer {
     let api = &asked.web.api;
     // Guessing is as limited as any request of a stranger.
     let stranger = apiserver::authentication::User::anonymous();
-    let info = apiserver::request::RequestInfo {
+    let info = Arc::new(apiserver::request::RequestInfo {
         verb: "post".to_owned(),
         path: "/login".to_owned(),
         ..apiserver::request::RequestInfo::default()
-    };
+    });
     let permit = match api.access.limits.admit(&stranger, &info, std::time::Instant::now()) {
         Ok(permit) => permit,
         Err(status) => return failed(asked, &status),
     };
     let user = api.access.authenticator.review(credential);
-    let record =
-        api.access.audit.begin(&asked.audit_id, &info, None, user.as_deref(), &asked.peer, &asked.parts.headers);
+    let record = api.access.audit.begin(&asked.audit_id, &info, None, user.as_ref(), &asked.peer, &asked.parts.headers);
     drop(permit);
     if user.is_none() {
         record.fail(&apiserver::authentication::unauthorized());

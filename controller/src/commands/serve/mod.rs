@@ -18,7 +18,7 @@ use ports::redact::Redactor;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use webui::router::router;
+use webui::router::answers;
 
 use super::{Additions, DataDirArgument, logging, read_config};
 use crate::commands::Outcome;
@@ -116,7 +116,7 @@ async fn serve(
 
     let server = Server {
         listeners,
-        router: router(Arc::clone(&assembly.web)),
+        answers: answers(Arc::clone(&assembly.web)),
         pki: Some(pki),
         config: config.server,
         limits: config.limits,
