@@ -1,9 +1,10 @@
 //! One connection: handshake, protocol, requests, and the timers around them.
 
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::Poll;
 use std::time::Duration;
 
 use axum::body::Body;
@@ -11,6 +12,8 @@ use futures::TryFutureExt as _;
 use futures::future::Either;
 use http::header::{CACHE_CONTROL, CONNECTION, TRANSFER_ENCODING};
 use http::{HeaderValue, Response};
+use http_body::Body as _;
+use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
 use hyper::{Request, service::service_fn};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
@@ -23,6 +26,7 @@ use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 
 use super::Answers;
+use super::gathering::gathering;
 use super::refusals::{self, WithBodies};
 use crate::answer::failure;
 use crate::authentication::Peer;
@@ -97,7 +101,7 @@ impl<A: Answers> Connections<A> {
         async move {
             let Some(tls) = tls else {
                 let peer = Arc::new(Peer { address, encrypted: false, certificate: None });
-                return drive(stream, &http1, answers, peer, watcher, &cut, head).await;
+                return drive(stream, &http1, answers, peer, watcher, &cut, head, false).await;
             };
             let handshake = tokio::time::timeout(head.timeout, TlsAcceptor::from(tls).accept(stream));
             let stream = tokio::select! {
@@ -119,7 +123,7 @@ impl<A: Answers> Connections<A> {
             };
             let peer = Arc::new(Peer { address, encrypted: true, certificate });
             let builder = if http2_chosen { &http2 } else { &http1 };
-            drive(stream, builder, answers, peer, watcher, &cut, head).await;
+            drive(stream, builder, answers, peer, watcher, &cut, head, http2_chosen).await;
         }
     }
 }
@@ -127,6 +131,19 @@ impl<A: Answers> Connections<A> {
 fn head_bytes(request: &Request<Incoming>) -> usize {
     let line = request.uri().path().len() + request.uri().query().map_or(0, str::len);
     request.headers().iter().fold(line, |sum, (name, value)| sum + name.as_str().len() + value.len() + 4)
+}
+
+/// Holds `present` until the end of an answer that is still being made.
+fn holding<P: Send + 'static>(response: Response<Body>, present: P) -> Response<Body> {
+    if response.body().size_hint().exact().is_some() {
+        return response;
+    }
+    response.map(|body| {
+        Body::new(body.map_frame(move |frame| {
+            let _until_the_end = &present;
+            frame
+        }))
+    })
 }
 
 /// Announces the end of the connection after this answer, when it is the last.
@@ -155,14 +172,17 @@ async fn drive<S, A>(
     watcher: Watcher,
     cut: &CancellationToken,
     head: HeadLimits,
+    has_streams: bool,
 ) where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     A: Answers,
 {
     let begun = Arc::new(AtomicBool::new(false));
+    // Held once for each request until its answer is there, and by answers that have no length until they end.
+    let requests = Arc::new(());
     let head_bytes_max = head.bytes_max;
     let service = {
-        let (begun, peer) = (Arc::clone(&begun), Arc::clone(&peer));
+        let (begun, peer, requests) = (Arc::clone(&begun), Arc::clone(&peer), Arc::downgrade(&requests));
         service_fn(move |mut request: Request<Incoming>| {
             begun.store(true, Ordering::Relaxed);
             // The library bounds its buffer, which may hold more than one head.
@@ -173,13 +193,22 @@ async fn drive<S, A>(
                 // Where a chunked body ends, a proxy in front may see it otherwise: what follows is never read as a
                 // request of whoever that proxy believes to be speaking.
                 let is_last = request.headers().contains_key(TRANSFER_ENCODING);
+                let present = requests.upgrade();
                 let answer = answers.clone().call(request.map(Body::new));
-                Either::Right(answer.map_ok(move |response| closing(response, is_last)))
+                Either::Right(answer.map_ok(move |response| closing(holding(response, present), is_last)))
             }
         })
     };
-    let connection = builder.serve_connection(TokioIo::new(WithBodies::new(stream)), service).into_owned();
+    let (stream, writer) = gathering(WithBodies::new(stream));
+    let connection = builder.serve_connection(TokioIo::new(stream), service).into_owned();
     let mut connection = std::pin::pin!(watcher.watch(connection));
+    let mut connection = poll_fn(|context| match connection.as_mut().poll(context) {
+        Poll::Ready(result) => Poll::Ready(result),
+        Poll::Pending => match writer.write(context, has_streams && Arc::strong_count(&requests) > 1) {
+            Ok(()) => Poll::Pending,
+            Err(error) => Poll::Ready(Err(error.into())),
+        },
+    });
     let silent = async {
         tokio::time::sleep(head.timeout).await;
         if begun.load(Ordering::Relaxed) {

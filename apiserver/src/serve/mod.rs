@@ -4,6 +4,7 @@
 //! moment on. A connection that has not brought a whole request head in time is closed.
 
 mod connection;
+mod gathering;
 mod refusals;
 pub mod systemd;
 

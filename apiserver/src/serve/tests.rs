@@ -1,7 +1,10 @@
 //! Real sockets: protocols, silence, floods, and the end.
 
+use std::io;
 use std::os::unix::ffi::OsStrExt as _;
-use std::sync::Arc;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use axum::Extension;
@@ -12,10 +15,11 @@ use bytes::Bytes;
 use futures::StreamExt as _;
 use http_body_util::{BodyExt as _, Empty};
 use hyper_util::rt::{TokioExecutor, TokioIo};
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, ReadBuf};
 use tokio::net::TcpStream;
-use tokio::sync::Notify;
+use tokio::sync::{Barrier, Notify};
 use tokio::task::JoinHandle;
+use tokio_rustls::client::TlsStream;
 use tokio_util::sync::CancellationToken;
 
 use super::systemd::{Notice, notify};
@@ -68,10 +72,14 @@ async fn world(config: ServerConfig, limits: LimitsConfig) -> World {
     World { http, https, pki, lifecycle, stop, entered, release, metrics, running, _directory: directory }
 }
 
+/// Who asks for `/together` is answered when so many have asked.
+const TOGETHER: usize = 50;
+
 /// `/peer` names the caller, `/slow` waits to be released, `/watch` streams until the drain.
 fn router(lifecycle: &Lifecycle, entered: &Arc<Notify>, release: &Arc<Notify>) -> Router {
     let (entered, release, streams_end) = (Arc::clone(entered), Arc::clone(release), lifecycle.streams_end.clone());
     let again = Arc::clone(&entered);
+    let together = Arc::new(Barrier::new(TOGETHER));
     Router::new()
         .route(
             "/peer",
@@ -89,10 +97,17 @@ fn router(lifecycle: &Lifecycle, entered: &Arc<Notify>, release: &Arc<Notify>) -
             }),
         )
         .route(
+            "/together",
+            get(move || async move {
+                together.wait().await;
+                "done"
+            }),
+        )
+        .route(
             "/watch",
             get(move || async move {
                 again.notify_one();
-                let first = futures::stream::iter([Ok::<_, std::io::Error>(Bytes::from_static(b"first\n"))]);
+                let first = futures::stream::iter([Ok::<_, io::Error>(Bytes::from_static(b"first\n"))]);
                 let end = async move {
                     streams_end.cancelled().await;
                     Ok(Bytes::from_static(b"last\n"))
@@ -116,7 +131,17 @@ fn limits() -> LimitsConfig {
 }
 
 impl World {
-    async fn tls(&self, alpn: &[u8], identity: Option<(String, String)>) -> tokio_rustls::client::TlsStream<TcpStream> {
+    async fn tls(&self, alpn: &[u8], identity: Option<(String, String)>) -> TlsStream<TcpStream> {
+        let stream = TcpStream::connect(self.https).await.unwrap();
+        self.tls_over(stream, alpn, identity).await
+    }
+
+    async fn tls_over<S: AsyncRead + AsyncWrite + Unpin>(
+        &self,
+        stream: S,
+        alpn: &[u8],
+        identity: Option<(String, String)>,
+    ) -> TlsStream<S> {
         use rustls::pki_types::pem::PemObject as _;
         use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
         let mut roots = rustls::RootCertStore::empty();
@@ -136,7 +161,6 @@ impl World {
                 .unwrap(),
         };
         config.alpn_protocols = vec![alpn.to_vec()];
-        let stream = TcpStream::connect(self.https).await.unwrap();
         let name = ServerName::try_from("localhost").unwrap();
         tokio_rustls::TlsConnector::from(Arc::new(config)).connect(name, stream).await.unwrap()
     }
@@ -147,12 +171,12 @@ impl World {
     }
 }
 
-async fn send(stream: &mut (impl tokio::io::AsyncWrite + Unpin), path: &str) {
+async fn send(stream: &mut (impl AsyncWrite + Unpin), path: &str) {
     stream.write_all(format!("GET {path} HTTP/1.1\r\nhost: x\r\n\r\n").as_bytes()).await.unwrap();
 }
 
 /// Reads until the text holds `wanted`; the end of the stream before that is a failure.
-async fn read_until(stream: &mut (impl tokio::io::AsyncRead + Unpin), wanted: &str) -> String {
+async fn read_until(stream: &mut (impl AsyncRead + Unpin), wanted: &str) -> String {
     let mut text = String::new();
     let mut buffer = [0; 4096];
     while !text.contains(wanted) {
@@ -163,7 +187,7 @@ async fn read_until(stream: &mut (impl tokio::io::AsyncRead + Unpin), wanted: &s
     text
 }
 
-async fn read_to_end(stream: &mut (impl tokio::io::AsyncRead + Unpin)) -> String {
+async fn read_to_end(stream: &mut (impl AsyncRead + Unpin)) -> String {
     let mut bytes = Vec::new();
     // A reset is an end too.
     let _ = stream.read_to_end(&mut bytes).await;
@@ -196,6 +220,67 @@ async fn every_protocol_reaches_the_router_with_its_peer() {
     }
     assert!(world.metrics.render(crate::metrics::TextForm::OpenMetrics).contains("cc_api_connections 3"));
     drop((sender, first, plain));
+    let _ = connection.await;
+    assert_eq!(world.end().await, Drained::Clean);
+}
+
+/// Keeps what is read.
+struct Recorded<S>(S, Arc<Mutex<Vec<u8>>>);
+
+impl<S: AsyncRead + Unpin> AsyncRead for Recorded<S> {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let before = buffer.filled().len();
+        let polled = Pin::new(&mut self.0).poll_read(cx, buffer);
+        self.1.lock().unwrap().extend_from_slice(&buffer.filled()[before..]);
+        polled
+    }
+}
+
+/// Returns how many records of application data there are: their type is 23 (RFC 8446, section 5.1).
+fn records(mut bytes: &[u8]) -> usize {
+    let mut count = 0;
+    while let [kind, _, _, high, low, rest @ ..] = bytes {
+        count += usize::from(*kind == 23);
+        bytes = &rest[usize::from(u16::from_be_bytes([*high, *low]))..];
+    }
+    count
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for Recorded<S> {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.0).poll_write(cx, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_shutdown(cx)
+    }
+}
+
+// A runtime of many threads lets the connection run right after each answer; that of one does not.
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn answers_that_are_ready_together_come_together() {
+    let world = world(config(), limits()).await;
+    let read = Arc::new(Mutex::new(Vec::new()));
+    let stream = Recorded(TcpStream::connect(world.https).await.unwrap(), Arc::clone(&read));
+    let stream = world.tls_over(stream, b"h2", None).await;
+    let (mut sender, connection) =
+        hyper::client::conn::http2::handshake::<_, _, Empty<Bytes>>(TokioExecutor::new(), TokioIo::new(stream))
+            .await
+            .unwrap();
+    let connection = tokio::spawn(connection);
+    let request = || http::Request::get("https://localhost/together").body(Empty::new()).unwrap();
+    let answers: Vec<_> = (0..TOGETHER).map(|_| tokio::spawn(sender.send_request(request()))).collect();
+    for answer in answers {
+        let body = answer.await.unwrap().unwrap().into_body().collect().await.unwrap().to_bytes();
+        assert_eq!(body, "done");
+    }
+    let records = records(&read.lock().unwrap());
+    assert!(records <= TOGETHER / 5, "{records} records for {TOGETHER} answers");
+    drop(sender);
     let _ = connection.await;
     assert_eq!(world.end().await, Drained::Clean);
 }
