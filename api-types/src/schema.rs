@@ -78,9 +78,9 @@ pub struct Schema {
     /// Members that must be present.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub required: Vec<String>,
-    /// Known members of an object.
+    /// Known members of an object. They are boxed because a map makes room for eleven at a time, and most have fewer.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
-    pub properties: BTreeMap<String, Self>,
+    pub properties: BTreeMap<String, Box<Self>>,
     /// Schema of the members of a map with free keys.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub additional_properties: Option<Box<AdditionalProperties>>,

@@ -78,9 +78,11 @@ impl Definition {
             ..schema.expect("a test makes the schema of every kind")
         };
         let mut root = Schema { type_: Some(SchemaType::Object), ..Schema::default() };
-        root.properties.insert("spec".to_owned(), part(structural::<K::Spec>(), "What is wanted."));
-        root.properties
-            .insert("status".to_owned(), part(structural::<K::Status>(), "What was seen; only the daemon writes it."));
+        root.properties.insert("spec".to_owned(), Box::new(part(structural::<K::Spec>(), "What is wanted.")));
+        root.properties.insert(
+            "status".to_owned(),
+            Box::new(part(structural::<K::Status>(), "What was seen; only the daemon writes it.")),
+        );
         let is_built_in = K::GROUP != crate::meta::GROUP;
         if !is_built_in {
             root.required.push("spec".to_owned());
@@ -224,8 +226,8 @@ fn whole_object(root: Schema, description: &str) -> Schema {
         description: "Name, namespace, labels, annotations, owners and finalizers.".to_owned(),
         ..Schema::default()
     };
-    root.properties.insert("apiVersion".to_owned(), text("Group and version of the object's kind."));
-    root.properties.insert("kind".to_owned(), text("Kind of the object."));
-    root.properties.insert("metadata".to_owned(), metadata);
+    root.properties.insert("apiVersion".to_owned(), Box::new(text("Group and version of the object's kind.")));
+    root.properties.insert("kind".to_owned(), Box::new(text("Kind of the object.")));
+    root.properties.insert("metadata".to_owned(), Box::new(metadata));
     root
 }

@@ -8,9 +8,10 @@ use super::cel::{self, Rule};
 use super::formats::Format;
 use super::node::{Additional, CountRules, Logic, Node, NumberRules, StringRules};
 use super::path::Path;
+use super::regex::Pattern;
 use super::text::{INVALID, NOT_SUPPORTED, REQUIRED, TOO_LONG, TOO_MANY, TYPE_INVALID, cause, invalid};
 use super::validate::Walk;
-use super::{default, lists, prune, regex, structural};
+use super::{default, lists, prune, structural};
 
 /// Where paths into a definition start.
 const ROOT: &str = "openAPIV3Schema";
@@ -142,7 +143,7 @@ fn has_rules(schema: &Schema) -> bool {
         Some(AdditionalProperties::Allowed(_)) | None => None,
     };
     !schema.validations.is_empty()
-        || schema.properties.values().chain(free).chain(schema.items.as_deref()).any(has_rules)
+        || schema.properties.values().map(Box::as_ref).chain(free).chain(schema.items.as_deref()).any(has_rules)
 }
 
 /// Orders causes by field, numbers inside by value; causes without a field of their own come last.
@@ -215,8 +216,8 @@ impl Compiler {
     }
 
     fn string_rules(&mut self, schema: &Schema, path: &str) -> Option<Box<StringRules>> {
-        let pattern = schema.pattern.as_ref().and_then(|source| match regex::compile(source) {
-            Ok(compiled) => Some((compiled, source.clone())),
+        let pattern = schema.pattern.as_ref().and_then(|source| match Pattern::new(source) {
+            Ok(pattern) => Some(pattern),
             Err(error) => {
                 let detail = format!("must be a valid regular expression, but isn't: {error}");
                 let shown = Value::String(source.clone());

@@ -1,11 +1,11 @@
 //! A schema prepared for being walked along an object: members sorted, expressions compiled, summaries made.
 
 use api_types::schema::{ListType, SchemaType};
-use regex::Regex;
 use serde_json::{Number, Value};
 
 use super::cel::Rule;
 use super::formats::Format;
+use super::regex::Pattern;
 
 /// One node of a compiled schema.
 #[derive(Debug, Default)]
@@ -86,8 +86,8 @@ pub(super) struct StringRules {
     pub(super) min_length: Option<u64>,
     /// Most characters.
     pub(super) max_length: Option<u64>,
-    /// Expression and its source.
-    pub(super) pattern: Option<(Regex, String)>,
+    /// What it must look like.
+    pub(super) pattern: Option<Pattern>,
     /// Known format.
     pub(super) format: Option<Format>,
 }

@@ -1,9 +1,39 @@
 //! Regular expressions with Go's meaning: ASCII classes, no set operators inside brackets, bounded size.
 
+use std::sync::OnceLock;
+
 use regex::{Regex, RegexBuilder};
 
 /// Largest compiled program of one expression, in bytes; a hostile `(a{1000}){1000}` is refused, not built.
 const LARGEST_PROGRAM: usize = 512 * 1024;
+
+/// The expression of a schema: known to be good, and compiled when something is matched against it for the first time. A
+/// server has some hundreds of them, of which most are never asked; all of them compiled take more than a megabyte.
+#[derive(Debug)]
+pub(super) struct Pattern {
+    source: String,
+    compiled: OnceLock<Regex>,
+}
+
+impl Pattern {
+    /// Checks an expression.
+    ///
+    /// # Errors
+    /// As [`compile`].
+    pub(super) fn new(source: &str) -> Result<Self, String> {
+        compile(source).map(|_| Self { source: source.to_owned(), compiled: OnceLock::new() })
+    }
+
+    /// The expression as it was written.
+    pub(super) fn source(&self) -> &str {
+        &self.source
+    }
+
+    /// Returns whether the expression is found in `text`.
+    pub(super) fn is_match(&self, text: &str) -> bool {
+        self.compiled.get_or_init(|| compile(&self.source).expect("it was compiled before")).is_match(text)
+    }
+}
 
 /// Compiles an expression as Go's RE2 would understand it.
 ///

@@ -211,7 +211,7 @@ fn branch_node(branch: &Schema, outer: Option<&Schema>, path: &str, depth: usize
         }
     }
     for (name, member) in &branch.properties {
-        let known = outer.and_then(|outer| outer.properties.get(name));
+        let known = outer.and_then(|outer| outer.properties.get(name)).map(Box::as_ref);
         if outer.is_some_and(|outer| outer.preserve_unknown_fields != Some(true)) && known.is_none() {
             let why = format!("because it is defined in {path}.properties[{name}]");
             causes.push(required(format!("{}.properties[{name}]", structural_path(path)), &why));

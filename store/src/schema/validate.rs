@@ -115,10 +115,10 @@ impl Walk {
                 self.fail(|| invalid(path, value, &format!("{path} in body should be at least {limit} chars long")));
             }
         }
-        if let Some((pattern, source)) = &rules.pattern
+        if let Some(pattern) = &rules.pattern
             && !pattern.is_match(text)
         {
-            self.fail(|| invalid(path, value, &format!("{path} in body should match '{source}'")));
+            self.fail(|| invalid(path, value, &format!("{path} in body should match '{}'", pattern.source())));
         }
         if let Some(format) = rules.format
             && !format.accepts(text)
