@@ -5,7 +5,6 @@ use std::io::{self, BufWriter, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -13,6 +12,8 @@ use std::time::Duration;
 use arc_swap::ArcSwapOption;
 use jiff::Timestamp;
 use serde_json::json;
+use tokio::sync::mpsc::error::TrySendError;
+use tokio::sync::mpsc::{Receiver, Sender, channel};
 
 use crate::clock::Clock;
 
@@ -45,7 +46,7 @@ pub struct AuditError {
 /// Takes lines from anywhere and writes them in one place.
 pub struct AuditWriter {
     /// Emptied by `close`, which ends the thread once the queue is written.
-    sender: ArcSwapOption<SyncSender<String>>,
+    sender: ArcSwapOption<Sender<String>>,
     thread: Mutex<Option<JoinHandle<()>>>,
     lost: Arc<AtomicU64>,
 }
@@ -62,12 +63,13 @@ impl AuditWriter {
         }
         let file = open_append(&settings.path).map_err(failed)?;
         let size = file.metadata().map_err(failed)?.len();
-        let (sender, receiver) = sync_channel(settings.queue_max);
+        // This one takes memory as it fills; the standard library's takes it all at once.
+        let (sender, receiver) = channel(settings.queue_max);
         let lost = Arc::new(AtomicU64::new(0));
         let log = LogFile { file: BufWriter::new(file), size, settings, clock, lost: Arc::clone(&lost), told: 0 };
         let thread = std::thread::Builder::new()
             .name("audit".to_owned())
-            .spawn(move || log.run(&receiver))
+            .spawn(move || log.run(receiver))
             .map_err(|source| AuditError { path: PathBuf::from("audit"), source })?;
         Ok(Self { sender: ArcSwapOption::from_pointee(sender), thread: Mutex::new(Some(thread)), lost })
     }
@@ -108,8 +110,8 @@ struct LogFile {
 }
 
 impl LogFile {
-    fn run(mut self, receiver: &Receiver<String>) {
-        while let Ok(line) = receiver.recv() {
+    fn run(mut self, mut receiver: Receiver<String>) {
+        while let Some(line) = receiver.blocking_recv() {
             self.append(&line);
             gather();
             while let Ok(line) = receiver.try_recv() {
