@@ -156,12 +156,13 @@ impl Committer {
     }
 
     fn finish(&mut self, mut group: Group) {
+        let mut before = None;
         if !group.events.is_empty() {
             group.compact(self.limits);
             group.meta.revision = group.state.revision;
             rows::put_meta(&mut group.batch, group.meta);
             if !group.guards.has(Guard::PublishAfterSync) {
-                self.publish(group.state.clone(), &group.events);
+                drop(self.publish(group.state.clone(), &group.events));
             }
             if !group.guards.has(Guard::AnswerAfterSync) {
                 answer(&mut group.answers);
@@ -178,16 +179,20 @@ impl Committer {
             self.shared.read_only.store(None);
             self.shared.figures.groups_total.fetch_add(1, Ordering::Relaxed);
             self.shared.figures.writes_total.fetch_add(group.events.len() as u64, Ordering::Relaxed);
-            self.publish(group.state, &group.events);
+            before = Some(self.publish(group.state, &group.events));
         }
         answer(&mut group.answers);
+        // What only the state before held is let go when everybody has an answer: it takes as long as a small write.
+        drop(before);
         self.consider_rewriting();
     }
 
-    fn publish(&self, state: State, events: &[Arc<Event>]) {
+    /// Returns the state that everybody saw until now.
+    fn publish(&self, state: State, events: &[Arc<Event>]) -> Arc<State> {
         let revision = state.revision;
-        self.shared.state.store(Arc::new(state));
+        let before = self.shared.state.swap(Arc::new(state));
         self.shared.notifiers.changed(revision, events);
+        before
     }
 
     fn refused(&self, error: &EngineError) -> CommitError {

@@ -17,6 +17,7 @@
 use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use api_types::status::{Reason, Status};
 use bytes::Bytes;
@@ -42,11 +43,12 @@ const FLAG_FINALIZERS: u8 = 8;
 const FLAG_DELETING: u8 = 16;
 
 /// One object at one revision. Cheap to share, never changed.
-#[derive(Clone)]
 pub struct Object {
     record: Bytes,
     /// The store's revision of this version; 0 for the answer to a dry run that would create.
     pub revision: u64,
+    /// See [`Object::supersede`].
+    is_superseded: AtomicBool,
 }
 
 /// An object that is ready to be written but has no revision yet.
@@ -159,11 +161,26 @@ impl Draft {
         record.extend_from_slice(version.as_bytes());
         record.extend_from_slice(&self.json[self.version_at..]);
         seal(&mut record);
-        Object { record: Bytes::from(record), revision }
+        Object::of(Bytes::from(record), revision)
     }
 }
 
 impl Object {
+    fn of(record: Bytes, revision: u64) -> Self {
+        Self { record, revision, is_superseded: AtomicBool::new(false) }
+    }
+
+    /// Notes that another version takes this one's place, which may still come to nothing when it cannot be written.
+    pub(crate) fn supersede(&self) {
+        self.is_superseded.store(true, Ordering::Relaxed);
+    }
+
+    /// Returns whether another version may have taken this one's place. A `false` is certain, and spares looking for the
+    /// object in a map of all others.
+    pub(crate) fn may_be_superseded(&self) -> bool {
+        self.is_superseded.load(Ordering::Relaxed)
+    }
+
     /// Reads a record that was written as `revision`, checking its checksum and layout.
     pub(crate) fn from_record(record: Bytes, revision: u64, guards: Guards) -> Result<Self, RecordError> {
         if record.len() < HEADER_BYTES {
@@ -182,7 +199,7 @@ impl Object {
         if json_start > record.len() || json_start + version_at > record.len() {
             return Err(RecordError::Malformed("the JSON starts behind the end"));
         }
-        let object = Self { record, revision };
+        let object = Self::of(record, revision);
         object.check_meta()?;
         Ok(object)
     }

@@ -213,6 +213,7 @@ impl State {
             state.objects.insert(key.clone(), object.clone())
         };
         if let Some(previous) = &previous {
+            previous.supersede();
             self.live_bytes -= previous.size_bytes() as u64;
         }
         let kind = if object.is_deleted() {
@@ -242,8 +243,10 @@ impl State {
             let state = Arc::make_mut(state);
             state.compacted = event.revision();
             state.events.pop_front();
+            let is_in_place =
+                |object: &Object| state.objects.get(object.key()).is_some_and(|live| live.revision == object.revision);
             let is_live =
-                state.objects.get(event.object.key()).is_some_and(|live| live.revision == event.object.revision);
+                !event.object.is_deleted() && (!event.object.may_be_superseded() || is_in_place(&event.object));
             if !is_live {
                 unneeded.push(event.object.clone());
             }
