@@ -101,7 +101,7 @@ impl<A: Answers> Connections<A> {
         async move {
             let Some(tls) = tls else {
                 let peer = Arc::new(Peer { address, encrypted: false, certificate: None });
-                return drive(stream, &http1, answers, peer, watcher, &cut, head, false).await;
+                return drive(stream, &http1, answers, peer, watcher, &cut, head).await;
             };
             let handshake = tokio::time::timeout(head.timeout, TlsAcceptor::from(tls).accept(stream));
             let stream = tokio::select! {
@@ -123,7 +123,7 @@ impl<A: Answers> Connections<A> {
             };
             let peer = Arc::new(Peer { address, encrypted: true, certificate });
             let builder = if http2_chosen { &http2 } else { &http1 };
-            drive(stream, builder, answers, peer, watcher, &cut, head, http2_chosen).await;
+            drive(stream, builder, answers, peer, watcher, &cut, head).await;
         }
     }
 }
@@ -172,7 +172,6 @@ async fn drive<S, A>(
     watcher: Watcher,
     cut: &CancellationToken,
     head: HeadLimits,
-    has_streams: bool,
 ) where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     A: Answers,
@@ -199,6 +198,7 @@ async fn drive<S, A>(
             }
         })
     };
+    let has_streams = builder.is_http2_available();
     let (stream, writer) = gathering(WithBodies::new(stream));
     let connection = builder.serve_connection(TokioIo::new(stream), service).into_owned();
     let mut connection = std::pin::pin!(watcher.watch(connection));

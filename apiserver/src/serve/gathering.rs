@@ -109,7 +109,9 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Gathering<S> {
         if !ready!(gathered.poll_room(context, more))? {
             return Pin::new(&mut gathered.stream).poll_write_vectored(context, slices);
         }
-        slices.iter().for_each(|slice| gathered.bytes.extend_from_slice(slice));
+        for slice in slices {
+            gathered.bytes.extend_from_slice(slice);
+        }
         Poll::Ready(Ok(more))
     }
 
