@@ -199,8 +199,9 @@ async fn drive<S, A>(
         })
     };
     let has_streams = builder.is_http2_available();
-    let (stream, writer) = gathering(WithBodies::new(stream));
-    let connection = builder.serve_connection(TokioIo::new(stream), service).into_owned();
+    let (stream, writer) = gathering(stream);
+    // On top: what the library writes by itself is told apart by its beginning.
+    let connection = builder.serve_connection(TokioIo::new(WithBodies::new(stream)), service).into_owned();
     let mut connection = std::pin::pin!(watcher.watch(connection));
     let mut connection = poll_fn(|context| match connection.as_mut().poll(context) {
         Poll::Ready(result) => Poll::Ready(result),

@@ -10,8 +10,9 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, ready};
 
-use bytes::{Buf as _, BytesMut};
+use bytes::{Buf, BytesMut};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio_util::io::poll_write_buf;
 
 /// Most that is kept: what one TLS record holds (RFC 8446, section 5.1).
 const GATHERED_BYTES_MAX: usize = 16 * 1024;
@@ -27,12 +28,32 @@ struct Gathered<S> {
     bytes: BytesMut,
     /// Everybody else has had a turn since something was kept.
     has_yielded: bool,
+    /// The stream may still hold something of what was written: TLS does while its socket is full.
+    is_unflushed: bool,
 }
 
 /// Returns the two ends of a stream.
 pub(super) fn gathering<S>(stream: S) -> (Gathering<S>, Writer<S>) {
-    let shared = Arc::new(Mutex::new(Gathered { stream, bytes: BytesMut::new(), has_yielded: false }));
+    let gathered = Gathered { stream, bytes: BytesMut::new(), has_yielded: false, is_unflushed: false };
+    let shared = Arc::new(Mutex::new(gathered));
     (Gathering(Arc::clone(&shared)), Writer(shared))
+}
+
+/// Writes all of `bytes`, which are as many fewer when it has to wait.
+///
+/// # Errors
+/// What the stream says, and `WriteZero` when it takes nothing.
+pub(super) fn poll_write_all<S: AsyncWrite + Unpin>(
+    stream: &mut S,
+    context: &mut Context<'_>,
+    bytes: &mut impl Buf,
+) -> Poll<io::Result<()>> {
+    while bytes.has_remaining() {
+        if ready!(poll_write_buf(Pin::new(&mut *stream), context, bytes))? == 0 {
+            return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+        }
+    }
+    Poll::Ready(Ok(()))
 }
 
 /// One task holds both ends, so this never waits.
@@ -48,10 +69,10 @@ impl<S: AsyncWrite + Unpin> Writer<S> {
     /// What the stream says; the connection is at its end.
     pub(super) fn write(&self, context: &mut Context<'_>, others: bool) -> io::Result<()> {
         let mut gathered = lock(&self.0);
-        if gathered.bytes.is_empty() {
+        if gathered.bytes.is_empty() && !gathered.is_unflushed {
             return Ok(());
         }
-        if others && !gathered.has_yielded {
+        if others && !gathered.has_yielded && !gathered.bytes.is_empty() {
             gathered.has_yielded = true;
             context.waker().wake_by_ref();
             return Ok(());
@@ -66,17 +87,14 @@ impl<S: AsyncWrite + Unpin> Writer<S> {
 
 impl<S: AsyncWrite + Unpin> Gathered<S> {
     fn poll_write_out(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        while self.bytes.has_remaining() {
-            let written = ready!(Pin::new(&mut self.stream).poll_write(context, &self.bytes))?;
-            if written == 0 {
-                return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
-            }
-            self.bytes.advance(written);
-        }
+        self.is_unflushed |= self.bytes.has_remaining();
+        ready!(poll_write_all(&mut self.stream, context, &mut self.bytes))?;
         // A connection at rest keeps no buffer.
         self.bytes = BytesMut::new();
         self.has_yielded = false;
-        Pin::new(&mut self.stream).poll_flush(context)
+        ready!(Pin::new(&mut self.stream).poll_flush(context))?;
+        self.is_unflushed = false;
+        Poll::Ready(Ok(()))
     }
 
     /// Returns when `more` bytes can be kept, or when nothing is kept and they are too many to keep.
@@ -107,6 +125,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Gathering<S> {
         let mut gathered = lock(&self.0);
         let more = slices.iter().map(|slice| slice.len()).sum();
         if !ready!(gathered.poll_room(context, more))? {
+            gathered.is_unflushed = true;
             return Pin::new(&mut gathered.stream).poll_write_vectored(context, slices);
         }
         for slice in slices {
@@ -122,7 +141,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Gathering<S> {
     fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         let mut gathered = lock(&self.0);
         if gathered.bytes.is_empty() {
-            return Pin::new(&mut gathered.stream).poll_flush(context);
+            return gathered.poll_write_out(context);
         }
         // The writer does it.
         Poll::Ready(Ok(()))
@@ -267,5 +286,47 @@ mod tests {
         let (_, gone) = tokio::io::duplex(1);
         world.client = gone;
         assert_eq!(world.write(false).unwrap_err().kind(), io::ErrorKind::BrokenPipe);
+    }
+
+    /// Takes everything at once and lets it go byte by byte, each time it is asked to flush: as TLS before a full socket.
+    #[derive(Default)]
+    struct Sluggish {
+        taken: Vec<u8>,
+        gone: Vec<u8>,
+    }
+
+    impl AsyncWrite for Sluggish {
+        fn poll_write(mut self: Pin<&mut Self>, _: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+            self.taken.extend_from_slice(bytes);
+            Poll::Ready(Ok(bytes.len()))
+        }
+
+        fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+            if self.taken.is_empty() {
+                return Poll::Ready(Ok(()));
+            }
+            let next = self.taken.remove(0);
+            self.gone.push(next);
+            context.waker().wake_by_ref();
+            Poll::Pending
+        }
+
+        fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+            self.poll_flush(context)
+        }
+    }
+
+    #[tokio::test]
+    async fn what_the_stream_still_holds_is_the_writers_business() {
+        let (mut gathering, writer) = gathering(Sluggish::default());
+        gathering.write_all(b"abc").await.unwrap();
+        gathering.flush().await.unwrap();
+        let bell: Arc<Bell> = Arc::default();
+        let waker = Waker::from(Arc::clone(&bell));
+        for rings in [1, 2, 3, 3] {
+            writer.write(&mut Context::from_waker(&waker), false).unwrap();
+            assert_eq!(bell.0.load(Ordering::Relaxed), rings);
+        }
+        assert_eq!(lock(&writer.0).stream.gone, b"abc");
     }
 }

@@ -9,8 +9,10 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use api_types::status::{Reason, Status};
-use bytes::{Buf as _, Bytes};
+use bytes::Bytes;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+use super::gathering::poll_write_all;
 
 /// Longest head of the library's own refusals, in bytes; ours are longer.
 const HEAD_BYTES_MAX: usize = 192;
@@ -30,14 +32,7 @@ impl<S> WithBodies<S> {
 
 impl<S: AsyncWrite + Unpin> WithBodies<S> {
     fn write_pending(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        while self.pending.has_remaining() {
-            let written = ready!(Pin::new(&mut self.stream).poll_write(context, &self.pending))?;
-            if written == 0 {
-                return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
-            }
-            self.pending.advance(written);
-        }
-        Poll::Ready(Ok(()))
+        poll_write_all(&mut self.stream, context, &mut self.pending)
     }
 }
 

@@ -14,6 +14,7 @@ use axum::routing::get;
 use bytes::Bytes;
 use futures::StreamExt as _;
 use http_body_util::{BodyExt as _, Empty};
+use hyper::client::conn::http2::{SendRequest, handshake};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, ReadBuf};
 use tokio::net::TcpStream;
@@ -72,14 +73,14 @@ async fn world(config: ServerConfig, limits: LimitsConfig) -> World {
     World { http, https, pki, lifecycle, stop, entered, release, metrics, running, _directory: directory }
 }
 
-/// Who asks for `/together` is answered when so many have asked.
+/// Who asks for `/together` is answered, and for `/together-streamed` gets what the answer holds, when so many have asked.
 const TOGETHER: usize = 50;
 
 /// `/peer` names the caller, `/slow` waits to be released, `/watch` streams until the drain.
 fn router(lifecycle: &Lifecycle, entered: &Arc<Notify>, release: &Arc<Notify>) -> Router {
     let (entered, release, streams_end) = (Arc::clone(entered), Arc::clone(release), lifecycle.streams_end.clone());
     let again = Arc::clone(&entered);
-    let together = Arc::new(Barrier::new(TOGETHER));
+    let [together, streamed] = [(); 2].map(|()| Arc::new(Barrier::new(TOGETHER)));
     Router::new()
         .route(
             "/peer",
@@ -101,6 +102,15 @@ fn router(lifecycle: &Lifecycle, entered: &Arc<Notify>, release: &Arc<Notify>) -
             get(move || async move {
                 together.wait().await;
                 "done"
+            }),
+        )
+        .route(
+            "/together-streamed",
+            get(move || async move {
+                Body::from_stream(futures::stream::once(async move {
+                    streamed.wait().await;
+                    Ok::<_, io::Error>(Bytes::from_static(b"done"))
+                }))
             }),
         )
         .route(
@@ -207,11 +217,7 @@ async fn every_protocol_reaches_the_router_with_its_peer() {
     send(&mut first, "/peer").await;
     read_until(&mut first, "encrypted=true user=jane").await;
     let second = world.tls(b"h2", Some(identity)).await;
-    let (mut sender, connection) =
-        hyper::client::conn::http2::handshake::<_, _, Empty<Bytes>>(TokioExecutor::new(), TokioIo::new(second))
-            .await
-            .unwrap();
-    let connection = tokio::spawn(connection);
+    let (mut sender, connection) = http2(second).await;
     let request = || http::Request::get("https://localhost/peer").body(Empty::new()).unwrap();
     let answers = futures::future::join_all((0..1200).map(|_| sender.send_request(request()))).await;
     for answer in answers {
@@ -222,6 +228,14 @@ async fn every_protocol_reaches_the_router_with_its_peer() {
     drop((sender, first, plain));
     let _ = connection.await;
     assert_eq!(world.end().await, Drained::Clean);
+}
+
+type Http2 = (SendRequest<Empty<Bytes>>, JoinHandle<hyper::Result<()>>);
+
+/// Begins to speak HTTP/2.
+async fn http2(stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static) -> Http2 {
+    let (sender, connection) = handshake(TokioExecutor::new(), TokioIo::new(stream)).await.unwrap();
+    (sender, tokio::spawn(connection))
 }
 
 /// Keeps what is read.
@@ -262,26 +276,34 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Recorded<S> {
 
 // A runtime of many threads lets the connection run right after each answer; that of one does not.
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
-async fn answers_that_are_ready_together_come_together() {
+async fn what_is_ready_together_comes_together() {
     let world = world(config(), limits()).await;
-    let read = Arc::new(Mutex::new(Vec::new()));
-    let stream = Recorded(TcpStream::connect(world.https).await.unwrap(), Arc::clone(&read));
-    let stream = world.tls_over(stream, b"h2", None).await;
-    let (mut sender, connection) =
-        hyper::client::conn::http2::handshake::<_, _, Empty<Bytes>>(TokioExecutor::new(), TokioIo::new(stream))
-            .await
-            .unwrap();
-    let connection = tokio::spawn(connection);
-    let request = || http::Request::get("https://localhost/together").body(Empty::new()).unwrap();
-    let answers: Vec<_> = (0..TOGETHER).map(|_| tokio::spawn(sender.send_request(request()))).collect();
-    for answer in answers {
-        let body = answer.await.unwrap().unwrap().into_body().collect().await.unwrap().to_bytes();
-        assert_eq!(body, "done");
+    for path in ["/together", "/together-streamed"] {
+        let read = Arc::new(Mutex::new(Vec::new()));
+        let stream = Recorded(TcpStream::connect(world.https).await.unwrap(), Arc::clone(&read));
+        let (mut sender, connection) = http2(world.tls_over(stream, b"h2", None).await).await;
+        let request = || http::Request::get(format!("https://localhost{path}")).body(Empty::new()).unwrap();
+        let answers: Vec<_> = (0..TOGETHER).map(|_| tokio::spawn(sender.send_request(request()))).collect();
+        for answer in answers {
+            let body = answer.await.unwrap().unwrap().into_body().collect().await.unwrap().to_bytes();
+            assert_eq!(body, "done");
+        }
+        let records = records(&read.lock().unwrap());
+        assert!(records <= TOGETHER / 5, "{path}: {records} records for {TOGETHER} answers");
+        drop(sender);
+        let _ = connection.await;
     }
-    let records = records(&read.lock().unwrap());
-    assert!(records <= TOGETHER / 5, "{records} records for {TOGETHER} answers");
-    drop(sender);
-    let _ = connection.await;
+    assert_eq!(world.end().await, Drained::Clean);
+}
+
+#[tokio::test]
+async fn a_refusal_behind_an_answer_has_its_body() {
+    let world = world(config(), limits()).await;
+    let mut stream = TcpStream::connect(world.http).await.unwrap();
+    stream.write_all(b"GET /peer HTTP/1.1\r\nhost: x\r\n\r\n\0\0\r\n\r\n").await.unwrap();
+    let answers = read_to_end(&mut stream).await;
+    assert!(answers.contains("encrypted=false"), "{answers}");
+    assert!(answers.contains("the request is no HTTP/1.1 request"), "{answers}");
     assert_eq!(world.end().await, Drained::Clean);
 }
 
