@@ -84,6 +84,30 @@ fn a_request_becomes_one_event_in_kubernetes_shape() {
 }
 
 #[test]
+fn an_event_says_who_asked_and_as_whom() {
+    let directory = tempfile::tempdir().unwrap();
+    let audit = audit(directory.path(), Policy::default());
+    let extra = [("reason".to_owned(), vec!["holiday".to_owned()])].into();
+    let jane = Arc::new(User {
+        uid: "7".to_owned(),
+        extra,
+        impersonator: Some(bob()),
+        ..User::named("jane", &[], Credential::None)
+    });
+    let info = info(&Method::GET, "/x");
+    for user in [None, Some(&bob()), Some(&jane)] {
+        audit.begin("id", &info, None, user, &peer(), &HeaderMap::new()).finish(200, None);
+    }
+    audit.close();
+    let whom = |line: &Value| json!([line["user"], line["impersonatedUser"]]);
+    let bob = json!({"username": "bob", "groups": ["devs", "system:authenticated"]});
+    let extra = json!({"reason": ["holiday"]});
+    let jane = json!({"username": "jane", "uid": "7", "groups": ["system:authenticated"], "extra": extra});
+    let found: Vec<Value> = lines(directory.path()).iter().map(whom).collect();
+    assert_eq!(found, [json!([{}, null]), json!([bob, null]), json!([bob, jane])]);
+}
+
+#[test]
 fn secrets_never_reach_the_log() {
     let directory = tempfile::tempdir().unwrap();
     let audit = audit(directory.path(), everything());
