@@ -110,7 +110,7 @@ impl Web {
 }
 
 /// Returns what answers every request of a whole server: pages where browsers ask for them, the API everywhere else.
-pub fn answers(web: Arc<Web>) -> impl Answers + Sync {
+pub fn answers(web: Arc<Web>) -> impl Answers {
     tower::service_fn(move |request: Request| {
         let answer: BoxFuture<'static, _> = Box::pin(serve(web.clone(), request).map(Ok));
         answer

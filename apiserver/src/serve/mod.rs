@@ -134,7 +134,11 @@ async fn bind(address: Option<SocketAddr>, flag: &'static str) -> Result<Option<
 
 /// What answers requests; each carries an `Arc<Peer>` extension. Every connection has a clone of its own.
 pub trait Answers:
-    tower::Service<Request<Body>, Response = Response<Body>, Error = Infallible, Future: Send> + Clone + Send + 'static
+    tower::Service<Request<Body>, Response = Response<Body>, Error = Infallible, Future: Send>
+    + Clone
+    + Send
+    + Sync
+    + 'static
 {
 }
 
@@ -142,6 +146,7 @@ impl<A> Answers for A where
     A: tower::Service<Request<Body>, Response = Response<Body>, Error = Infallible, Future: Send>
         + Clone
         + Send
+        + Sync
         + 'static
 {
 }
@@ -164,7 +169,7 @@ pub struct Server<A> {
     pub metrics: Metrics,
 }
 
-impl<A: Answers + Sync> Server<A> {
+impl<A: Answers> Server<A> {
     /// Serves until `stop` is cancelled, then drains: not ready, no new connections, streams end, requests finish.
     /// Returns within the configured time.
     pub async fn run(self, stop: CancellationToken) -> Drained {
