@@ -257,7 +257,7 @@ pub(crate) fn fill(
         let text = |name: &str| metadata[name].as_str().unwrap_or_default();
         let draft = Draft::new(&resource, &object_key(text("namespace"), text("name")), &value)
             .map_err(|status| lines.wrong(&status.message))?;
-        let object = draft.created().finish(revision);
+        let object = Arc::new(draft.created().finish(revision));
         rows::put_record(&mut batch, &object, keyring);
         meta.add(&object);
         if batch.puts.len() >= RESTORE_BATCH_RECORDS {

@@ -20,7 +20,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use api_types::status::{Reason, Status};
-use bytes::Bytes;
+use bytes::{Buf as _, Bytes};
 use serde_json::{Map, Value};
 
 use crate::guards::{Guard, Guards};
@@ -36,6 +36,8 @@ const FORMAT_WITH_UID: u8 = 1;
 const UID_BYTES: usize = 36;
 
 const HEADER_BYTES: usize = 14;
+/// Most bytes of [`version_member`].
+const VERSION_BYTES_MAX: usize = "\"resourceVersion\":\"18446744073709551615\",".len();
 const FLAG_DELETED: u8 = 1;
 const FLAG_CREATED: u8 = 2;
 const FLAG_OWNERS: u8 = 4;
@@ -53,11 +55,15 @@ pub struct Object {
 
 /// An object that is ready to be written but has no revision yet.
 ///
-/// `json` lacks `metadata.resourceVersion`; `version_at` says where it goes.
+/// Its record is laid out already, so that little is left to be done by who gives out revisions: only
+/// `metadata.resourceVersion` is missing, and there is room for it before the beginning.
 #[derive(Clone, Debug)]
 pub(crate) struct Draft {
-    meta: Vec<u8>,
-    json: Vec<u8>,
+    /// [`VERSION_BYTES_MAX`] bytes of no meaning, then the record, its header still empty.
+    record: Vec<u8>,
+    /// Where the JSON begins in `record`.
+    json_start: usize,
+    /// Where the version goes in the JSON: before all other members of the metadata.
     version_at: usize,
     flags: u8,
     format: u8,
@@ -86,22 +92,28 @@ impl Draft {
     /// of theirs longer than 65 535 bytes.
     pub(crate) fn new(resource: &str, key: &str, value: &Value) -> Result<Self, Status> {
         let metadata = &value["metadata"];
-        let Serialized { json, version_at, uid_at } = serialize_without_version(value);
-        let mut meta = Vec::with_capacity(160);
-        put_text(&mut meta, resource)?;
-        put_text(&mut meta, key)?;
-        let format = match uid_at {
-            Some(uid_at) => {
-                meta.extend_from_slice(&length(json.len() - uid_at).to_le_bytes());
-                RECORD_FORMAT
-            }
-            None => {
-                put_text(&mut meta, metadata["uid"].as_str().unwrap_or_default())?;
-                FORMAT_WITH_UID
-            }
-        };
-        put_labels(&mut meta, &metadata["labels"])?;
-        let owners = put_owners(&mut meta, &metadata["ownerReferences"])?;
+        let uid = metadata["uid"].as_str().unwrap_or_default();
+        let format = if is_uuid(uid) { RECORD_FORMAT } else { FORMAT_WITH_UID };
+        let mut record = Vec::with_capacity(2048);
+        record.resize(VERSION_BYTES_MAX + HEADER_BYTES, 0);
+        put_text(&mut record, resource)?;
+        put_text(&mut record, key)?;
+        let uid_position = record.len();
+        if format == RECORD_FORMAT {
+            record.extend_from_slice(&[0; 4]);
+        } else {
+            put_text(&mut record, uid)?;
+        }
+        put_labels(&mut record, &metadata["labels"])?;
+        let owners = put_owners(&mut record, &metadata["ownerReferences"])?;
+        let json_start = record.len();
+        let Places { version, uid } = put_without_version(&mut record, value);
+        if format == RECORD_FORMAT {
+            let from_end = length(record.len() - uid).to_le_bytes();
+            record[uid_position..uid_position + 4].copy_from_slice(&from_end);
+        }
+        // It stays as it is for the object's life.
+        record.shrink_to_fit();
         let mut flags = 0;
         if owners {
             flags |= FLAG_OWNERS;
@@ -112,7 +124,7 @@ impl Draft {
         if metadata["deletionTimestamp"].is_string() {
             flags |= FLAG_DELETING;
         }
-        Ok(Self { meta, json, version_at, flags, format })
+        Ok(Self { record, json_start, version_at: version - json_start, flags, format })
     }
 
     /// Marks the record as the first of its object's life.
@@ -132,36 +144,32 @@ impl Draft {
     /// # Errors
     /// `RequestEntityTooLarge`.
     pub(crate) fn check_size(&self, bytes_max: usize) -> Result<(), Status> {
-        if self.json.len() <= bytes_max {
+        let bytes = self.record.len() - self.json_start;
+        if bytes <= bytes_max {
             return Ok(());
         }
         Err(Status::failure(
             Reason::RequestEntityTooLarge,
-            format!("Request entity too large: the object is {} bytes, limit is {bytes_max}", self.json.len()),
+            format!("Request entity too large: the object is {bytes} bytes, limit is {bytes_max}"),
         ))
     }
 
-    /// Returns the object with `revision` as its `resourceVersion`.
-    pub(crate) fn finish(&self, revision: u64) -> Object {
-        let mut version = String::with_capacity(44);
-        if revision != 0 {
-            version.push_str("\"resourceVersion\":\"");
-            version.push_str(&revision.to_string());
-            version.push_str("\",");
-        }
-        let json_start = HEADER_BYTES + self.meta.len();
-        let mut record = Vec::with_capacity(json_start + self.json.len() + version.len());
-        record.push(self.format);
-        record.push(self.flags);
-        record.extend_from_slice(&[0; 4]);
-        record.extend_from_slice(&length(json_start).to_le_bytes());
-        record.extend_from_slice(&length(self.version_at).to_le_bytes());
-        record.extend_from_slice(&self.meta);
-        record.extend_from_slice(&self.json[..self.version_at]);
-        record.extend_from_slice(version.as_bytes());
-        record.extend_from_slice(&self.json[self.version_at..]);
-        seal(&mut record);
-        Object::of(Bytes::from(record), revision)
+    /// Returns the object with `revision` as its `resourceVersion`; 0 is none.
+    pub(crate) fn finish(self, revision: u64) -> Object {
+        let Self { mut record, json_start, version_at, flags, format } = self;
+        let version = version_member(revision);
+        // What comes before the version makes room for it: mostly that is less than what comes behind.
+        let (start, end) = (VERSION_BYTES_MAX - version.len(), json_start + version_at);
+        record.copy_within(VERSION_BYTES_MAX..end, start);
+        record[end - version.len()..end].copy_from_slice(version.as_bytes());
+        let bytes = &mut record[start..];
+        (bytes[0], bytes[1]) = (format, flags);
+        bytes[6..10].copy_from_slice(&length(json_start - VERSION_BYTES_MAX).to_le_bytes());
+        bytes[10..14].copy_from_slice(&length(version_at).to_le_bytes());
+        seal(bytes);
+        let mut record = Bytes::from(record);
+        record.advance(start);
+        Object::of(record, revision)
     }
 }
 
@@ -335,16 +343,12 @@ impl Object {
     /// Returns the same content with another `resourceVersion`, as a watch shows an object that left its selection.
     #[must_use]
     pub(crate) fn at_revision(&self, revision: u64) -> Self {
-        let json_start = self.json_start();
-        let version_at = read_u32(&self.record, 10) as usize;
-        let mut json = self.record[json_start..].to_vec();
-        if self.revision != 0 {
-            let end = version_at + "\"resourceVersion\":\"\",".len() + self.revision.to_string().len();
-            json.drain(version_at..end);
-        }
-        let meta = self.record[HEADER_BYTES..json_start].to_vec();
-        let draft = Draft { meta, json, version_at, flags: self.flags(), format: self.record[0] };
-        draft.finish(revision)
+        let (json_start, version_at) = (self.json_start(), read_u32(&self.record, 10) as usize);
+        let (before, rest) = self.record.split_at(json_start + version_at);
+        let behind = &rest[version_member(self.revision).len()..];
+        let record = [&[0; VERSION_BYTES_MAX], before, behind].concat();
+        let json_start = VERSION_BYTES_MAX + json_start;
+        Draft { record, json_start, version_at, flags: self.flags(), format: self.record[0] }.finish(revision)
     }
 
     /// Returns the bytes this object occupies.
@@ -459,41 +463,45 @@ pub fn object_key(namespace: &str, name: &str) -> Arc<str> {
     Arc::from(key)
 }
 
-/// An object as JSON without `metadata.resourceVersion`.
-struct Serialized {
-    json: Vec<u8>,
+/// Where something is in a record that is being laid out.
+struct Places {
     /// Where the version goes: before all other members of the metadata.
-    version_at: usize,
-    /// Where the characters of the uid begin, if it is written as a UUID is.
-    uid_at: Option<usize>,
+    version: usize,
+    /// Where the characters of the uid begin.
+    uid: usize,
 }
 
-fn serialize_without_version(value: &Value) -> Serialized {
-    let mut json = Vec::with_capacity(1024);
-    let (mut version_at, mut uid_at) = (0, None);
-    json.push(b'{');
+/// Adds `value` as JSON without `metadata.resourceVersion`.
+fn put_without_version(record: &mut Vec<u8>, value: &Value) -> Places {
+    let mut places = Places { version: record.len(), uid: record.len() };
+    record.push(b'{');
     for (name, member) in value.as_object().into_iter().flatten() {
-        put_name(&mut json, name);
+        put_name(record, name);
         if name != "metadata" {
-            put_json(&mut json, member);
+            put_json(record, member);
             continue;
         }
-        json.push(b'{');
-        version_at = json.len();
+        record.push(b'{');
+        places.version = record.len();
         for (name, member) in member.as_object().into_iter().flatten() {
             if name == "resourceVersion" {
                 continue;
             }
-            put_name(&mut json, name);
-            if name == "uid" && member.as_str().is_some_and(is_uuid) {
-                uid_at = Some(json.len() + 1);
+            put_name(record, name);
+            if name == "uid" {
+                places.uid = record.len() + 1;
             }
-            put_json(&mut json, member);
+            put_json(record, member);
         }
-        json.push(b'}');
+        record.push(b'}');
     }
-    json.push(b'}');
-    Serialized { json, version_at, uid_at }
+    record.push(b'}');
+    places
+}
+
+/// Returns how the version stands in JSON before other members; nothing for 0.
+fn version_member(revision: u64) -> String {
+    if revision == 0 { String::new() } else { format!("\"resourceVersion\":\"{revision}\",") }
 }
 
 /// Whether `uid` has the form of a UUID, so that it stands in JSON as it is.

@@ -3,6 +3,7 @@
 //! A record is the row of its revision, cut into parts of at most [`ROW_BYTES_MAX`] because sled keeps larger values in
 //! files that it never syncs. The `m` row is rewritten in every batch and says what the other rows must add up to.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -97,10 +98,25 @@ impl Meta {
     }
 }
 
-/// Adds the rows of `object` to `batch`.
-pub(crate) fn put_record(batch: &mut Batch, object: &Object, keyring: &Keyring) {
-    for (part, chunk) in keyring.record(object).chunks(ROW_BYTES_MAX).enumerate() {
-        batch.puts.push((record_key(object.revision, part), chunk.to_vec()));
+/// Adds the rows of `object` to `batch`; what is not sealed is not copied.
+pub(crate) fn put_record(batch: &mut Batch, object: &Arc<Object>, keyring: &Keyring) {
+    let record = match keyring.record(object) {
+        Cow::Owned(sealed) => Bytes::from(sealed),
+        Cow::Borrowed(_) => Bytes::from_owner(Plain(object.clone())),
+    };
+    for part in 0..record.len().div_ceil(ROW_BYTES_MAX) {
+        let start = part * ROW_BYTES_MAX;
+        let end = record.len().min(start + ROW_BYTES_MAX);
+        batch.puts.push((record_key(object.revision, part), record.slice(start..end)));
+    }
+}
+
+/// The record of an object, for as long as a batch needs it.
+struct Plain(Arc<Object>);
+
+impl AsRef<[u8]> for Plain {
+    fn as_ref(&self) -> &[u8] {
+        self.0.record()
     }
 }
 
@@ -118,7 +134,7 @@ pub(crate) fn delete_rows(batch: &mut Batch, revision: u64, bytes: usize) {
 
 /// Adds the meta row to `batch`.
 pub(crate) fn put_meta(batch: &mut Batch, meta: Meta) {
-    batch.puts.push((META_KEY.to_vec(), meta.encode()));
+    batch.puts.push((META_KEY.to_vec(), Bytes::from(meta.encode())));
 }
 
 /// Puts rows together again, in the order in which the engine scans them.

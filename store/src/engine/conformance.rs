@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use bytes::Bytes;
+
 use super::{Batch, Engine, EngineError, KEY_BYTES_MAX, ROW_BYTES_MAX};
 
 /// Opens the same engine again; the one before was dropped.
@@ -38,7 +40,10 @@ pub(super) fn check_all(fresh: &mut dyn FnMut() -> Box<dyn FnMut() -> Box<dyn En
 /// Returns a batch of texts.
 pub(super) fn batch(puts: &[(&str, &str)], deletes: &[&str]) -> Batch {
     Batch {
-        puts: puts.iter().map(|(key, value)| (key.as_bytes().to_vec(), value.as_bytes().to_vec())).collect(),
+        puts: puts
+            .iter()
+            .map(|(key, value)| (key.as_bytes().to_vec(), Bytes::copy_from_slice(value.as_bytes())))
+            .collect(),
         deletes: deletes.iter().map(|key| key.as_bytes().to_vec()).collect(),
     }
 }
@@ -232,15 +237,15 @@ fn random_history_equals_the_model(reopen: Reopen<'_>) {
         for _ in 0..random.below(40) {
             revision += 1;
             let value = vec![random.below(256) as u8; random.below(ROW_BYTES_MAX as u64 + 1) as usize];
-            next.puts.push((revision.to_be_bytes().to_vec(), value));
+            next.puts.push((revision.to_be_bytes().to_vec(), value.into()));
         }
-        next.puts.push((b"m".to_vec(), revision.to_be_bytes().to_vec()));
+        next.puts.push((b"m".to_vec(), revision.to_be_bytes().to_vec().into()));
         for _ in 0..random.below(40) {
             let old = random.below(revision + 1).to_be_bytes().to_vec();
             next.deletes.push(old);
         }
         for (key, value) in &next.puts {
-            model.insert(key.clone(), value.clone());
+            model.insert(key.clone(), value.to_vec());
         }
         for key in &next.deletes {
             model.remove(key);

@@ -24,6 +24,8 @@ use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use bytes::Bytes;
+
 use super::layout::sync_directory;
 use super::{Batch, EngineError, file_error};
 use crate::guards::{Guard, Guards};
@@ -60,7 +62,7 @@ pub(super) struct Frame {
 
 /// Changes of rows, as frames have them.
 pub(super) struct Changes {
-    buffers: Vec<Vec<u8>>,
+    buffers: Vec<Bytes>,
     /// Buffer and place of each frame's payload, in the order of the frames.
     payloads: Vec<(usize, Range<usize>)>,
 }
@@ -331,7 +333,7 @@ impl Changes {
                 changes.payloads.push((changes.buffers.len(), payload_at..payload_at + payload));
                 start += frame.bytes;
             }
-            changes.buffers.push(buffer);
+            changes.buffers.push(Bytes::from(buffer));
         }
         Ok(changes)
     }
@@ -340,12 +342,12 @@ impl Changes {
     ///
     /// # Errors
     /// `Corrupt` when a frame is malformed, although its checksum is right.
-    pub(super) fn rows(&self) -> Result<BTreeMap<&[u8], Option<&[u8]>>, EngineError> {
+    pub(super) fn rows(&self) -> Result<BTreeMap<&[u8], Option<Bytes>>, EngineError> {
         let mut rows = BTreeMap::new();
         for (buffer, payload) in &self.payloads {
-            let payload = &self.buffers[*buffer][payload.clone()];
-            let whole = visit_rows(payload, |key, value| {
-                rows.insert(key, value);
+            let buffer = &self.buffers[*buffer];
+            let whole = visit_rows(&buffer[payload.clone()], |key, value| {
+                rows.insert(key, value.map(|value| buffer.slice_ref(value)));
             });
             whole.ok_or_else(|| EngineError::Corrupt("a batch of the journal is malformed".to_owned()))?;
         }

@@ -17,6 +17,8 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
+
 use super::journal::{Changes, Frame, Journal};
 use super::room::Room;
 use super::{Batch, Engine, EngineError, EngineOptions, Generation, Visit};
@@ -171,7 +173,7 @@ impl<E: Engine + 'static> Engine for Journaled<E> {
     fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, EngineError> {
         let _turn = self.rows.turn();
         match self.rows.changes()?.rows()?.get(key) {
-            Some(value) => Ok(value.map(<[u8]>::to_vec)),
+            Some(value) => Ok(value.as_ref().map(|value| value.to_vec())),
             None => self.rows.engine.get(key),
         }
     }
@@ -182,15 +184,15 @@ impl<E: Engine + 'static> Engine for Journaled<E> {
         let mut newer = changes.rows()?.into_iter().peekable();
         self.rows.engine.scan(&mut |key, value| {
             while let Some((newer_key, newer_value)) = newer.next_if(|(newer_key, _)| *newer_key < key) {
-                newer_value.map_or(Ok(()), |value| visit(newer_key, value))?;
+                newer_value.map_or(Ok(()), |value| visit(newer_key, &value))?;
             }
             match newer.next_if(|(newer_key, _)| *newer_key == key) {
-                Some((key, value)) => value.map_or(Ok(()), |value| visit(key, value)),
+                Some((key, value)) => value.map_or(Ok(()), |value| visit(key, &value)),
                 None if key == APPLIED_KEY => Ok(()),
                 None => visit(key, value),
             }
         })?;
-        newer.try_for_each(|(key, value)| value.map_or(Ok(()), |value| visit(key, value)))
+        newer.try_for_each(|(key, value)| value.map_or(Ok(()), |value| visit(key, &value)))
     }
 
     fn disk_bytes(&self) -> u64 {
@@ -403,7 +405,7 @@ impl<E: Engine> Rows<E> {
         let mut batch = Batch::default();
         for (key, value) in Changes::read(&frames)?.rows()? {
             match value {
-                Some(value) => batch.puts.push((key.to_vec(), value.to_vec())),
+                Some(value) => batch.puts.push((key.to_vec(), value)),
                 None => batch.deletes.push(key.to_vec()),
             }
         }
@@ -435,6 +437,6 @@ impl Backlog {
     }
 }
 
-fn applied_row(number: u64) -> (Vec<u8>, Vec<u8>) {
-    (APPLIED_KEY.to_vec(), number.to_le_bytes().to_vec())
+fn applied_row(number: u64) -> (Vec<u8>, Bytes) {
+    (APPLIED_KEY.to_vec(), Bytes::copy_from_slice(&number.to_le_bytes()))
 }

@@ -167,7 +167,7 @@ impl Generation for MemoryGeneration {
 }
 
 fn apply(rows: &mut BTreeMap<Vec<u8>, Vec<u8>>, batch: Batch) {
-    rows.extend(batch.puts);
+    rows.extend(batch.puts.into_iter().map(|(key, value)| (key, value.to_vec())));
     for key in &batch.deletes {
         rows.remove(key);
     }

@@ -36,6 +36,8 @@ use std::any::Any;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use bytes::Bytes;
+
 use crate::guards::Guards;
 
 pub use journaled::JournalLimits;
@@ -53,7 +55,7 @@ pub(crate) const KEY_BYTES_MAX: usize = 256;
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Batch {
     /// Keys of 1 to [`KEY_BYTES_MAX`] bytes with values of at most [`ROW_BYTES_MAX`].
-    pub puts: Vec<(Vec<u8>, Vec<u8>)>,
+    pub puts: Vec<(Vec<u8>, Bytes)>,
     /// Keys to remove; one that is not there is no error.
     pub deletes: Vec<Vec<u8>>,
 }

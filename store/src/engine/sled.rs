@@ -98,7 +98,7 @@ impl Database {
     pub(super) fn apply(&self, batch: &Batch) -> Result<(), EngineError> {
         let mut rows = sled::Batch::default();
         for (key, value) in &batch.puts {
-            rows.insert(key.as_slice(), value.as_slice());
+            rows.insert(key.as_slice(), &**value);
         }
         for key in &batch.deletes {
             rows.remove(key.as_slice());
@@ -137,7 +137,7 @@ impl Database {
     pub(super) fn holds(&self, batch: &Batch) -> Result<bool, EngineError> {
         let mut expected = std::collections::HashMap::new();
         for (key, value) in &batch.puts {
-            expected.insert(key.as_slice(), Some(value.as_slice()));
+            expected.insert(key.as_slice(), Some(&**value));
         }
         for key in &batch.deletes {
             expected.insert(key.as_slice(), None);

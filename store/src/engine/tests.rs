@@ -298,7 +298,7 @@ fn what_large_batches_replace_is_let_go() {
         let mut next = Batch::default();
         for _ in 0..1500 {
             revision += 1;
-            next.puts.push((revision.to_be_bytes().to_vec(), vec![7; 700]));
+            next.puts.push((revision.to_be_bytes().to_vec(), vec![7; 700].into()));
         }
         engine.commit(next).unwrap();
     }

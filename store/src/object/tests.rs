@@ -52,7 +52,7 @@ fn what_lists_and_selectors_need_is_read_without_parsing() {
         let draft = draft(&uid);
         assert_eq!(draft.format, format, "{text}");
         for revision in [0, 1, 99_999, u64::MAX] {
-            let object = draft.finish(revision);
+            let object = draft.clone().finish(revision);
             expect_all(&object, text);
             expect_all(&read(&object).unwrap(), text);
             for other in [0, 7, 1 << 40] {

@@ -148,7 +148,7 @@ async fn an_object_that_is_there_twice_is_noticed() {
     let mut batch = Batch::default();
     put_meta(&mut batch, Meta { compacted: meta.revision, ..meta });
     let mut rows = rows_of(&engine);
-    rows.extend(batch.puts);
+    rows.extend(batch.puts.into_iter().map(|(key, value)| (key, value.to_vec())));
     let report = open(&rows, Guards::all()).unwrap_err().to_string();
     assert!(report.starts_with("the store is damaged: namespaces a is there twice, at revisions "), "{report}");
 }

@@ -51,7 +51,7 @@ fn numbers(frames: &[Frame]) -> Vec<u64> {
     for frame in frames {
         let changes = Changes::read(std::slice::from_ref(frame)).unwrap();
         let value = format!("{:080}", frame.number);
-        let expected: [(&[u8], Option<&[u8]>); 2] = [(b"gone", None), (b"key", Some(value.as_bytes()))];
+        let expected: [(&[u8], Option<Bytes>); 2] = [(b"gone", None), (b"key", Some(Bytes::from(value)))];
         assert_eq!(changes.rows().unwrap().into_iter().collect::<Vec<_>>(), expected);
     }
     frames.iter().map(|frame| frame.number).collect()
@@ -131,8 +131,8 @@ fn frames_that_follow_each_other_are_read_at_once() {
     frames.drain(5..7);
     let changes = Changes::read(&frames).unwrap();
     // Four in the first file; in the second one before and three behind what was left out.
-    assert_eq!(changes.buffers.iter().map(Vec::len).collect::<Vec<_>>(), [4 * 128, 128, 3 * 128]);
-    assert_eq!(changes.rows().unwrap()[&b"key"[..]], Some(format!("{:080}", 10).as_bytes()));
+    assert_eq!(changes.buffers.iter().map(Bytes::len).collect::<Vec<_>>(), [4 * 128, 128, 3 * 128]);
+    assert_eq!(changes.rows().unwrap()[&b"key"[..]], Some(Bytes::from(format!("{:080}", 10))));
 }
 
 #[test]
@@ -147,7 +147,10 @@ fn what_was_put_and_removed_is_as_it_was_left_last() {
     .map(|batch| journal.append(&batch, 0, never).unwrap());
     let changes = Changes::read(&frames).unwrap();
     let rows: Vec<_> = changes.rows().unwrap().into_iter().collect();
-    assert_eq!(rows, [(&b"a"[..], Some(&b"4"[..])), (b"b", None), (b"c", Some(b"2"))]);
+    assert_eq!(
+        rows,
+        [(&b"a"[..], Some(Bytes::from_static(b"4"))), (b"b", None), (b"c", Some(Bytes::from_static(b"2")))]
+    );
 }
 
 #[test]
@@ -210,7 +213,7 @@ fn a_frame_that_was_cut_off_anywhere_never_was() {
 fn a_frame_larger_than_a_part_gets_its_room() {
     let dir = tempfile::tempdir().unwrap();
     let (mut journal, _) = open(dir.path(), None).unwrap();
-    let large = Batch { puts: vec![(b"large".to_vec(), vec![7; 4096]); 20], deletes: Vec::new() };
+    let large = Batch { puts: vec![(b"large".to_vec(), Bytes::from(vec![7; 4096])); 20], deletes: Vec::new() };
     for _ in 0..3 {
         journal.append(&large, 0, |_| Ok(())).unwrap();
         fill(&mut journal, 7);
@@ -282,7 +285,9 @@ fn nothing_that_a_batch_holds_passes_for_a_frame() {
         encode(&batch(&[("key", "forged")], &[]), &mut forged);
         seal(&mut forged, journal.parts[0].salt ^ 1, 1);
         value.extend_from_slice(&forged);
-        journal.append(&Batch { puts: vec![(b"key".to_vec(), value)], deletes: Vec::new() }, 0, never).unwrap();
+        journal
+            .append(&Batch { puts: vec![(b"key".to_vec(), Bytes::from(value))], deletes: Vec::new() }, 0, never)
+            .unwrap();
         drop(journal);
         // Without the frame around it the search for frames comes by.
         change(dir.path(), "journal-0", |bytes| bytes[FRAMES_AT] ^= 1);
