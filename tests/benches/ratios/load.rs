@@ -47,7 +47,7 @@ impl Figures {
     }
 }
 
-/// Returns text of `bytes` characters that compresses by about half.
+/// Returns text of `bytes` characters.
 pub(crate) fn text(bytes: usize) -> String {
     // As cheap as can be: it is done for every creation, and is not what is measured.
     let mut text = "0123456789abcdef".repeat(bytes.div_ceil(16));
