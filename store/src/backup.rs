@@ -255,7 +255,7 @@ pub(crate) fn fill(
             return Err(lines.wrong("the object's resourceVersion is not from this backup"));
         }
         let text = |name: &str| metadata[name].as_str().unwrap_or_default();
-        let draft = Draft::new(&resource, &object_key(text("namespace"), text("name")), &value)
+        let draft = Draft::new(&resource, &object_key(text("namespace"), text("name")), &value, revision)
             .map_err(|status| lines.wrong(&status.message))?;
         let object = Arc::new(draft.created().finish(revision));
         rows::put_record(&mut batch, &object, keyring);

@@ -190,7 +190,7 @@ mod tests {
 
     fn object(resource: &str, revision: u64) -> Object {
         let value = json!({"kind": "Secret", "metadata": {"name": "s"}, "data": {"password": "Y2FuYXJ5"}});
-        Draft::new(resource, "default/s", &value).unwrap().finish(revision)
+        Draft::new(resource, "default/s", &value, revision).unwrap().finish(revision)
     }
 
     #[test]

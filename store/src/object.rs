@@ -36,8 +36,6 @@ const FORMAT_WITH_UID: u8 = 1;
 const UID_BYTES: usize = 36;
 
 const HEADER_BYTES: usize = 14;
-/// Most bytes of [`version_member`].
-const VERSION_BYTES_MAX: usize = "\"resourceVersion\":\"18446744073709551615\",".len();
 const FLAG_DELETED: u8 = 1;
 const FLAG_CREATED: u8 = 2;
 const FLAG_OWNERS: u8 = 4;
@@ -59,8 +57,10 @@ pub struct Object {
 /// `metadata.resourceVersion` is missing, and there is room for it before the beginning.
 #[derive(Clone, Debug)]
 pub(crate) struct Draft {
-    /// [`VERSION_BYTES_MAX`] bytes of no meaning, then the record, its header still empty.
+    /// `room` bytes of no meaning, then the record, its header still empty.
     record: Vec<u8>,
+    /// For the version.
+    room: usize,
     /// Where the JSON begins in `record`.
     json_start: usize,
     /// Where the version goes in the JSON: before all other members of the metadata.
@@ -85,17 +85,19 @@ pub(crate) enum RecordError {
 impl Draft {
     /// Prepares `value` for writing as `key` of `resource` (`plural.group`).
     ///
-    /// A `metadata.resourceVersion` in `value` is ignored: the committer decides it.
+    /// A `metadata.resourceVersion` in `value` is ignored: the committer decides it. Room is made for one of as many digits
+    /// as `newest` has, which should be one that is about as new: then the record is laid out but once.
     ///
     /// # Errors
     /// `RequestEntityTooLarge` for metadata that the record cannot hold: more than 65 535 labels or owners, or one text
     /// of theirs longer than 65 535 bytes.
-    pub(crate) fn new(resource: &str, key: &str, value: &Value) -> Result<Self, Status> {
+    pub(crate) fn new(resource: &str, key: &str, value: &Value, newest: u64) -> Result<Self, Status> {
         let metadata = &value["metadata"];
         let uid = metadata["uid"].as_str().unwrap_or_default();
         let format = if is_uuid(uid) { RECORD_FORMAT } else { FORMAT_WITH_UID };
+        let room = version_member(newest).len();
         let mut record = Vec::with_capacity(2048);
-        record.resize(VERSION_BYTES_MAX + HEADER_BYTES, 0);
+        record.resize(room + HEADER_BYTES, 0);
         put_text(&mut record, resource)?;
         put_text(&mut record, key)?;
         let uid_position = record.len();
@@ -124,7 +126,7 @@ impl Draft {
         if metadata["deletionTimestamp"].is_string() {
             flags |= FLAG_DELETING;
         }
-        Ok(Self { record, json_start, version_at: version - json_start, flags, format })
+        Ok(Self { record, room, json_start, version_at: version - json_start, flags, format })
     }
 
     /// Marks the record as the first of its object's life.
@@ -156,15 +158,22 @@ impl Draft {
 
     /// Returns the object with `revision` as its `resourceVersion`; 0 is none.
     pub(crate) fn finish(self, revision: u64) -> Object {
-        let Self { mut record, json_start, version_at, flags, format } = self;
+        let Self { mut record, mut room, json_start, version_at, flags, format } = self;
         let version = version_member(revision);
-        // What comes before the version makes room for it: mostly that is less than what comes behind.
-        let (start, end) = (VERSION_BYTES_MAX - version.len(), json_start + version_at);
-        record.copy_within(VERSION_BYTES_MAX..end, start);
+        let meta_end = json_start - room;
+        if version.len() > room {
+            // Rare: the number of digits has grown since.
+            record.splice(..0, std::iter::repeat_n(0, version.len() - room));
+            record.shrink_to_fit();
+            room = version.len();
+        }
+        // What comes before the version moves into the room: mostly that is less than what comes behind.
+        let (start, end) = (room - version.len(), room + meta_end + version_at);
+        record.copy_within(room..end, start);
         record[end - version.len()..end].copy_from_slice(version.as_bytes());
         let bytes = &mut record[start..];
         (bytes[0], bytes[1]) = (format, flags);
-        bytes[6..10].copy_from_slice(&length(json_start - VERSION_BYTES_MAX).to_le_bytes());
+        bytes[6..10].copy_from_slice(&length(meta_end).to_le_bytes());
         bytes[10..14].copy_from_slice(&length(version_at).to_le_bytes());
         seal(bytes);
         let mut record = Bytes::from(record);
@@ -346,9 +355,10 @@ impl Object {
         let (json_start, version_at) = (self.json_start(), read_u32(&self.record, 10) as usize);
         let (before, rest) = self.record.split_at(json_start + version_at);
         let behind = &rest[version_member(self.revision).len()..];
-        let record = [&[0; VERSION_BYTES_MAX], before, behind].concat();
-        let json_start = VERSION_BYTES_MAX + json_start;
-        Draft { record, json_start, version_at, flags: self.flags(), format: self.record[0] }.finish(revision)
+        let room = version_member(revision).len();
+        let record = [&vec![0; room], before, behind].concat();
+        let json_start = room + json_start;
+        Draft { record, room, json_start, version_at, flags: self.flags(), format: self.record[0] }.finish(revision)
     }
 
     /// Returns the bytes this object occupies.

@@ -7,6 +7,10 @@ use super::*;
 const UUID: &str = "0f1e2d3c-4b5a-6978-8796-a5b4c3d2e1f0";
 
 fn draft(uid: &Value) -> Draft {
+    draft_after(uid, 5)
+}
+
+fn draft_after(uid: &Value, newest: u64) -> Draft {
     let value = json!({
         "apiVersion": "v1", "kind": "Thing",
         "metadata": {
@@ -17,7 +21,7 @@ fn draft(uid: &Value) -> Draft {
         },
         "spec": {"uid": "not mine"},
     });
-    Draft::new("things.example.com", "n/a", &value).unwrap()
+    Draft::new("things.example.com", "n/a", &value, newest).unwrap()
 }
 
 fn read(object: &Object) -> Result<Object, RecordError> {
@@ -58,6 +62,23 @@ fn what_lists_and_selectors_need_is_read_without_parsing() {
             for other in [0, 7, 1 << 40] {
                 expect_all(&object.at_revision(other), text);
             }
+        }
+    }
+}
+
+#[test]
+fn a_record_is_the_same_however_much_room_was_made_for_its_version() {
+    let uid = json!(UUID);
+    for revision in [0, 1, 99_999, u64::MAX] {
+        let expected = draft_after(&uid, revision);
+        assert_eq!(
+            (expected.record.capacity(), expected.room),
+            (expected.record.len(), version_member(revision).len())
+        );
+        let expected = expected.finish(revision);
+        for newest in [0, 9, 10, 100_000, u64::MAX] {
+            let object = draft_after(&uid, newest).finish(revision);
+            assert_eq!(object.record, expected.record, "{revision} with room for {newest}");
         }
     }
 }

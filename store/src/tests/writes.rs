@@ -235,7 +235,7 @@ fn creations(expectations: &[(&str, Expected)]) -> Vec<Write> {
             resource: Arc::from("widgets.test.example.com"),
             key: Arc::from(key.as_str()),
             expected: *expected,
-            draft: Draft::new("widgets.test.example.com", &key, &value).unwrap(),
+            draft: Draft::new("widgets.test.example.com", &key, &value, 1).unwrap(),
             deletes: false,
             namespace: Some(Arc::from("default")),
             registry: None,

@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::Attempt;
 use super::admit::{self, Admission, Admitted, Source, Tracking};
 use crate::commit::{Expected, Write};
-use crate::object::{Draft, object_key};
+use crate::object::object_key;
 use crate::request::{Body, DryRun, Outcome, Part, Target, WriteOptions, Written};
 use crate::store::Store;
 
@@ -69,7 +69,7 @@ impl Store {
         let Admitted { value, warnings, registry } = admitted;
         let name = value["metadata"]["name"].as_str().unwrap_or_default();
         let key = object_key(&target.namespace, name);
-        let draft = Draft::new(&resource.key, &key, &value)?;
+        let draft = self.draft(resource, &key, &value)?;
         draft.check_size(admit::OBJECT_BYTES_MAX)?;
         if dry_run == DryRun::All {
             if self.get(resource, &key).is_some() {

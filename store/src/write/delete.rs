@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::admit::{has_generation, metadata_of};
 use super::{Attempt, RETRIES_MAX};
 use crate::commit::{Expected, Write};
-use crate::object::{Draft, Object};
+use crate::object::Object;
 use crate::request::{DeleteOptions, DryRun, Outcome, Propagation, Target, Written};
 use crate::store::Store;
 use crate::strategy;
@@ -58,7 +58,7 @@ impl Store {
             mark(target, &mut value, &self.now_text());
         }
         let registry = goes_now.then(|| strategy::registry_removal(&target.resource, &value)).flatten();
-        let draft = Draft::new(&target.resource.key, object.key(), &value)?;
+        let draft = self.draft(&target.resource, object.key(), &value)?;
         let outcome = if goes_now { Outcome::Deleted } else { Outcome::Deleting };
         if options.dry_run == DryRun::All {
             let object = Arc::new(draft.finish(object.revision));

@@ -15,11 +15,12 @@ use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::sync::Arc;
 
 use api_types::status::Status;
+use serde_json::Value;
 use tokio::sync::MutexGuard;
 
 use crate::commit::Write;
 use crate::error::CommitError;
-use crate::object::Object;
+use crate::object::{Draft, Object};
 use crate::registry::Resource;
 use crate::store::Store;
 
@@ -58,6 +59,11 @@ impl Store {
         let locks = &self.inner.retry_locks;
         let index = usize::try_from(hasher.finish() % locks.len() as u64).expect("an index below 64 fits");
         locks[index].lock().await
+    }
+
+    /// Lays out what is to be written as `key` of `resource`.
+    fn draft(&self, resource: &Resource, key: &str, value: &Value) -> Result<Draft, Status> {
+        Draft::new(&resource.key, key, value, self.inner.shared.state.load().revision + 1)
     }
 
     fn now_text(&self) -> String {

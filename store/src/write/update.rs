@@ -9,7 +9,7 @@ use super::admit::{self, Admission, Admitted, Source, Tracking};
 use super::{Attempt, RETRIES_MAX, identity};
 use crate::commit::{Expected, Write};
 use crate::fields;
-use crate::object::{Draft, Object};
+use crate::object::Object;
 use crate::patch;
 use crate::registry::Origin;
 use crate::request::{Body, DryRun, Outcome, Part, Patch, Target, WriteOptions, Written};
@@ -181,7 +181,7 @@ impl Store {
         }
         let deletes = strategy::may_go(&target.resource, &value);
         let registry = if deletes { strategy::registry_removal(&target.resource, &value) } else { registry };
-        let draft = Draft::new(&target.resource.key, object.key(), &value)?;
+        let draft = self.draft(&target.resource, object.key(), &value)?;
         draft.check_size(admit::OBJECT_BYTES_MAX)?;
         let outcome = if deletes { Outcome::Deleted } else { Outcome::Updated };
         if dry_run == DryRun::All {
