@@ -11,11 +11,12 @@
 //! The first key seals; every key opens. A store that holds anything that the first key has not sealed is written anew
 //! when it is opened, so a key is rotated by putting a new one in front.
 
-use std::borrow::Cow;
 use std::fmt;
+use std::sync::Arc;
 
 use aws_lc_rs::aead::{AES_256_GCM, Aad, NONCE_LEN, Nonce, RandomizedNonceKey};
 use aws_lc_rs::hmac;
+use bytes::Bytes;
 
 use crate::object::Object;
 
@@ -68,13 +69,14 @@ impl Keyring {
         self.keys.iter().map(|key| hex(&key.id)).collect()
     }
 
-    /// Returns how `object` is put on disk.
-    pub(crate) fn record<'a>(&self, object: &'a Object) -> Cow<'a, [u8]> {
+    /// Returns how `object` is put on disk; what is not sealed is not copied.
+    pub(crate) fn record(&self, object: &Arc<Object>) -> Bytes {
         match self.keys.first() {
             Some(key) if is_sealed(object.resource()) => {
-                Cow::Owned(key.seal(object.record(), &object.revision.to_be_bytes()))
+                Bytes::from(key.seal(object.record(), &object.revision.to_be_bytes()))
             }
-            _ => Cow::Borrowed(object.record()),
+            // A clone of the record would leave a count behind, for as long as the object lives.
+            _ => Bytes::from_owner(Plain(object.clone())),
         }
     }
 
@@ -154,6 +156,15 @@ impl Key {
     }
 }
 
+/// The record of an object, for as long as somebody puts it on disk.
+struct Plain(Arc<Object>);
+
+impl AsRef<[u8]> for Plain {
+    fn as_ref(&self) -> &[u8] {
+        self.0.record()
+    }
+}
+
 /// Returns the most bytes that the record of `object` takes on disk, sealed or not.
 pub(crate) fn bytes_max(object: &Object) -> usize {
     let plain = object.record().len();
@@ -188,16 +199,16 @@ mod tests {
     use super::*;
     use crate::object::Draft;
 
-    fn object(resource: &str, revision: u64) -> Object {
+    fn object(resource: &str, revision: u64) -> Arc<Object> {
         let value = json!({"kind": "Secret", "metadata": {"name": "s"}, "data": {"password": "Y2FuYXJ5"}});
-        Draft::new(resource, "default/s", &value, revision).unwrap().finish(revision)
+        Arc::new(Draft::new(resource, "default/s", &value, revision).unwrap().finish(revision))
     }
 
     #[test]
     fn secrets_are_sealed_and_nothing_else() {
         let keyring = Keyring::new([&[7; 32]]);
         let secret = object("secrets", 5);
-        let sealed = keyring.record(&secret).into_owned();
+        let sealed = keyring.record(&secret).to_vec();
         assert!(!String::from_utf8_lossy(&sealed).contains("Y2FuYXJ5"));
         assert!(sealed.len() <= bytes_max(&secret));
         assert_eq!(keyring.open(sealed, 5).unwrap(), *secret.record());
@@ -209,7 +220,7 @@ mod tests {
     #[test]
     fn what_was_changed_moved_or_sealed_by_others_does_not_open() {
         let keyring = Keyring::new([&[7; 32]]);
-        let sealed = keyring.record(&object("secrets", 5)).into_owned();
+        let sealed = keyring.record(&object("secrets", 5)).to_vec();
         assert_eq!(keyring.open(sealed.clone(), 6), Err(SealError::Broken), "another revision's place");
         for at in 0..sealed.len() {
             let mut changed = sealed.clone();
@@ -234,13 +245,13 @@ mod tests {
         let old = Keyring::new([&[7; 32]]);
         let both = Keyring::new([&[8; 32], &[7; 32]]);
         let secret = object("secrets", 5);
-        let sealed = old.record(&secret).into_owned();
+        let sealed = old.record(&secret).to_vec();
         let (seal, plain) = (seal_of(&sealed), seal_of(secret.record()));
         assert!(both.is_stale(seal, "secrets") && !old.is_stale(seal, "secrets"));
         assert!(both.is_stale(plain, "secrets") && !both.is_stale(plain, "widgets"));
         assert_eq!(both.open(sealed, 5).unwrap(), *secret.record());
         assert_eq!(both.ids()[1], old.ids()[0]);
-        assert_eq!(Keyring::new([&[8; 32]]).open(both.record(&secret).into_owned(), 5).unwrap(), *secret.record());
+        assert_eq!(Keyring::new([&[8; 32]]).open(both.record(&secret).to_vec(), 5).unwrap(), *secret.record());
         assert!(!format!("{both:?}").contains("8, 8"));
     }
 }

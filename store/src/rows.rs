@@ -3,7 +3,6 @@
 //! A record is the row of its revision, cut into parts of at most [`ROW_BYTES_MAX`] because sled keeps larger values in
 //! files that it never syncs. The `m` row is rewritten in every batch and says what the other rows must add up to.
 
-use std::borrow::Cow;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -98,25 +97,13 @@ impl Meta {
     }
 }
 
-/// Adds the rows of `object` to `batch`; what is not sealed is not copied.
+/// Adds the rows of `object` to `batch`.
 pub(crate) fn put_record(batch: &mut Batch, object: &Arc<Object>, keyring: &Keyring) {
-    let record = match keyring.record(object) {
-        Cow::Owned(sealed) => Bytes::from(sealed),
-        Cow::Borrowed(_) => Bytes::from_owner(Plain(object.clone())),
-    };
+    let record = keyring.record(object);
     for part in 0..record.len().div_ceil(ROW_BYTES_MAX) {
         let start = part * ROW_BYTES_MAX;
         let end = record.len().min(start + ROW_BYTES_MAX);
         batch.puts.push((record_key(object.revision, part), record.slice(start..end)));
-    }
-}
-
-/// The record of an object, for as long as a batch needs it.
-struct Plain(Arc<Object>);
-
-impl AsRef<[u8]> for Plain {
-    fn as_ref(&self) -> &[u8] {
-        self.0.record()
     }
 }
 
