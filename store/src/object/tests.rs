@@ -84,6 +84,16 @@ fn a_record_is_the_same_however_much_room_was_made_for_its_version() {
 }
 
 #[test]
+fn what_counts_as_the_size_of_an_object_is_its_json_without_a_version() {
+    let draft = draft(&json!(UUID));
+    let bytes = draft.clone().finish(0).json().len();
+    assert_eq!(draft.check_size(bytes), Ok(()));
+    let refused = draft.check_size(bytes - 1).unwrap_err();
+    let limit = bytes - 1;
+    assert_eq!(refused.message, format!("Request entity too large: the object is {bytes} bytes, limit is {limit}"));
+}
+
+#[test]
 fn the_uid_is_not_kept_twice() {
     let (short, long) = (draft(&json!(UUID)).finish(5), draft(&json!("x".repeat(36))).finish(5));
     assert_eq!(long.size_bytes() - short.size_bytes(), 2 + UID_BYTES - 4);
