@@ -1,9 +1,10 @@
 //! The journal: two files that take turns, in which a batch is on disk before the rows have it.
 //!
 //! ```text
-//! DIR/journal-0    header (magic, salt) in the first 4 KiB, then frames, each at a multiple of 8 bytes
+//! DIR/journal-0    header in the first 4 KiB, then frames, each at a multiple of 8 bytes
 //! DIR/journal-1    the same
 //!
+//! header           magic | salt u64 | after u64 | crc32c u32
 //! frame            salt u64 | number u64 | payload bytes u32 | crc32c u32 | payload | zeros up to a multiple of 8
 //! payload          puts u32, each: key bytes u16 | value bytes u16 | key | value; deletes u32, each: key bytes u16 | key
 //! ```
@@ -13,6 +14,10 @@
 //! of their frames: so a sync mostly has no metadata to write, which halves the time it takes. Frames have consecutive
 //! numbers, and one is synced before the next is written. So a frame that does not add up is the last one, never
 //! acknowledged; or, if a frame with a higher number adds up, damage.
+//!
+//! `after` is the number of a batch that the rows had on disk, with all before it, when the file was made. Rows that have
+//! less have lost something: without it, rows that a broken disk has emptied would pass for new ones when there is no
+//! frame to miss any. Files of format 2 of the directory have neither it nor a checksum.
 //!
 //! The salt is random and secret: nothing that a client lets us store can pass for a frame.
 
@@ -37,7 +42,11 @@ const NAMES: [&str; 2] = ["journal-0", "journal-1"];
 /// What a file that is being made is called, behind its name.
 const UNFINISHED: &str = ".unfinished";
 /// Says what the file is, and in which format.
-const MAGIC: &[u8; 8] = b"ccjrnl\0\x01";
+const MAGIC: &[u8; 8] = b"ccjrnl\0\x02";
+/// The same, of a header with nothing but the salt.
+const MAGIC_SALT_ONLY: &[u8; 8] = b"ccjrnl\0\x01";
+/// What the checksum of the header covers.
+const HEADER_SUMMED_BYTES: usize = 24;
 /// Where the first frame begins: the header's page is never written again.
 const FRAMES_AT: usize = 4096;
 const FRAME_HEADER_BYTES: usize = 24;
@@ -99,6 +108,8 @@ struct Part {
 struct Found {
     part: Part,
     frames: Vec<Frame>,
+    /// The rows must have the batches up to this one.
+    after: u64,
 }
 
 impl Journal {
@@ -122,12 +133,20 @@ impl Journal {
         let [first, second] = NAMES.map(|name| {
             let path = dir.join(name);
             if applied.is_none() && !path.exists() {
-                let part = Part::make(dir, path, guards)?;
-                return Ok(Found { part, frames: Vec::new() });
+                let part = Part::make(dir, path, 0, guards)?;
+                return Ok(Found { part, frames: Vec::new(), after: 0 });
             }
             Part::read(path, counts)
         });
         let (first, second) = (first?, second?);
+        let after = first.after.max(second.after);
+        if after > counts {
+            return Err(EngineError::Corrupt(format!(
+                "the rows have batches up to {counts} only, although the journal in {} was begun when they had those up to \
+                 {after}",
+                dir.display()
+            )));
+        }
         let mut parts = [first.part, second.part];
         let mut frames = first.frames;
         frames.extend(second.frames);
@@ -202,7 +221,7 @@ impl Journal {
     /// `Full` or `Io`; the old files go on being used then, which is as good but for what remains.
     pub(super) fn begin_afresh(&mut self) -> Result<(), EngineError> {
         for part in &mut self.parts {
-            *part = Part::make(&self.dir, part.path.clone(), self.guards)?;
+            *part = Part::make(&self.dir, part.path.clone(), self.last, self.guards)?;
         }
         self.current = 0;
         Ok(())
@@ -210,14 +229,17 @@ impl Journal {
 }
 
 impl Part {
-    /// Makes an empty file at `path`, in the place of one that may be there.
-    fn make(dir: &Path, path: PathBuf, guards: Guards) -> Result<Self, EngineError> {
+    /// Makes an empty file at `path`, in the place of one that may be there; the rows have the batches up to `after`.
+    fn make(dir: &Path, path: PathBuf, after: u64, guards: Guards) -> Result<Self, EngineError> {
         let mut unfinished = path.clone().into_os_string();
         unfinished.push(UNFINISHED);
         let salt = uuid::Uuid::new_v4().as_u64_pair().0;
         let mut header = vec![0; FRAMES_AT];
         header[..8].copy_from_slice(MAGIC);
         header[8..16].copy_from_slice(&salt.to_le_bytes());
+        header[16..24].copy_from_slice(&after.to_le_bytes());
+        let sum = crc32c::crc32c(&header[..HEADER_SUMMED_BYTES]);
+        header[24..28].copy_from_slice(&sum.to_le_bytes());
         let made =
             File::options().read(true).write(true).create(true).truncate(true).open(&unfinished).and_then(|file| {
                 file.write_all_at(&header, 0)?;
@@ -240,10 +262,9 @@ impl Part {
         };
         let file = Arc::new(File::options().read(true).write(true).open(&path).map_err(explain)?);
         let bytes = fs::read(&path).map_err(explain)?;
-        if bytes.len() < FRAMES_AT || !bytes.starts_with(MAGIC) {
+        let Some((salt, after)) = header_of(&bytes) else {
             return Err(EngineError::Corrupt(format!("{} is no journal of this program", path.display())));
-        }
-        let salt = read_u64(&bytes, 8);
+        };
         let (mut end, mut newest, mut frames) = (FRAMES_AT, 0, Vec::new());
         let mut at = FRAMES_AT;
         while at + FRAME_HEADER_BYTES <= bytes.len() {
@@ -265,7 +286,7 @@ impl Part {
             }
         }
         let part = Self { path, file, salt, end: end as u64, length: bytes.len() as u64, newest };
-        Ok(Found { part, frames })
+        Ok(Found { part, frames, after })
     }
 
     /// Makes the file at least `end` bytes long, and longer, but not beyond `part_bytes` without need.
@@ -383,6 +404,18 @@ fn seal(frame: &mut [u8], salt: u64, number: u64) {
     let end = FRAME_HEADER_BYTES + read_u32(frame, 16) as usize;
     let sum = checksum(frame, end);
     frame[20..24].copy_from_slice(&sum.to_le_bytes());
+}
+
+/// Returns salt and `after` of a file that begins with a header which adds up.
+fn header_of(bytes: &[u8]) -> Option<(u64, u64)> {
+    let header = bytes.get(..FRAMES_AT)?;
+    match header.first_chunk()? {
+        MAGIC if read_u32(header, 24) == crc32c::crc32c(&header[..HEADER_SUMMED_BYTES]) => {
+            Some((read_u64(header, 8), read_u64(header, 16)))
+        }
+        MAGIC_SALT_ONLY => Some((read_u64(header, 8), 0)),
+        _ => None,
+    }
 }
 
 /// Returns number and payload of the frame that `bytes` begin with, if one does that adds up.

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! DIR/LOCK              locked while open; holds the process id of the holder
-//! DIR/CURRENT           "format 2", "generation gen-000001": the only truth about which rows count
+//! DIR/CURRENT           "format 3", "generation gen-000001": the only truth about which rows count
 //! DIR/RESERVE           room for recovering from a full disk
 //! DIR/journal-0, -1     what the rows do not have yet, see journal.rs
 //! DIR/gen-000001/       one sled database
@@ -25,9 +25,9 @@ use super::{EngineError, EngineOptions, file_error};
 use crate::guards::{Guard, Guards};
 
 /// The format that this program writes.
-pub(super) const FORMAT: u32 = 2;
+pub(super) const FORMAT: u32 = 3;
 /// Step `n` brings a directory of format `n + OLDEST` to the next one.
-const MIGRATIONS: [Migration; 1] = [add_journal];
+const MIGRATIONS: [Migration; 2] = [add_journal, sum_journal_headers];
 
 const LOCK: &str = "LOCK";
 const CURRENT: &str = "CURRENT";
@@ -323,6 +323,12 @@ pub(super) fn disk_bytes(dir: &Path) -> u64 {
 /// Format 2 has a journal before the rows. Nothing needs to be done: it is made when it is missing from rows that have
 /// never had one. But a program that knows of none must not open such a directory.
 fn add_journal(_: &Path) -> Result<(), EngineError> {
+    Ok(())
+}
+
+/// Format 3 has journals whose headers say more. Those of before are read as they are, until they are made anew with the
+/// files of rows.
+fn sum_journal_headers(_: &Path) -> Result<(), EngineError> {
     Ok(())
 }
 

@@ -123,7 +123,7 @@ fn an_engine_with_a_generation_being_filled_can_be_closed_and_opened() {
 fn the_directory_holds_what_it_should() {
     let dir = made();
     assert_eq!(names(dir.path()), ["CURRENT", "LOCK", "RESERVE", "gen-000001", "journal-0", "journal-1"]);
-    assert_eq!(fs::read_to_string(dir.path().join("CURRENT")).unwrap(), "format 2\ngeneration gen-000001\n");
+    assert_eq!(fs::read_to_string(dir.path().join("CURRENT")).unwrap(), "format 3\ngeneration gen-000001\n");
     let engine = open_in(dir.path()).unwrap();
     let generation = engine.new_generation().unwrap();
     assert!(dir.path().join("gen-000002/FILLING").exists());
@@ -192,7 +192,7 @@ fn a_newer_format_is_refused_and_named() {
     let dir = made();
     fs::write(dir.path().join("CURRENT"), "format 7\ngeneration gen-000001\n").unwrap();
     let error = error_of(open_in(dir.path()));
-    assert!(error.to_string().ends_with("has store format 7, this program reads formats 1 to 2"), "{error}");
+    assert!(error.to_string().ends_with("has store format 7, this program reads formats 1 to 3"), "{error}");
     assert_eq!(fs::read_to_string(dir.path().join("CURRENT")).unwrap(), "format 7\ngeneration gen-000001\n");
 }
 
@@ -205,7 +205,7 @@ fn a_store_from_before_the_journal_gets_one() {
     expect_rows(&engine, &[("a", "1")]);
     engine.commit(batch(&[("b", "2")], &[])).unwrap();
     drop(engine);
-    assert_eq!(fs::read_to_string(dir.path().join("CURRENT")).unwrap(), "format 2\ngeneration gen-000001\n");
+    assert_eq!(fs::read_to_string(dir.path().join("CURRENT")).unwrap(), "format 3\ngeneration gen-000001\n");
     expect_rows(&open_in(dir.path()).unwrap(), &[("a", "1"), ("b", "2")]);
     // From now on a journal that is gone is a loss.
     fs::remove_file(dir.path().join("journal-1")).unwrap();
@@ -228,14 +228,14 @@ fn an_older_format_is_brought_up_step_by_step() {
     SledEngine::open(dir.path(), &options()).unwrap().commit(batch(&[("a", "1")], &[])).unwrap();
     let current = || fs::read_to_string(dir.path().join("CURRENT")).unwrap();
     let open_at =
-        |migrations: &[_]| SledEngine::open_formats(dir.path(), &options(), Formats { newest: 4, migrations });
+        |migrations: &[_]| SledEngine::open_formats(dir.path(), &options(), Formats { newest: 5, migrations });
     assert!(matches!(error_of(open_at(&[first, cut_short])), EngineError::Io(_)));
-    assert_eq!(current(), "format 3\ngeneration gen-000001\n");
-    expect_rows(&open_at(&[first, second]).unwrap(), &[("a", "1")]);
     assert_eq!(current(), "format 4\ngeneration gen-000001\n");
+    expect_rows(&open_at(&[first, second]).unwrap(), &[("a", "1")]);
+    assert_eq!(current(), "format 5\ngeneration gen-000001\n");
     assert_eq!(fs::read_to_string(dir.path().join("steps")).unwrap(), "first second");
-    let too_old = SledEngine::open_formats(dir.path(), &options(), Formats { newest: 6, migrations: &[first] });
-    assert_eq!(error_of(too_old), EngineError::Format { dir: dir.path().to_owned(), found: 4, oldest: 5, newest: 6 });
+    let too_old = SledEngine::open_formats(dir.path(), &options(), Formats { newest: 7, migrations: &[first] });
+    assert_eq!(error_of(too_old), EngineError::Format { dir: dir.path().to_owned(), found: 5, oldest: 6, newest: 7 });
 }
 
 #[test]

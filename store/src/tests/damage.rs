@@ -1,13 +1,15 @@
 //! Rows that a broken disk has changed: a store that does not add up is not opened, and the report names the place.
 
-use std::sync::Arc;
-
 use std::collections::BTreeMap;
+use std::fs;
+use std::os::unix::fs::FileExt as _;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
+use std::sync::Arc;
 
 use serde_json::json;
 
-use super::{Clock, built_in, memory_options};
+use super::{Bench, Clock, built_in, memory_options, options};
 use crate::engine::Batch;
 use crate::engine::memory::MemoryEngine;
 use crate::error::OpenError;
@@ -15,6 +17,7 @@ use crate::guards::{Guard, Guards};
 use crate::open::load;
 use crate::request::{Body, Part, Patch, Target, WriteOptions};
 use crate::rows::{Meta, put_meta};
+use crate::state::{HistoryLimits, State};
 use crate::store::Store;
 
 type Rows = BTreeMap<Vec<u8>, Vec<u8>>;
@@ -163,4 +166,100 @@ async fn newer_layouts_are_refused_as_newer() {
         let error = open(&newer, Guards::all()).unwrap_err();
         assert!(matches!(error, OpenError::Newer(_)), "{error}");
     }
+}
+
+/// What everybody sees of a store: its revision and every object with its version.
+fn seen(state: &State) -> (u64, Vec<Vec<u8>>) {
+    let mut objects: Vec<Vec<u8>> = state
+        .resources
+        .values()
+        .flat_map(|resource| resource.objects.values().map(|object| object.json().to_vec()))
+        .collect();
+    objects.sort_unstable();
+    (state.revision, objects)
+}
+
+/// Copies the files of a store that is closed.
+fn copy(from: &Path, to: &Path) {
+    fs::create_dir_all(to).unwrap();
+    for entry in fs::read_dir(from).unwrap().map(Result::unwrap) {
+        let to = to.join(entry.file_name());
+        match entry.file_type().unwrap().is_dir() {
+            true => copy(&entry.path(), &to),
+            false => drop(fs::copy(entry.path(), &to).unwrap()),
+        }
+    }
+}
+
+/// The file in which sled has its rows.
+fn rows_file(dir: &Path) -> std::path::PathBuf {
+    let generations = fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path());
+    let mut files = generations.map(|path| path.join("db")).filter(|path| path.exists());
+    let file = files.next().unwrap();
+    assert_eq!(files.next(), None, "one generation counts");
+    file
+}
+
+/// Damages of a file: a bit here and there where it holds something, cut off at many lengths, emptied, zeroed.
+fn file_damages(path: &Path) -> Vec<(String, Box<dyn Fn(&fs::File)>)> {
+    const PIECES: u64 = 40;
+    let bytes = fs::read(path).unwrap();
+    let used = bytes.iter().rposition(|byte| *byte != 0).unwrap() as u64 + 1;
+    let mut damages: Vec<(String, Box<dyn Fn(&fs::File)>)> = Vec::new();
+    for piece in 0..PIECES {
+        let at = used * piece / PIECES;
+        let held = bytes[usize::try_from(at).unwrap()];
+        damages.push((
+            format!("a bit of byte {at} of {used}"),
+            Box::new(move |file| file.write_all_at(&[held ^ 16], at).unwrap()),
+        ));
+        damages.push((format!("cut off at {at} of {used}"), Box::new(move |file| file.set_len(at).unwrap())));
+        let page = at / 4096 * 4096;
+        damages.push((
+            format!("zeros from {page} of {used}"),
+            Box::new(move |file| file.write_all_at(&[0; 4096], page).unwrap()),
+        ));
+    }
+    damages
+}
+
+/// Whatever happens to the file in which sled has its rows: the store says that it is damaged, or it has everything.
+#[tokio::test]
+async fn a_damaged_file_of_rows_is_reported_or_made_good_and_nothing_is_lost_in_silence() {
+    let mut bench = Bench::new().await;
+    let mut counts = [0, 0];
+    for rewrites in [false, true] {
+        for index in 0..60 {
+            let text = "x".repeat(if index % 7 == 0 { 9000 } else { 300 });
+            bench.create(&format!("w{}-{index}", u8::from(rewrites)), json!({"text": text})).await.unwrap();
+        }
+        if rewrites {
+            // All frames of the journal are forgotten then: it is of no help.
+            bench.store.rewrite_files().await.unwrap();
+        }
+        let expected = seen(&bench.store.state());
+        bench.store.close().await;
+        let whole = bench.dir.path();
+        for (what, damage) in file_damages(&rows_file(whole)) {
+            let dir = tempfile::tempdir().unwrap();
+            copy(whole, dir.path());
+            damage(&fs::File::options().write(true).open(rows_file(dir.path())).unwrap());
+            let clock = Clock::default();
+            match Store::open(options(dir.path(), HistoryLimits::default(), &clock)) {
+                Ok(store) => {
+                    assert_eq!(seen(&store.state()).0, expected.0, "{what}, rewritten: {rewrites}");
+                    assert!(seen(&store.state()) == expected, "{what}, rewritten: {rewrites}: other contents");
+                    store.close().await;
+                    counts[0] += 1;
+                }
+                Err(error) => {
+                    let text = error.to_string();
+                    assert!(matches!(error, OpenError::Damaged(_)), "{what}, rewritten: {rewrites}: {text}");
+                    counts[1] += 1;
+                }
+            }
+        }
+        bench = bench.reopen().await;
+    }
+    assert!(counts.iter().all(|count| *count > 0), "both happen: {counts:?}");
 }
