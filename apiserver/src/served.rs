@@ -1,7 +1,8 @@
 //! What a group, version and plural in a path mean: a resource in the store, and how it is shown.
 //!
 //! Most resources are shown as they are stored. Three are views of another one: Events of `events.k8s.io` are the core
-//! Events under other names, Pods are TestRuns for `kubectl logs`, and a second served version differs in its name.
+//! Events under other names, Pods are TestRuns for `kubectl logs`, and what is stored with another version than the one that
+//! is asked for differs in its name.
 
 use std::sync::{Arc, LazyLock};
 
@@ -18,7 +19,7 @@ use crate::{events, pods};
 pub(crate) enum View {
     /// Byte for byte.
     Stored,
-    /// With the `apiVersion` of the version that was asked for.
+    /// With the `apiVersion` of the version that was asked for, because some object may be stored with another.
     OtherVersion,
     /// As an Event of `events.k8s.io`.
     NewEvent,
@@ -54,7 +55,7 @@ impl Served {
             _ => {
                 let (resource, found) = registry.find(group, version, plural)?;
                 let index = resource.versions.iter().position(|version| version.name == found.name)?;
-                let view = if found.storage { View::Stored } else { View::OtherVersion };
+                let view = if resource.stores_only(found) { View::Stored } else { View::OtherVersion };
                 Some(Self { resource: resource.clone(), view, version: index })
             }
         }

@@ -21,6 +21,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use api_types::status::{Reason, Status};
 use bytes::{Buf as _, Bytes};
+use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use crate::guards::{Guard, Guards};
@@ -227,13 +228,27 @@ impl Object {
         self.record.slice(self.json_start()..)
     }
 
+    /// Returns the `apiVersion` that it is stored with.
+    #[must_use]
+    pub fn api_version(&self) -> Cow<'_, str> {
+        #[derive(Deserialize)]
+        #[serde(rename_all = "camelCase")]
+        struct Head<'a> {
+            #[serde(borrow)]
+            api_version: Cow<'a, str>,
+        }
+        let head: Head<'_> =
+            serde_json::from_slice(&self.record[self.json_start()..]).expect("stored JSON has an apiVersion");
+        head.api_version
+    }
+
     /// Returns the JSON with another `apiVersion`: the same object seen through another served version.
     #[must_use]
     pub fn json_as(&self, api_version: &str) -> Bytes {
-        let mut value = self.value();
-        if value["apiVersion"].as_str() == Some(api_version) {
+        if self.api_version() == api_version {
             return self.json();
         }
+        let mut value = self.value();
         value["apiVersion"] = Value::String(api_version.to_owned());
         Bytes::from(serde_json::to_vec(&value).expect("a JSON value always serialises"))
     }

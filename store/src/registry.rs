@@ -50,6 +50,9 @@ pub struct Resource {
     pub versions: Vec<ResourceVersion>,
     /// Where the definition comes from.
     pub origin: Origin,
+    /// Names of the versions that objects may still be stored with: the present storage version, and those that were it
+    /// before until the definition's `status.storedVersions` no longer names them.
+    pub stored_versions: Vec<String>,
 }
 
 /// One version of a resource.
@@ -96,6 +99,7 @@ impl Resource {
             return Err(causes);
         }
         let names = &spec.names;
+        let storage = spec.versions.iter().filter(|version| version.storage);
         Ok(Self {
             key: resource_key(&spec.group, &names.plural),
             names: ResourceNames { group: spec.group.clone(), plural: names.plural.clone(), kind: names.kind.clone() },
@@ -104,6 +108,7 @@ impl Resource {
             short_names: names.short_names.clone(),
             categories: names.categories.clone(),
             scope: spec.scope,
+            stored_versions: storage.map(|version| version.name.clone()).collect(),
             versions,
             origin,
         })
@@ -131,6 +136,12 @@ impl Resource {
             .iter()
             .find(|version| version.storage)
             .expect("admission refuses definitions without a storage version")
+    }
+
+    /// Returns whether every object is stored with `version`, so that its stored bytes show it.
+    #[must_use]
+    pub fn stores_only(&self, version: &ResourceVersion) -> bool {
+        version.storage && self.stored_versions == [version.name.as_str()]
     }
 }
 

@@ -34,3 +34,4 @@ mod throughput;
 mod tidy;
 mod tokens;
 mod tutorial;
+mod versions;

@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use super::{cause, names};
 use crate::commit::RegistryChange;
 use crate::registry::{Claim, Definition, Origin, Registry, Resource, resource_key};
+use crate::request::Part;
 
 /// Finalizer that keeps a definition until its objects are gone.
 pub(crate) const CLEANUP_FINALIZER: &str = "customresourcecleanup.apiextensions.k8s.io";
@@ -18,7 +19,9 @@ pub(crate) const CLEANUP_FINALIZER: &str = "customresourcecleanup.apiextensions.
 const OWN_CONDITIONS: [&str; 2] = ["NamesAccepted", "Established"];
 
 /// Fills in names and writes the status: a definition that passes validation and gets its names is served at once.
-pub(super) fn prepare(value: &mut Value, old: Option<&Value>, now: &str, registry: &Registry) {
+///
+/// Of the status, users write only `storedVersions`, and only to say that a version is no longer stored.
+pub(super) fn prepare(value: &mut Value, old: Option<&Value>, part: Part, now: &str, registry: &Registry) {
     let names = &mut value["spec"]["names"];
     if !names.is_object() {
         return;
@@ -52,7 +55,10 @@ pub(super) fn prepare(value: &mut Value, old: Option<&Value>, now: &str, registr
     let mut conditions: Vec<Value> = own.map(|(name, verdict)| condition(name, verdict, old, now)).collect();
     let others = value["status"]["conditions"].as_array().into_iter().flatten();
     conditions.extend(others.filter(|other| !OWN_CONDITIONS.iter().any(|own| other["type"] == *own)).cloned());
-    let stored = stored_versions(value, old);
+    let stored = match part {
+        Part::Status => value["status"]["storedVersions"].take(),
+        _ => stored_versions(value, old),
+    };
     value["status"] = json!({"acceptedNames": judged.accepted, "conditions": conditions, "storedVersions": stored});
 }
 
@@ -92,6 +98,7 @@ pub(super) fn validate(value: &Value, old: Option<&Value>) -> Vec<StatusCause> {
     let Ok(spec) = parse(value) else { return Vec::new() };
     let mut causes = validate_names(value, &spec);
     causes.extend(validate_versions(&spec));
+    causes.extend(validate_stored_versions(value, &spec));
     if let Some(strategy) = spec.conversion.as_ref().map(|conversion| conversion.strategy.as_str())
         && strategy != "None"
     {
@@ -133,8 +140,9 @@ pub(crate) fn definition_of(value: &Value) -> Result<Definition, Vec<StatusCause
     if is_established {
         spec.names = names;
     }
-    let resource = Arc::new(Resource::compile(&spec, Origin::Definition)?);
-    Ok(Definition { key, claim, resource: is_established.then_some(resource) })
+    let mut resource = Resource::compile(&spec, Origin::Definition)?;
+    resource.stored_versions = text_list(&value["status"]["storedVersions"]).into_iter().map(str::to_owned).collect();
+    Ok(Definition { key, claim, resource: is_established.then(|| Arc::new(resource)) })
 }
 
 pub(super) fn removal(value: &Value) -> RegistryChange {
@@ -187,7 +195,7 @@ fn validate_versions(spec: &DefinitionSpec) -> Vec<StatusCause> {
     causes
 }
 
-fn stored_versions(value: &Value, old: Option<&Value>) -> Vec<Value> {
+fn stored_versions(value: &Value, old: Option<&Value>) -> Value {
     let mut stored: Vec<Value> =
         old.and_then(|old| old["status"]["storedVersions"].as_array()).cloned().unwrap_or_default();
     let versions = value["spec"]["versions"].as_array().map(Vec::as_slice).unwrap_or_default();
@@ -196,5 +204,37 @@ fn stored_versions(value: &Value, old: Option<&Value>) -> Vec<Value> {
     {
         stored.push(storage["name"].clone());
     }
-    stored
+    Value::Array(stored)
+}
+
+/// What is stored must stay readable: every version that objects may be stored with is one of the definition's.
+fn validate_stored_versions(value: &Value, spec: &DefinitionSpec) -> Vec<StatusCause> {
+    const FIELD: &str = "status.storedVersions";
+    let stored = text_list(&value["status"]["storedVersions"]);
+    let mut causes = Vec::new();
+    let shown =
+        || format!("[]string{{{}}}", stored.iter().map(|name| format!("{name:?}")).collect::<Vec<_>>().join(", "));
+    if stored.is_empty() {
+        let message = format!("Invalid value: {}: must have at least one stored version", shown());
+        causes.push(cause("FieldValueInvalid", FIELD, message));
+    }
+    for (index, name) in stored.iter().enumerate() {
+        if !spec.versions.iter().any(|version| version.name == *name) {
+            let message = format!(
+                "Invalid value: \"{name}\": missing from spec.versions; {name} was previously a storage version, and must \
+                 remain in spec.versions until a storage migration ensures no data remains persisted in {name} and \
+                 removes {name} from status.storedVersions"
+            );
+            causes.push(cause("FieldValueInvalid", format!("{FIELD}[{index}]"), message));
+        }
+    }
+    for version in spec.versions.iter().filter(|version| version.storage && !stored.contains(&version.name.as_str())) {
+        let message = format!("Invalid value: {}: must have the storage version {}", shown(), version.name);
+        causes.push(cause("FieldValueInvalid", FIELD, message));
+    }
+    causes
+}
+
+fn text_list(value: &Value) -> Vec<&str> {
+    value.as_array().into_iter().flatten().filter_map(Value::as_str).collect()
 }

@@ -25,7 +25,7 @@ pub(crate) fn prepare_create(resource: &Resource, value: &mut Value, now: &str, 
     match &*resource.key {
         NAMESPACES => namespace::prepare_create(value),
         SECRETS => configuration::prepare_secret(value),
-        DEFINITIONS => definition::prepare(value, None, now, registry),
+        DEFINITIONS => definition::prepare(value, None, Part::Whole, now, registry),
         _ => {}
     }
 }
@@ -42,7 +42,7 @@ pub(crate) fn prepare_update(
     match &*resource.key {
         NAMESPACES => namespace::prepare_update(old, value, part),
         SECRETS => configuration::prepare_secret(value),
-        DEFINITIONS => definition::prepare(value, Some(old), now, registry),
+        DEFINITIONS => definition::prepare(value, Some(old), part, now, registry),
         _ => {}
     }
 }

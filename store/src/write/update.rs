@@ -7,11 +7,11 @@ use serde_json::Value;
 
 use super::admit::{self, Admission, Admitted, Source, Tracking};
 use super::{Attempt, RETRIES_MAX, identity};
-use crate::commit::{Expected, Write};
+use crate::commit::{Expected, RegistryChange, Write};
 use crate::fields;
 use crate::object::Object;
 use crate::patch;
-use crate::registry::Origin;
+use crate::registry::{self, Definition, Origin};
 use crate::request::{Body, DryRun, Outcome, Part, Patch, Target, WriteOptions, Written};
 use crate::store::Store;
 use crate::strategy;
@@ -176,8 +176,11 @@ impl Store {
         dry_run: DryRun,
     ) -> Result<Option<Written>, Status> {
         let Admitted { value, warnings, registry } = admitted;
-        if fields::same_but_for_times(old, &value) {
+        if fields::same_but_for_times(old, &value) && !moves(target, object, &value) {
             return Ok(Some(Written { object: object.clone(), outcome: Outcome::Unchanged, warnings }));
+        }
+        if let Some(RegistryChange::Define(definition)) = &registry {
+            self.check_left_out_versions(target, definition)?;
         }
         let deletes = strategy::may_go(&target.resource, &value);
         let registry = if deletes { strategy::registry_removal(&target.resource, &value) } else { registry };
@@ -202,6 +205,42 @@ impl Store {
             Attempt::LostRace | Attempt::NamesTaken => Ok(None),
         }
     }
+
+    /// Refuses a definition whose status no longer names a version that objects are still stored with: their stored
+    /// bytes would be shown as those of another version.
+    fn check_left_out_versions(&self, target: &Target, definition: &Definition) -> Result<(), Status> {
+        let state = self.state();
+        let (Some(before), Some(after)) = (state.registry.get(&definition.key), &definition.resource) else {
+            return Ok(());
+        };
+        let names = &after.names;
+        let left_out = before.stored_versions.iter().filter(|name| !after.stored_versions.contains(name));
+        let mut causes = Vec::new();
+        for version in left_out {
+            let api_version = registry::api_version(&names.group, version);
+            let mut stored =
+                state.objects_from(&definition.key, "").filter(|object| object.api_version() == api_version);
+            let Some(first) = stored.next() else { continue };
+            let message = format!(
+                "Forbidden: {} objects are still stored as {version}, the first is {}; write them all again first: kubectl \
+                 get {}.{} --all-namespaces --output json | kubectl replace --filename -",
+                1 + stored.count(),
+                first.key(),
+                names.plural,
+                names.group,
+            );
+            let field = "status.storedVersions".to_owned();
+            causes.push(StatusCause { reason: "FieldValueForbidden".to_owned(), message, field });
+        }
+        if causes.is_empty() { Ok(()) } else { Err(Status::invalid(&target.resource.names, &target.name, causes)) }
+    }
+}
+
+/// Returns whether writing `value` changes the version that the object is stored with, which is a change although
+/// nobody sees it: it is how objects leave a version that is to go.
+fn moves(target: &Target, object: &Object, value: &Value) -> bool {
+    let resource = &target.resource;
+    !resource.stores_only(resource.storage_version()) && value["apiVersion"].as_str() != Some(&*object.api_version())
 }
 
 /// Whether server-side apply takes fields from other managers.

@@ -1,0 +1,122 @@
+//! Kinds with several versions: what is stored with one stays whole when another becomes the storage version.
+
+use serde_json::{Value, json};
+
+use super::{Bench, GROUP};
+use crate::registry::DEFINITIONS;
+use crate::request::{Body, Outcome, Part, Target, WriteOptions};
+
+const NAME: &str = "tools.test.example.com";
+
+fn versions(storage: &str, names: &[&str]) -> Value {
+    let version = |name: &&str| {
+        json!({"name": name, "served": true, "storage": *name == storage,
+               "schema": {"openAPIV3Schema": {"type": "object", "x-kubernetes-preserve-unknown-fields": true}}})
+    };
+    names.iter().map(version).collect()
+}
+
+/// A kind with two versions, and one object that was written when the first was the storage version.
+async fn with_an_object_of_before() -> Bench {
+    let bench = Bench::new().await;
+    let definition = json!({
+        "metadata": {"name": NAME},
+        "spec": {"group": GROUP, "scope": "Namespaced", "names": {"plural": "tools", "kind": "Tool"},
+                 "versions": versions("v1", &["v1", "v2"])},
+    });
+    let target = bench.target(DEFINITIONS, "", "");
+    bench.store.create(&target, Body::from(definition), &WriteOptions::by("test")).await.unwrap();
+    let body =
+        json!({"apiVersion": format!("{GROUP}/v1"), "kind": "Tool", "metadata": {"name": "a"}, "spec": {"size": 1}});
+    bench.store.create(&tool(&bench), Body::from(body), &WriteOptions::by("test")).await.unwrap();
+    bench
+        .merge(&definition_target(&bench), Part::Whole, json!({"spec": {"versions": versions("v2", &["v1", "v2"])}}))
+        .await
+        .unwrap();
+    bench
+}
+
+fn tool(bench: &Bench) -> Target {
+    bench.target(NAME, "default", "a")
+}
+
+fn definition_target(bench: &Bench) -> Target {
+    bench.target(DEFINITIONS, "", NAME)
+}
+
+fn stored(bench: &Bench) -> (String, Vec<String>) {
+    let object = bench.store.get(&bench.resource(NAME), "default/a").unwrap();
+    (object.api_version().into_owned(), bench.resource(NAME).stored_versions.clone())
+}
+
+/// Returns the messages of a refusal, without what comes before them.
+async fn refusals(bench: &Bench, part: Part, patch: Value) -> Vec<(String, String)> {
+    let status = bench.merge(&definition_target(bench), part, patch).await.unwrap_err();
+    status.details.unwrap().causes.into_iter().map(|cause| (cause.field, cause.message)).collect()
+}
+
+#[tokio::test]
+async fn an_object_moves_when_it_is_written_again_as_it_is() {
+    let bench = with_an_object_of_before().await;
+    assert_eq!(stored(&bench), (format!("{GROUP}/v1"), vec!["v1".to_owned(), "v2".to_owned()]));
+    let mut outcomes = Vec::new();
+    for _ in 0..2 {
+        let written = bench.merge(&tool(&bench), Part::Whole, json!({})).await.unwrap();
+        outcomes.push(written.outcome);
+        assert_eq!(written.object.value()["metadata"]["generation"], 1);
+    }
+    assert_eq!(outcomes, [Outcome::Updated, Outcome::Unchanged]);
+    assert_eq!(stored(&bench).0, format!("{GROUP}/v2"));
+}
+
+#[tokio::test]
+async fn a_version_may_go_when_nothing_is_stored_with_it() {
+    let bench = with_an_object_of_before().await;
+    let only_v2 = json!({"spec": {"versions": versions("v2", &["v2"])}});
+    let left_out = json!({"status": {"storedVersions": ["v2"]}});
+    let must_remain = "Invalid value: \"v1\": missing from spec.versions; v1 was previously a storage version, and must \
+                       remain in spec.versions until a storage migration ensures no data remains persisted in v1 and \
+                       removes v1 from status.storedVersions";
+    let refused = refusals(&bench, Part::Whole, only_v2.clone()).await;
+    assert_eq!(refused, [("status.storedVersions[0]".to_owned(), must_remain.to_owned())]);
+    let still_stored = "Forbidden: 1 objects are still stored as v1, the first is default/a; write them all again first: \
+                        kubectl get tools.test.example.com --all-namespaces --output json | kubectl replace --filename -";
+    let refused = refusals(&bench, Part::Status, left_out.clone()).await;
+    assert_eq!(refused, [("status.storedVersions".to_owned(), still_stored.to_owned())]);
+    let bench = bench.reopen().await;
+    bench.merge(&tool(&bench), Part::Whole, json!({})).await.unwrap();
+    bench.merge(&definition_target(&bench), Part::Status, left_out).await.unwrap();
+    bench.merge(&definition_target(&bench), Part::Whole, only_v2).await.unwrap();
+    let bench = bench.reopen().await;
+    assert_eq!(stored(&bench), (format!("{GROUP}/v2"), vec!["v2".to_owned()]));
+}
+
+#[tokio::test]
+async fn the_stored_versions_of_a_definition_name_the_storage_version_and_only_versions_that_are_there() {
+    let bench = with_an_object_of_before().await;
+    let lacks = "must have the storage version v2";
+    let cases = [
+        (
+            json!([]),
+            vec![
+                format!("Invalid value: []string{{}}: must have at least one stored version"),
+                format!("Invalid value: []string{{}}: {lacks}"),
+            ],
+        ),
+        (json!(["v1"]), vec![format!("Invalid value: []string{{\"v1\"}}: {lacks}")]),
+        (
+            Value::Null,
+            vec![
+                format!("Invalid value: []string{{}}: must have at least one stored version"),
+                format!("Invalid value: []string{{}}: {lacks}"),
+            ],
+        ),
+    ];
+    for (given, messages) in cases {
+        let refused = refusals(&bench, Part::Status, json!({"status": {"storedVersions": given}})).await;
+        assert_eq!(refused.into_iter().map(|(_, message)| message).collect::<Vec<_>>(), messages);
+    }
+    // Whoever writes all of a definition says nothing about what is stored.
+    bench.merge(&definition_target(&bench), Part::Whole, json!({"status": {"storedVersions": ["v2"]}})).await.unwrap();
+    assert_eq!(stored(&bench).1, ["v1", "v2"]);
+}
