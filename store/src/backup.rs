@@ -210,10 +210,13 @@ pub fn restore_backup(
     restored
 }
 
-/// Reads a store from beginning to end and compares every checksum, without changing it.
+/// Reads a store from beginning to end and compares every checksum. It is opened as [`Store::open`] opens it, alone, and so
+/// brought to this program's format; no object changes.
 ///
 /// # Errors
-/// As [`Store::open`](crate::store::Store::open).
+/// As [`Store::open`], and `Missing` when there is no store in `dir`: none is made.
+///
+/// [`Store::open`]: crate::store::Store::open
 pub fn verify(dir: &Path, built_in: Registry, keyring: &Arc<Keyring>) -> Result<BackupSummary, OpenError> {
     let loaded = verify_store(dir, built_in, keyring)?;
     Ok(BackupSummary {

@@ -68,9 +68,12 @@ pub enum OpenError {
     Newer(String),
     /// The files are damaged; nothing was changed.
     #[error(
-        "the store is damaged: {0}; nothing was changed: restore a backup with `ccd restore`, or look with `ccd check`"
+        "the store is damaged: {0}; nothing was changed: restore a backup with `ccd restore`, or look with `ccd check --store`"
     )]
     Damaged(String),
+    /// There is nothing to look at.
+    #[error("there is no store in {0}")]
+    Missing(String),
     /// Secrets are sealed under a key that is not there; nothing was changed.
     #[error("the store's secrets cannot be read: {0}; nothing was changed")]
     KeyMissing(String),

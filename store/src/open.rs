@@ -136,11 +136,14 @@ pub(crate) fn open_error(error: &EngineError) -> OpenError {
     }
 }
 
-/// Reads the store in `dir` without opening it for writing and returns what it adds up to.
+/// Reads the store in `dir` and returns what it adds up to.
 ///
 /// # Errors
-/// As [`load`].
+/// As [`load`], and `Missing` when there is none.
 pub(crate) fn verify(dir: &Path, built_in: Registry, keyring: &Arc<Keyring>) -> Result<Loaded, OpenError> {
+    if !crate::engine::exists(dir) {
+        return Err(OpenError::Missing(dir.display().to_string()));
+    }
     let engine =
         crate::engine::open(dir, &crate::engine::EngineOptions::default()).map_err(|error| open_error(&error))?;
     load(&engine, built_in, Guards::all(), keyring)

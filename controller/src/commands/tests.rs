@@ -88,7 +88,8 @@ fn lifetimes() {
 fn run_check(root: &Path, environment: &Environment) -> (Outcome, String) {
     let config = root.parent().unwrap().join("ccd.toml");
     std::fs::write(&config, "[server]\nhttp = \"127.0.0.1:0\"\nhttps = \"\"\n").unwrap();
-    let arguments = check::Arguments { config: Some(config), json: false, data_dir: DataDirArgument::of(root) };
+    let arguments =
+        check::Arguments { config: Some(config), json: false, store: false, data_dir: DataDirArgument::of(root) };
     let mut output = Vec::new();
     let outcome = check::run(&arguments, environment, &mut output).unwrap();
     (outcome, String::from_utf8(output).unwrap())
@@ -153,6 +154,7 @@ fn every_failure_is_named_with_its_fix() {
     let arguments = check::Arguments {
         config: Some(parent.path().join("none.toml")),
         json: true,
+        store: false,
         data_dir: DataDirArgument::of(&root),
     };
     let mut output = Vec::new();

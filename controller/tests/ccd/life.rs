@@ -283,6 +283,36 @@ fn secrets_lie_sealed_in_the_data_directory_and_in_backups_and_leave_in_no_expor
 }
 
 #[test]
+fn the_whole_store_is_read_when_it_is_asked_for_and_damage_is_told_with_what_to_do() {
+    use std::os::unix::fs::FileExt as _;
+    let parent = tempfile::tempdir().unwrap();
+    let root = parent.path().join("data");
+    let found = || {
+        let output = ccd(&["check", "--store"], &root);
+        let table = String::from_utf8(output.stdout).unwrap();
+        let line = table.lines().find(|line| line.starts_with("store  ")).unwrap();
+        line.split("  ").filter(|cell| !cell.is_empty()).map(str::trim).collect::<Vec<_>>().join(" | ")
+    };
+    assert_eq!(found(), format!("store | OK | {}/store will be made at the first start", root.display()));
+    assert!(!root.join("store").exists(), "looking makes none");
+    let daemon = Daemon::start(&root);
+    let admin = daemon.token();
+    assert!(daemon.ask("POST", CONFIG_MAPS, Some(&admin), &config_map("a")).starts_with("HTTP/1.1 201 "));
+    let used = found();
+    assert!(used.starts_with("store | WARN | the data directory is in use: "), "{used}");
+    assert!(used.ends_with(" | stop ccd first; while it runs, `ccd backup` reads every object"), "{used}");
+    assert!(daemon.stop().0);
+    let whole = found();
+    assert!(whole.starts_with("store | OK | ") && whole.ends_with(", every checksum is right"), "{whole}");
+    let rows = std::fs::File::options().write(true).open(root.join("store/gen-000001/db")).unwrap();
+    rows.write_all_at(&[0xff; 4096], 0).unwrap();
+    let (damaged, again) = (found(), found());
+    assert!(damaged.starts_with("store | FAIL | the store is damaged: "), "{damaged}");
+    assert!(damaged.ends_with(" | docs/operate.md says what to do, under Disasters"), "{damaged}");
+    assert!(again.starts_with("store | FAIL | the store is damaged: "), "looking mends nothing: {again}");
+}
+
+#[test]
 fn the_audit_log_holds_bodies_as_configured_but_never_secrets() {
     let parent = tempfile::tempdir().unwrap();
     let root = parent.path().join("data");

@@ -332,6 +332,14 @@ fn sum_journal_headers(_: &Path) -> Result<(), EngineError> {
     Ok(())
 }
 
+/// Returns whether rows were ever kept in `dir`.
+pub(super) fn holds_rows(dir: &Path) -> bool {
+    let Ok(entries) = fs::read_dir(dir) else { return false };
+    entries
+        .flatten()
+        .any(|entry| entry.file_name().to_str().is_some_and(|name| name == CURRENT || parse_name(name).is_some()))
+}
+
 /// Puts on disk which files `dir` holds.
 pub(super) fn sync_directory(dir: &Path, guards: Guards) -> io::Result<()> {
     if guards.has(Guard::SyncDirectories) { File::open(dir)?.sync_all() } else { Ok(()) }

@@ -189,6 +189,11 @@ pub(crate) fn open(dir: &Path, options: &EngineOptions) -> Result<Journaled<disk
     Journaled::open(disk::SledEngine::open(dir, options)?, dir, options)
 }
 
+/// Returns whether there is an engine in `dir`, whole or damaged.
+pub(crate) fn exists(dir: &Path) -> bool {
+    layout::holds_rows(dir)
+}
+
 impl Batch {
     /// Whether there is nothing in it.
     fn is_empty(&self) -> bool {

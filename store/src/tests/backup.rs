@@ -30,6 +30,10 @@ async fn a_restored_store_holds_the_same_and_goes_on_above() {
     let dir = parent.path().join("restored");
     let summary = restore_backup(&mut Cursor::new(&file), &dir, built_in(), &Arc::default()).unwrap();
     assert_eq!(verify(&dir, built_in(), &Arc::default()).unwrap().objects, summary.objects);
+    let nowhere = dir.join("nowhere");
+    let missing = verify(&nowhere, built_in(), &Arc::default()).unwrap_err().to_string();
+    assert_eq!(missing, format!("there is no store in {}", nowhere.display()));
+    assert!(!nowhere.exists(), "none is made");
     let store = Store::open(options(&dir, HistoryLimits::default(), &bench.clock)).unwrap();
     let mut again = Vec::new();
     write_backup(&store.state(), &Keyring::default(), &mut again).unwrap();

@@ -125,7 +125,9 @@ async fn the_report_names_what_is_wrong_and_what_to_do() {
     let revision = u64::from_be_bytes(last[1..9].try_into().unwrap());
     let flipped = report(&|rows| *rows.get_mut(&last).unwrap().last_mut().unwrap() ^= 1);
     assert!(flipped.starts_with(&format!("the store is damaged: revision {revision}: checksum is ")), "{flipped}");
-    assert!(flipped.ends_with("nothing was changed: restore a backup with `ccd restore`, or look with `ccd check`"));
+    assert!(
+        flipped.ends_with("nothing was changed: restore a backup with `ccd restore`, or look with `ccd check --store`")
+    );
     let lost = report(&|rows| drop(rows.remove(&last)));
     assert!(lost.contains("2 records with hash") && lost.contains("3 with hash"), "{lost}");
     let part = rows.keys().find(|key| key.len() == 11 && key[10] == 1).unwrap().clone();

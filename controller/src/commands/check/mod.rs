@@ -23,6 +23,9 @@ pub(crate) struct Arguments {
     /// Print JSON
     #[arg(long)]
     pub(crate) json: bool,
+    /// Read the whole store, too, and compare every checksum; ccd must not run meanwhile
+    #[arg(long)]
+    pub(crate) store: bool,
     #[command(flatten)]
     pub(crate) data_dir: DataDirArgument,
 }

@@ -1,9 +1,10 @@
-//! The single checks. Each looks and changes nothing.
+//! The single checks. Each looks and changes nothing, but that reading the store brings it to this program's format.
 
 use std::fs;
 use std::net::{SocketAddr, TcpListener};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use apiserver::authentication::token_file;
@@ -16,6 +17,8 @@ use jiff::{SignedDuration, Timestamp};
 use ports::error::chain;
 use ports::swarm::docker::DockerEngine;
 use ports::swarm::{Engine as _, SwarmState};
+use store::backup::{BackupSummary, verify};
+use store::error::OpenError;
 
 use super::{Arguments, Finding, authorities, forges};
 use crate::commands::read_config;
@@ -45,6 +48,9 @@ pub(super) fn all(arguments: &Arguments, environment: &Environment) -> Vec<Findi
     findings.push(clock(&paths, now));
     findings.extend(ports(&config, &paths));
     findings.push(store_key(&paths, environment));
+    if arguments.store {
+        findings.push(store(&paths, environment));
+    }
     findings.push(certificates(&paths, now));
     findings.push(authorities::records(&config, environment));
     findings.push(tokens(&paths, now));
@@ -134,6 +140,25 @@ fn store_key(paths: &DataPaths, environment: &Environment) -> Finding {
             format!("{} lies beside what it protects", path.display()),
             format!("mv {0} /etc/ccd-store.key && ln -s /etc/ccd-store.key {0}", path.display()),
         ),
+    }
+}
+
+/// Reads everything that is stored.
+fn store(paths: &DataPaths, environment: &Environment) -> Finding {
+    const CHECK: &str = "store";
+    let keyring = match store_key::open(paths, environment.credentials.as_deref(), WhenMissing::LeaveIt) {
+        Ok(keyring) => Arc::new(keyring),
+        Err(error) => return Finding::fail(CHECK, error.to_string(), "mend the store key first, see above"),
+    };
+    match verify(&paths.store(), apiserver::built_in::registry(), &keyring) {
+        Ok(BackupSummary { revision, objects }) => {
+            Finding::ok(CHECK, format!("{objects} objects as of revision {revision}, every checksum is right"))
+        }
+        Err(OpenError::Missing(dir)) => Finding::ok(CHECK, format!("{dir} will be made at the first start")),
+        Err(error @ OpenError::Locked(_)) => {
+            Finding::warn(CHECK, error.to_string(), "stop ccd first; while it runs, `ccd backup` reads every object")
+        }
+        Err(error) => Finding::fail(CHECK, error.to_string(), "docs/operate.md says what to do, under Disasters"),
     }
 }
 
