@@ -213,6 +213,7 @@ impl Group {
     }
 
     fn check(&self, writes: &[Write]) -> Result<(), CommitError> {
+        let mut registry = self.state.registry.clone();
         for (index, write) in writes.iter().enumerate() {
             let found = self.state.get(&write.resource, &write.key).map(|object| object.revision);
             let matches = match write.expected {
@@ -222,10 +223,12 @@ impl Group {
             if !matches && self.guards.has(Guard::CheckExpectations) {
                 return Err(CommitError::Stale { index });
             }
-            if let Some(RegistryChange::Define(definition)) = &write.registry
-                && self.state.registry.conflicts(definition)
-            {
-                return Err(CommitError::NamesTaken { index });
+            if let Some(RegistryChange::Define(definition)) = &write.registry {
+                if registry.conflicts(definition) {
+                    return Err(CommitError::NamesTaken { index });
+                }
+                // The next definition of the same transaction may ask for the same names.
+                registry = Arc::new(registry.with(definition.clone()));
             }
             if let Some(namespace) = &write.namespace
                 && self.state.get(NAMESPACES, namespace).is_none_or(|namespace| namespace.is_deleting())

@@ -142,12 +142,17 @@ impl Draft {
         self
     }
 
+    /// Returns the bytes of its JSON, without the version.
+    pub(crate) fn size_bytes(&self) -> usize {
+        self.record.len() - self.json_start
+    }
+
     /// Checks the size of the JSON against a bound.
     ///
     /// # Errors
     /// `RequestEntityTooLarge`.
     pub(crate) fn check_size(&self, bytes_max: usize) -> Result<(), Status> {
-        let bytes = self.record.len() - self.json_start;
+        let bytes = self.size_bytes();
         if bytes <= bytes_max {
             return Ok(());
         }

@@ -21,6 +21,7 @@ use crate::shared::{Figures, Notifiers, Shared};
 use crate::space::{Progress, SpaceLimits};
 use crate::state::{HistoryLimits, State};
 use crate::watch::{Watch, WatchRequest};
+use crate::write::Gathered;
 
 pub use crate::engine::JournalLimits;
 
@@ -111,6 +112,8 @@ pub struct StoreFigures {
 #[derive(Clone)]
 pub struct Store {
     pub(crate) inner: Arc<Inner>,
+    /// Where the writes of this handle are gathered instead of being committed one by one.
+    pub(crate) gathered: Option<Arc<Gathered>>,
 }
 
 pub(crate) struct Inner {
@@ -173,7 +176,13 @@ impl Store {
                 retry_locks: std::array::from_fn(|_| tokio::sync::Mutex::new(())),
                 thread: Mutex::new(Some(thread)),
             }),
+            gathered: None,
         })
+    }
+
+    /// Returns a handle whose writes are gathered.
+    pub(crate) fn gathering(&self, gathered: Arc<Gathered>) -> Self {
+        Self { inner: self.inner.clone(), gathered: Some(gathered) }
     }
 
     /// Returns the present picture of everything.

@@ -11,6 +11,7 @@ mod model;
 mod publication;
 mod sealed;
 mod space;
+mod transactions;
 mod versions;
 mod watches;
 mod writes;

@@ -1,7 +1,8 @@
 //! The one write path: every create, update, patch, apply and delete, by whomever, goes through here.
 //!
 //! `identity.rs` compares the body with the address, `admit.rs` turns what was asked into what is stored (pure),
-//! `create.rs`, `update.rs` and `delete.rs` are the verbs. The committer has the last word on races.
+//! `create.rs`, `update.rs` and `delete.rs` are the verbs, `transaction.rs` several of them together. The committer has the
+//! last word on races.
 
 mod admit;
 mod create;
@@ -9,6 +10,9 @@ mod delete;
 pub(crate) use delete::{FOREGROUND_FINALIZER, ORPHAN_FINALIZER};
 pub use update::Force;
 mod identity;
+mod transaction;
+pub(crate) use transaction::Gathered;
+pub use transaction::{TRANSACTION_BYTES_MAX, TRANSACTION_WRITES_MAX, Transaction};
 mod update;
 
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
@@ -27,6 +31,9 @@ use crate::store::Store;
 /// Most rounds of "look again and try again" for a write that does not insist on a version.
 const RETRIES_MAX: usize = 64;
 
+/// The sentence of a lost update, as Kubernetes words it.
+const MODIFIED: &str = "the object has been modified; please apply your changes to the latest version and try again";
+
 /// What became of one attempt.
 enum Attempt {
     Done(Arc<Object>),
@@ -37,8 +44,14 @@ enum Attempt {
 }
 
 impl Store {
-    /// Commits one write; a lost race is an outcome, everything else that fails is an answer.
-    async fn attempt(&self, resource: &Resource, write: Write) -> Result<Attempt, Status> {
+    /// Commits one write, or gathers it in a transaction; a lost race is an outcome, everything else that fails is an
+    /// answer. The version of an object that is only gathered says nothing.
+    async fn attempt(&self, resource: &Arc<Resource>, write: Write) -> Result<Attempt, Status> {
+        if let Some(gathered) = &self.gathered {
+            let object = write.draft.clone().finish(self.inner.shared.state.load().revision + 1);
+            gathered.add(resource, write)?;
+            return Ok(Attempt::Done(Arc::new(object)));
+        }
         let (namespace, key) = (write.namespace.clone(), write.key.clone());
         match self.commit(vec![write]).await {
             Ok(objects) => Ok(Attempt::Done(objects.into_iter().next().expect("one object comes back for one write"))),

@@ -6,7 +6,7 @@ use api_types::status::{Reason, ResourceNames, Status, StatusCause};
 use serde_json::Value;
 
 use super::admit::{self, Admission, Admitted, Source, Tracking};
-use super::{Attempt, RETRIES_MAX, identity};
+use super::{Attempt, MODIFIED, RETRIES_MAX, identity};
 use crate::commit::{Expected, RegistryChange, Write};
 use crate::fields;
 use crate::object::Object;
@@ -15,9 +15,6 @@ use crate::registry::{self, Definition, Origin};
 use crate::request::{Body, DryRun, Outcome, Part, Patch, Target, WriteOptions, Written};
 use crate::store::Store;
 use crate::strategy;
-
-/// The sentence of a lost update, as Kubernetes words it.
-const MODIFIED: &str = "the object has been modified; please apply your changes to the latest version and try again";
 
 /// Computes the next version of an object from the present one.
 type Compute<'a> = dyn Fn(&Object, &Value) -> Result<(Admitted, Insists), Status> + Send + Sync + 'a;
