@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use store::registry::Resource;
 use store::request::{Body, Part, Target, WriteOptions};
 use store::store::Store;
+use store::write::Transaction;
 
 use crate::authorization::defaults::{default_objects, updated_default};
 
@@ -28,28 +29,31 @@ pub struct BootstrapError {
     status: Box<Status>,
 }
 
-/// Makes what is missing and completes what an older program made. `definitions` are whole
-/// `CustomResourceDefinition` objects; they are replaced when their spec differs.
+/// Makes what is missing and completes what an older program made, all of it together: a start that is cut short leaves
+/// nothing half-made. `definitions` are whole `CustomResourceDefinition` objects; they are replaced when their spec differs.
 ///
 /// # Errors
 /// Naming the first object that the store refuses.
 pub async fn prepare(store: &Store, definitions: &[Value]) -> Result<(), BootstrapError> {
+    let transaction = store.transaction();
     for name in NAMESPACES {
         let namespace = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}});
-        ensure(store, &namespace, |_, _| None).await?;
+        ensure(store, &transaction, &namespace, |_, _| None).await?;
     }
     for definition in definitions {
-        ensure(store, definition, updated_definition).await?;
+        ensure(store, &transaction, definition, updated_definition).await?;
     }
     for object in default_objects() {
-        ensure(store, &object, updated_default).await?;
+        ensure(store, &transaction, &object, updated_default).await?;
     }
-    Ok(())
+    let failed = |status| BootstrapError { what: "what every store holds".to_owned(), status: Box::new(status) };
+    transaction.commit().await.map(drop).map_err(failed)
 }
 
-/// Creates `wanted`, or replaces what is there by what `update` makes of both.
+/// Creates `wanted` in `transaction`, or replaces what is there by what `update` makes of both.
 async fn ensure(
     store: &Store,
+    transaction: &Transaction,
     wanted: &Value,
     update: impl Fn(&Value, &Value) -> Option<Value>,
 ) -> Result<(), BootstrapError> {
@@ -59,16 +63,14 @@ async fn ensure(
     let resource = find(store, wanted).map_err(failed)?;
     let target = Target::new(&resource, "", name);
     let options = WriteOptions::by(MANAGER);
-    if store.get(&resource, name).is_none() {
-        match store.create(&target, Body::from(wanted.clone()), &options).await {
-            Ok(_) => return Ok(()),
-            Err(status) if status.reason == Some(Reason::AlreadyExists) => {}
-            Err(status) => return Err(failed(status)),
-        }
-    }
-    let Some(existing) = store.get(&resource, name) else { return Ok(()) };
-    let Some(updated) = update(&existing.value(), wanted) else { return Ok(()) };
-    store.update(&target, Part::Whole, Body::from(updated), &options).await.map(drop).map_err(failed)
+    let added = match store.get(&resource, name) {
+        None => transaction.create(&target, Body::from(wanted.clone()), &options).await,
+        Some(existing) => match update(&existing.value(), wanted) {
+            Some(updated) => transaction.update(&target, Part::Whole, Body::from(updated), &options).await,
+            None => Ok(()),
+        },
+    };
+    added.map_err(failed)
 }
 
 fn find(store: &Store, object: &Value) -> Result<Arc<Resource>, Status> {

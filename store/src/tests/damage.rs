@@ -202,12 +202,15 @@ fn rows_file(dir: &Path) -> std::path::PathBuf {
     file
 }
 
+/// What happens to a file, in words and in deed.
+type FileDamage = (String, Box<dyn Fn(&fs::File)>);
+
 /// Damages of a file: a bit here and there where it holds something, cut off at many lengths, emptied, zeroed.
-fn file_damages(path: &Path) -> Vec<(String, Box<dyn Fn(&fs::File)>)> {
+fn file_damages(path: &Path) -> Vec<FileDamage> {
     const PIECES: u64 = 40;
     let bytes = fs::read(path).unwrap();
     let used = bytes.iter().rposition(|byte| *byte != 0).unwrap() as u64 + 1;
-    let mut damages: Vec<(String, Box<dyn Fn(&fs::File)>)> = Vec::new();
+    let mut damages: Vec<FileDamage> = Vec::new();
     for piece in 0..PIECES {
         let at = used * piece / PIECES;
         let held = bytes[usize::try_from(at).unwrap()];
