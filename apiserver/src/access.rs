@@ -1,7 +1,7 @@
 //! The chain that every request passes, in one place: who, how much, may they, and the record of it.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use api_types::status::Status;
 use http::request::Parts;
@@ -13,6 +13,9 @@ use crate::authorization::{Authorizer, Decision, forbidden};
 use crate::limits::{Limits, Permit};
 use crate::metrics::Metrics;
 use crate::request::RequestInfo;
+
+/// How often a stream that stays open asks [`Access::may_continue`].
+pub const STREAM_RECHECK: Duration = Duration::from_mins(1);
 
 /// What the chain is made of. Clones share everything.
 #[derive(Clone)]
@@ -92,7 +95,7 @@ impl Access {
     }
 
     /// Returns whether a stream that has been open for a while may go on: the credential holds and the rules still
-    /// allow it. Ask about once a minute.
+    /// allow it. Ask each [`STREAM_RECHECK`].
     #[must_use]
     pub fn may_continue(&self, user: &User, info: &RequestInfo) -> bool {
         self.authenticator.still_valid(user) && self.authorizer.authorize(user, info).allowed

@@ -24,6 +24,7 @@ pub mod fuzz;
 pub mod health;
 pub mod hooks;
 pub mod limits;
+pub mod log_stream;
 pub mod metrics;
 mod negotiation;
 mod openapi;

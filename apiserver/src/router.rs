@@ -48,6 +48,9 @@ use crate::served::{Served, View};
 use crate::verbs::{VerbResult, artifact, create, delete, delete_collection, get, list, log, patch, update, watch};
 use crate::{documents, hooks, plans, pods, scale, tokens};
 
+#[cfg(test)]
+mod tests;
+
 /// What a path leads to.
 enum Route {
     Document,

@@ -14,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 
 use store::watch::{Watch, WatchItem};
 
+use crate::access::STREAM_RECHECK;
 use crate::api::{Api, Call};
 use crate::audit::AuditRecord;
 use crate::authentication::User;
@@ -22,8 +23,8 @@ use crate::metrics::Present;
 use crate::render::Rendering;
 use crate::request::RequestInfo;
 
-/// How often a quiet watch is asked whether it may still go on, and tells how far it has come.
-const TICK: Duration = Duration::from_mins(1);
+/// How often a quiet watch tells how far it has come.
+const TICK: Duration = STREAM_RECHECK;
 /// The last bookmark comes so long before the end, so that a client resumes from near it.
 const LAST_BOOKMARK_BEFORE_END: Duration = Duration::from_secs(2);
 
@@ -40,6 +41,7 @@ pub(crate) struct WatchStream {
     last_bookmark: Option<u64>,
     deadline: Instant,
     next_tick: Instant,
+    next_check: Instant,
     end: CancellationToken,
     finished: bool,
     _permit: Option<Permit>,
@@ -75,6 +77,7 @@ impl WatchStream {
             last_bookmark: None,
             deadline: begun + duration,
             next_tick: begun + last_bookmark_in.min(TICK),
+            next_check: begun + STREAM_RECHECK,
             end: call.api.lifecycle.streams_end.clone(),
             finished: false,
             _permit: call.permit.take(),
@@ -98,11 +101,14 @@ impl WatchStream {
                 biased;
                 () = self.end.cancelled() => Waited::End,
                 () = tokio::time::sleep_until(self.deadline) => Waited::End,
+                // Before the tick: a bookmark must not overtake the objects that were there at the start.
                 items = self.watch.next() => Waited::Items(items.map_err(Box::new)),
                 () = tokio::time::sleep_until(self.next_tick) => Waited::Tick,
             };
             let bytes = match waited {
                 Waited::End => return None,
+                // A watch that always has something to send never gets as far as the tick.
+                Waited::Items(Ok(_)) if Instant::now() >= self.next_check && !self.may_continue() => return None,
                 Waited::Items(Ok(items)) => self.lines(&items),
                 Waited::Items(Err(status)) => {
                     self.finished = true;
@@ -142,12 +148,17 @@ impl WatchStream {
         self.rendering.bookmark(revision, ends_initial_events, with_columns)
     }
 
+    fn may_continue(&mut self) -> bool {
+        self.next_check = Instant::now() + STREAM_RECHECK;
+        self.api.access.may_continue(&self.user, &self.info)
+    }
+
     /// Once in a while: is the client still allowed to watch, and how far has it come.
     fn tick(&mut self) -> Option<Bytes> {
         let last = self.deadline.checked_sub(LAST_BOOKMARK_BEFORE_END).unwrap_or(self.deadline);
         let now = Instant::now();
         self.next_tick = if now < last { last.min(now + TICK) } else { self.deadline };
-        if !self.api.access.may_continue(&self.user, &self.info) {
+        if !self.may_continue() {
             self.finished = true;
             return None;
         }

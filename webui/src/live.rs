@@ -18,6 +18,7 @@ use http::HeaderValue;
 use http::header::CACHE_CONTROL;
 use serde_json::{Map, Value, json};
 use store::state::State;
+use tokio::time::Instant;
 
 use crate::answer::{Answer, raw};
 use crate::pages;
@@ -28,7 +29,7 @@ use crate::visit::{Visit, Visitor};
 
 /// How long changes are gathered before a page is rendered again.
 const GATHER: Duration = Duration::from_millis(150);
-/// How often a silent stream says that it is there.
+/// How often a silent stream says that it is there, and any is asked whether it may go on.
 const HEARTBEAT: Duration = Duration::from_secs(15);
 /// Renderings that are kept.
 const RENDERINGS_MAX: usize = 256;
@@ -119,13 +120,15 @@ impl Looking {
             let rendering = self.render().await?;
             return Some(self.greeting(&rendering));
         }
+        // Set before the loop: changes of what the page does not show must not put it off.
+        let heartbeat = Instant::now() + HEARTBEAT;
         loop {
-            match tokio::time::timeout(HEARTBEAT, self.bell.changed()).await {
-                Err(_) => {
+            tokio::select! {
+                biased;
+                () = tokio::time::sleep_until(heartbeat) => {
                     return self.may_go_on().then(|| ": still here\n\n".to_owned());
                 }
-                Ok(Err(_)) => return None,
-                Ok(Ok(())) => {}
+                rung = self.bell.changed() => rung.ok()?,
             }
             let state = self.web.api.store.state();
             if self.watched == Some(newest(&state, &self.watches)) {

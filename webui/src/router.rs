@@ -32,6 +32,9 @@ use crate::session::{COOKIE_NAME, Proof, Session, SessionKey, cookie, set_cookie
 use crate::visit::{Sight, Visit, Visitor, ask, decide, sight};
 use crate::{actions, answer, assets, badge, live, logs, view};
 
+#[cfg(test)]
+mod tests;
+
 /// Sets browsers apart that have no session.
 const NOBODY: &str = "nobody";
 /// People who come back from forges at the same time: each costs a forge four requests.

@@ -9,8 +9,10 @@ use serde_json::Value;
 use store::request::Target;
 
 use super::VerbResult;
+use crate::access::STREAM_RECHECK;
 use crate::answer::{Answer, raw};
 use crate::api::Call;
+use crate::log_stream::while_allowed;
 use crate::pods::{APPS, AppLogRequest, LogRequest, LogStream, WHOLE_RUN, check_container};
 use crate::served::Served;
 
@@ -75,6 +77,8 @@ fn app_request(call: &Call, target: &Target, app: Value) -> Result<AppLogRequest
 fn answer(call: &mut Call, stream: LogStream) -> Answer {
     let held = (call.permit.take(), call.record.take());
     let end = call.api.lifecycle.streams_end.clone();
+    let (access, user, info) = (call.api.access.clone(), call.user.clone(), call.info.clone());
+    let stream = while_allowed(stream, STREAM_RECHECK, move || access.may_continue(&user, &info));
     let stream = stream.take_until(end.cancelled_owned()).inspect(move |_| {
         // The place among the streams, and the record, are given back with the last piece.
         let _ = &held;

@@ -1,13 +1,12 @@
 //! A log as it comes: as plain text, or as server-sent events whose ids are line numbers, so that a browser that was
 //! cut off goes on behind the last line it has.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use api_types::status::Status;
 use apiserver::audit::AuditRecord;
-use apiserver::authentication::User;
 use apiserver::limits::Permit;
+use apiserver::log_stream::while_allowed;
 use apiserver::pods::{LogRequest, LogStream};
 use axum::body::Body;
 use bytes::Bytes;
@@ -20,10 +19,10 @@ use super::{Line, Splitter, rows_text};
 use crate::answer::{Answer, raw};
 use crate::index::RUNS;
 use crate::route::{Place, Route};
-use crate::router::{Asked, Web, failed, may_see, not_found};
+use crate::router::{Asked, failed, may_see, not_found};
 use crate::visit::Visit;
 
-/// How often a silent stream says that it is there, and asks whether it may go on.
+/// How often a silent stream says that it is there, and any is asked whether it may go on.
 const HEARTBEAT: Duration = Duration::from_secs(15);
 /// Lines of one event.
 const LINES_MAX: usize = 500;
@@ -36,7 +35,10 @@ pub(crate) async fn stream(asked: &Asked, visit: &Visit, mut record: AuditRecord
             record.started(200);
             let end = asked.web.api.lifecycle.streams_end.clone();
             let held = (permit, record);
-            let pieces = if events { follow(asked, visit, place, source) } else { source };
+            let pieces = if events { follow(visit, place, source, last_line(asked)) } else { source };
+            let (web, user, route) = (asked.web.clone(), visit.user.clone(), asked.route.clone());
+            let may_continue = move || may_see(&web.api, &user, &web.api.store.state(), &route);
+            let pieces = while_allowed(pieces, HEARTBEAT, may_continue);
             let pieces = pieces.take_until(end.cancelled_owned()).inspect(move |_| {
                 // The place among the streams, and the record, are given back with the last piece.
                 let _ = &held;
@@ -76,9 +78,6 @@ async fn open(asked: &Asked, visit: &Visit) -> Result<(Place, LogStream, bool), 
 
 /// A browser that follows a log.
 struct Following {
-    web: Arc<Web>,
-    user: Arc<User>,
-    route: Route,
     place: Place,
     source: LogStream,
     splitter: Splitter,
@@ -90,13 +89,14 @@ struct Following {
     has_ended: bool,
 }
 
-fn follow(asked: &Asked, visit: &Visit, place: Place, source: LogStream) -> LogStream {
-    let last = asked.parts.headers.get("last-event-id").and_then(|value| value.to_str().ok()?.parse().ok());
+/// Returns the number of the last line that a browser which was cut off has.
+fn last_line(asked: &Asked) -> Option<u64> {
+    asked.parts.headers.get("last-event-id").and_then(|value| value.to_str().ok()?.parse().ok())
+}
+
+fn follow(visit: &Visit, place: Place, source: LogStream, last: Option<u64>) -> LogStream {
     let stage = visit.parameter("stage");
     let following = Following {
-        web: asked.web.clone(),
-        user: visit.user.clone(),
-        route: asked.route.clone(),
         place,
         source,
         splitter: Splitter::new((!stage.is_empty()).then(|| stage.to_owned())),
@@ -124,13 +124,7 @@ impl Following {
                 return None;
             }
             match tokio::time::timeout(HEARTBEAT, self.source.next()).await {
-                Err(_) => {
-                    let state = self.web.api.store.state();
-                    if !may_see(&self.web.api, &self.user, &state, &self.route) {
-                        return None;
-                    }
-                    return Some(": still here\n\n".to_owned());
-                }
+                Err(_) => return Some(": still here\n\n".to_owned()),
                 Ok(Some(Ok(piece))) => {
                     let lines = self.splitter.push(&piece);
                     self.take(lines);
