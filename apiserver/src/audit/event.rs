@@ -40,7 +40,8 @@ pub(super) struct Draft {
     pub(super) request_object: Option<Value>,
     /// Name, uid and resource version.
     pub(super) object: Option<[String; 3]>,
-    pub(super) started: bool,
+    /// Code of the answer, once a stream has begun.
+    pub(super) started: Option<u16>,
 }
 
 impl Draft {

@@ -102,7 +102,7 @@ impl Audit {
             annotations: BTreeMap::new(),
             request_object: None,
             object: None,
-            started: false,
+            started: None,
         };
         let mut record = AuditRecord { open: Some(Box::new(Open { shared: Arc::clone(shared), draft })) };
         if let Some(User { credential: Credential::Token { id, .. }, .. }) =
@@ -172,7 +172,7 @@ impl AuditRecord {
     /// Writes `ResponseStarted`: for streams, whose end may be hours away.
     pub fn started(&mut self, code: u16) {
         if let Some(open) = &mut self.open {
-            open.draft.started = true;
+            open.draft.started = Some(code);
             open.write(Stage::ResponseStarted, Some(Outcome::success(code)), None);
         }
     }
@@ -205,9 +205,12 @@ impl Drop for AuditRecord {
             open.write(Stage::Panic, None, None);
             return;
         }
-        let note = if open.draft.started { "the stream ended" } else { "the client went away before the answer" };
+        let note = match open.draft.started {
+            Some(_) => "the stream ended",
+            None => "the client went away before the answer",
+        };
         open.draft.annotations.insert("ci.coopcloud.tech/end", note.to_owned());
-        open.write(Stage::ResponseComplete, None, None);
+        open.write(Stage::ResponseComplete, open.draft.started.map(Outcome::success), None);
     }
 }
 

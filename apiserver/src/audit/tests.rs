@@ -180,15 +180,18 @@ fn streams_have_a_beginning_and_an_end() {
     audit.close();
     let shown: Vec<String> = lines(directory.path())
         .iter()
-        .map(|line| format!("{} {} {}", line["auditID"], line["stage"], line["annotations"]["ci.coopcloud.tech/end"]))
+        .map(|line| {
+            let (code, end) = (&line["responseStatus"]["code"], &line["annotations"]["ci.coopcloud.tech/end"]);
+            format!("{} {} {code} {end}", line["auditID"], line["stage"])
+        })
         .collect();
     assert_eq!(
         shown,
         [
-            r#""w" "ResponseStarted" null"#,
-            r#""w" "ResponseComplete" "the stream ended""#,
-            r#""gone" "ResponseComplete" "the client went away before the answer""#,
-            r#""panic" "Panic" null"#,
+            r#""w" "ResponseStarted" 200 null"#,
+            r#""w" "ResponseComplete" 200 "the stream ended""#,
+            r#""gone" "ResponseComplete" null "the client went away before the answer""#,
+            r#""panic" "Panic" null null"#,
         ]
     );
 }

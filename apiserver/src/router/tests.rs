@@ -277,3 +277,22 @@ async fn what_hangs_is_given_up_and_a_bug_fails_alone() {
         assert_eq!(world.audited()[0]["responseStatus"]["code"], code);
     }
 }
+
+#[tokio::test]
+async fn a_log_that_was_read_is_written_down_as_one() {
+    let world = world(Logs::Short, LimitsConfig::default()).await;
+    assert_eq!(text(world.get(&world.admin, &format!("{RUN}/log")).await).await, "line\nline\n");
+    assert_eq!(world.get(&world.admin, &format!("{RUN}/log?container=none")).await.status(), 400);
+    let ends = |event: &Value| {
+        let (stage, code) = (&event["stage"], &event["responseStatus"]["code"]);
+        format!("{stage} {code} {}", event["annotations"]["ci.coopcloud.tech/end"])
+    };
+    assert_eq!(
+        world.audited().iter().map(ends).collect::<Vec<_>>(),
+        [
+            r#""ResponseStarted" 200 null"#,
+            r#""ResponseComplete" 200 "the stream ended""#,
+            r#""ResponseComplete" 400 null"#,
+        ]
+    );
+}

@@ -75,7 +75,11 @@ fn app_request(call: &Call, target: &Target, app: Value) -> Result<AppLogRequest
 }
 
 fn answer(call: &mut Call, stream: LogStream) -> Answer {
-    let held = (call.permit.take(), call.record.take());
+    let mut record = call.record.take();
+    if let Some(record) = &mut record {
+        record.started(200);
+    }
+    let held = (call.permit.take(), record);
     let end = call.api.lifecycle.streams_end.clone();
     let (access, user, info) = (call.api.access.clone(), call.user.clone(), call.info.clone());
     let stream = while_allowed(stream, STREAM_RECHECK, move || access.may_continue(&user, &info));
