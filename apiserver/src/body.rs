@@ -57,6 +57,15 @@ pub(crate) fn decode_object(bytes: &[u8], body_type: BodyType, kind: &str) -> Re
     }
 }
 
+/// Reads a body for whoever only wants to look at it; `None` for one that cannot be read.
+pub(crate) fn look(bytes: &[u8], body_type: BodyType) -> Option<Value> {
+    match body_type {
+        BodyType::Json => serde_json::from_slice(bytes).ok(),
+        BodyType::Yaml => decode_yaml(bytes).ok().map(|body| body.value),
+        BodyType::Protobuf => protobuf::decode(bytes).ok(),
+    }
+}
+
 /// Returns the answer to a body that was not read; `describe` puts what is wrong with it into a sentence.
 pub(crate) fn refusal(error: DecodeError, describe: impl FnOnce(&str) -> String) -> Status {
     match error {

@@ -177,6 +177,15 @@ impl BodyType {
             _ => Err(unsupported(MEDIA_TYPES)),
         }
     }
+
+    /// Returns how the bytes of any body are written down, patches among them. What is not known is taken for JSON.
+    pub(crate) fn of_any(headers: &HeaderMap) -> Self {
+        match media_type(headers).as_str() {
+            "application/yaml" | "application/apply-patch+yaml" => Self::Yaml,
+            "application/vnd.kubernetes.protobuf" => Self::Protobuf,
+            _ => Self::Json,
+        }
+    }
 }
 
 /// What a patch is.

@@ -40,7 +40,8 @@ use crate::answer::{self, Answer};
 use crate::api::{Api, Call, method_not_allowed};
 use crate::audit::AuditRecord;
 use crate::authentication::{Peer, SERVICE_ACCOUNTS};
-use crate::negotiation::Negotiated;
+use crate::body::off_the_runtime;
+use crate::negotiation::{BodyType, Negotiated};
 use crate::query::Query;
 use crate::request::RequestInfo;
 use crate::reviews::{self, Review};
@@ -176,16 +177,20 @@ async fn admitted_answer(
 async fn recorded(answer: Answer, record: AuditRecord) -> Answer {
     let code = answer.status().as_u16();
     let content_type = answer.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    // A backup is no object, and too large to be held.
-    if !content_type.starts_with("application/json") {
-        record.finish(code, None);
-        return answer;
-    }
+    let body_type = match content_type {
+        "application/yaml" => BodyType::Yaml,
+        json if json.starts_with("application/json") => BodyType::Json,
+        // A backup is no object, and too large to be held.
+        _ => {
+            record.finish(code, None);
+            return answer;
+        }
+    };
     let (parts, body) = answer.into_parts();
     match body.collect().await {
         Ok(body) => {
             let bytes = body.to_bytes();
-            record.finish(code, Some(&bytes));
+            record.finish_with(code, &bytes, body_type);
             Answer::from_parts(parts, Body::from(bytes))
         }
         // Only an answer that is still being made can fail.
@@ -205,8 +210,15 @@ async fn dispatch(call: &mut Call, body: Body) -> VerbResult {
     let reads = matches!(call.parts.method, Method::GET | Method::HEAD);
     if !reads {
         let body = call.api.access.limits.read_body(body).await?;
-        if let Some(record) = call.record.as_mut().filter(|record| record.wants_request()) {
-            record.request_object(&body.bytes);
+        if call.record.as_ref().is_some_and(AuditRecord::wants_request) {
+            let (mut record, body_type) = (call.record.take(), BodyType::of_any(call.headers()));
+            let note = move |bytes: &[u8]| {
+                if let Some(record) = &mut record {
+                    record.request_object(bytes, body_type);
+                }
+                record
+            };
+            call.record = off_the_runtime(body.bytes.clone(), note).await;
         }
         call.body = Some(body);
     }

@@ -13,6 +13,7 @@ use super::BODY_BYTES_MAX;
 use crate::authentication::User;
 use crate::authentication::review::UserInfo;
 use crate::config::AuditLevel;
+use crate::negotiation::BodyType;
 use crate::request::RequestInfo;
 
 /// Query parameters whose values are somebody's credential.
@@ -56,8 +57,8 @@ impl Draft {
         )
     }
 
-    /// Returns the body if it may be logged: JSON, not too large, nothing secret in it.
-    pub(super) fn acceptable_body(&mut self, body: &[u8]) -> Option<Value> {
+    /// Returns the body if it may be logged: it can be read, is not too large, and nothing secret is in it.
+    pub(super) fn acceptable_body(&mut self, body: &[u8], body_type: BodyType) -> Option<Value> {
         if self.is_secret() {
             return None;
         }
@@ -65,7 +66,7 @@ impl Draft {
             self.annotations.insert("audit.k8s.io/truncated", "true".to_owned());
             return None;
         }
-        let mut value: Value = serde_json::from_slice(body).ok()?;
+        let mut value = crate::body::look(body, body_type)?;
         if holds_secret(&value) {
             return None;
         }

@@ -24,6 +24,7 @@ use crate::authentication::{Credential, Peer, User};
 use crate::authorization::Decision;
 use crate::clock::Clock;
 use crate::config::AuditLevel;
+use crate::negotiation::BodyType;
 use crate::request::RequestInfo;
 use event::{Draft, Outcome, Stage};
 use policy::Policy;
@@ -128,7 +129,7 @@ impl Audit {
 }
 
 impl AuditRecord {
-    /// Returns whether [`AuditRecord::request_object`] would keep the body; false spares the parsing.
+    /// Returns whether the request's body would be kept; false spares the parsing.
     #[must_use]
     pub fn wants_request(&self) -> bool {
         self.open.as_ref().is_some_and(|open| open.draft.level >= AuditLevel::Request)
@@ -160,12 +161,13 @@ impl AuditRecord {
         }
     }
 
-    /// Gives the request's body, as sent. Kept when the policy wants it and it holds no secret.
-    pub fn request_object(&mut self, body: &[u8]) {
+    /// Gives the request's body, as sent, and how it is written down. Kept when the policy wants it and it holds no
+    /// secret.
+    pub(crate) fn request_object(&mut self, body: &[u8], body_type: BodyType) {
         if self.wants_request()
             && let Some(open) = &mut self.open
         {
-            open.draft.request_object = open.draft.acceptable_body(body);
+            open.draft.request_object = open.draft.acceptable_body(body, body_type);
         }
     }
 
@@ -177,11 +179,20 @@ impl AuditRecord {
         }
     }
 
-    /// Writes `ResponseComplete` for an answer that is no error; `body` may be given when the policy wants it.
-    pub fn finish(mut self, code: u16, body: Option<&[u8]>) {
+    /// Writes `ResponseComplete` for an answer that is no error; its body, in JSON, may be given when the policy wants it.
+    pub fn finish(self, code: u16, body: Option<&[u8]>) {
+        self.complete(code, body.map(|body| (body, BodyType::Json)));
+    }
+
+    /// Writes `ResponseComplete` for an answer that is no error, with its body as it is written down.
+    pub(crate) fn finish_with(self, code: u16, body: &[u8], body_type: BodyType) {
+        self.complete(code, Some((body, body_type)));
+    }
+
+    fn complete(mut self, code: u16, body: Option<(&[u8], BodyType)>) {
         if let Some(mut open) = self.open.take() {
             let object = if open.draft.level >= AuditLevel::RequestResponse {
-                body.and_then(|body| open.draft.acceptable_body(body))
+                body.and_then(|(body, body_type)| open.draft.acceptable_body(body, body_type))
             } else {
                 None
             };

@@ -14,6 +14,7 @@ use crate::authentication::{Credential, Peer, User};
 use crate::authorization::Decision;
 use crate::clock::Clock;
 use crate::config::{AuditConfig, AuditLevel, AuditRule};
+use crate::negotiation::BodyType;
 use crate::request::RequestInfo;
 
 const CANARY: &str = "hunter2-canary-5f3a";
@@ -75,6 +76,7 @@ fn a_request_becomes_one_event_in_kubernetes_shape() {
     record.decision(&Decision { allowed: true, reason: "because".into() });
     record.request_object(
         br#"{"kind":"Recipe","metadata":{"name":"a","managedFields":[{"manager":"x"}]},"spec":{"url":"u"}}"#,
+        BodyType::Json,
     );
     record.object("a", "uid-1", "7");
     record.finish(201, Some(br#"{"kind":"Recipe","metadata":{"name":"a"}}"#));
@@ -129,7 +131,7 @@ fn secrets_never_reach_the_log() {
     for (method, path, request, response) in &cases {
         let info = info(method, path);
         let mut record = audit.begin("id", &info, None, Some(&bob()), &peer(), &HeaderMap::new());
-        record.request_object(request.as_bytes());
+        record.request_object(request.as_bytes(), BodyType::Json);
         record.finish(200, Some(response.as_bytes()));
         let record = audit.begin("id", &info, None, Some(&bob()), &peer(), &HeaderMap::new());
         if info.resource == "secrets" {
@@ -156,7 +158,7 @@ fn a_redactor_sees_every_line() {
     let audit = Audit::new(everything(), writer, clock(), Some(redactor));
     let info = info(&Method::POST, "/api/v1/namespaces/n/configmaps");
     let mut record = audit.begin("id", &info, None, Some(&bob()), &peer(), &HeaderMap::new());
-    record.request_object(format!(r#"{{"data":{{"x":"{CANARY}"}}}}"#).as_bytes());
+    record.request_object(format!(r#"{{"data":{{"x":"{CANARY}"}}}}"#).as_bytes(), BodyType::Json);
     record.finish(201, None);
     audit.close();
     assert_eq!(lines(directory.path())[0]["requestObject"]["data"]["x"], "***");

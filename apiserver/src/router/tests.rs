@@ -296,3 +296,57 @@ async fn a_log_that_was_read_is_written_down_as_one() {
         ]
     );
 }
+
+/// Writes a protobuf field of bytes; every message of these tests is shorter than 128 bytes.
+fn field(number: u8, content: &[u8]) -> Vec<u8> {
+    [&[number << 3 | 2, u8::try_from(content.len()).unwrap()][..], content].concat()
+}
+
+/// Writes an object of the core group as kubectl does: `data` is field 2 of ConfigMaps and of Secrets.
+fn protobuf(kind: &str, name: &str, value: &str) -> Vec<u8> {
+    let entry = [field(1, b"key"), field(2, value.as_bytes())].concat();
+    let object = [field(1, &field(1, name.as_bytes())), field(2, &entry)].concat();
+    let type_meta = [field(1, b"v1"), field(2, kind.as_bytes())].concat();
+    [b"k8s\0".to_vec(), field(1, &type_meta), field(2, &object)].concat()
+}
+
+#[tokio::test]
+async fn bodies_are_written_down_in_whatever_form_they_come_and_secrets_in_none() {
+    const CANARY: &str = "hunter2-canary-5f3a";
+    const PROTOBUF: &str = "application/vnd.kubernetes.protobuf";
+    const APPLY: &str = "application/apply-patch+yaml";
+    let secrets = CONFIG_MAPS.replace("configmaps", "secrets");
+    let yaml = |kind: &str, name: &str, value: &str| {
+        format!("apiVersion: v1\nkind: {kind}\nmetadata:\n  name: {name}\n{value}").into_bytes()
+    };
+    let secret = format!("stringData:\n  key: {CANARY}\n");
+    let world = world(Logs::Short, LimitsConfig::default()).await;
+    let item = |plural: &str, name: &str| format!("{plural}/{name}?fieldManager=m");
+    let cases = [
+        ("POST", CONFIG_MAPS.to_owned(), PROTOBUF, protobuf("ConfigMap", "a", "1"), 201, "1"),
+        ("POST", CONFIG_MAPS.to_owned(), "application/yaml", yaml("ConfigMap", "b", "data: {key: '2'}"), 201, "2"),
+        ("PATCH", item(CONFIG_MAPS, "c"), APPLY, yaml("ConfigMap", "c", "data: {key: '3'}"), 201, "3"),
+        ("POST", secrets.clone(), PROTOBUF, protobuf("Secret", "a", CANARY), 201, ""),
+        ("POST", secrets.clone(), "application/yaml", yaml("Secret", "b", &secret), 201, ""),
+        ("PATCH", item(&secrets, "c"), APPLY, yaml("Secret", "c", &secret), 201, ""),
+        // A Secret that was sent to the wrong door.
+        ("POST", CONFIG_MAPS.to_owned(), PROTOBUF, protobuf("Secret", "a", CANARY), 422, ""),
+        ("POST", CONFIG_MAPS.to_owned(), "application/yaml", yaml("Secret", "b", &secret), 422, ""),
+    ];
+    for (method, path, content_type, body, code, _) in &cases {
+        let request = Request::builder().method(*method).uri(path).header("content-type", *content_type);
+        let request = request.header("accept", "application/yaml");
+        let answer = world.send(&world.admin, request, body.clone()).await;
+        let found = answer.status().as_u16();
+        assert_eq!(found, *code, "{method} {path} {content_type}: {}", text(answer).await);
+    }
+    let events = world.audited();
+    assert_eq!(events.len(), cases.len());
+    for (event, (method, path, content_type, .., expected)) in events.iter().zip(&cases) {
+        for (member, place) in [("requestObject", "what was sent"), ("responseObject", "what was answered")] {
+            let found = event[member]["data"]["key"].as_str().unwrap_or_default();
+            assert_eq!(found, *expected, "{place} to {method} {path} {content_type}");
+        }
+        assert!(!event.to_string().contains(CANARY), "{event}");
+    }
+}
