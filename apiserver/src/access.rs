@@ -74,7 +74,9 @@ impl Access {
         let begin = |user: Option<&Arc<User>>| self.audit.begin(audit_id, info, query, user, peer, &parts.headers);
         let sender = match self.authenticator.authenticate(parts, peer) {
             Ok(sender) => sender,
-            Err(status) => return refuse(begin(None), status),
+            Err(status) => {
+                return refuse(begin(None), self.limits.charge_stranger(info, Instant::now()).err().unwrap_or(status));
+            }
         };
         // The sender's share is charged before anything else is worked out for them.
         let permit = match self.limits.admit(&sender, info, Instant::now()) {

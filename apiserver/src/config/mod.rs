@@ -116,7 +116,7 @@ pub struct LimitsConfig {
     pub rate_per_second: u32,
     /// Requests that one user may send at once on top of the rate.
     pub rate_burst: u32,
-    /// Requests a second of all callers without a token together. 0 is no limit.
+    /// Requests a second of all callers without a token, or with a wrong one, together. 0 is no limit.
     pub anonymous_rate_per_second: u32,
     /// Seconds until a request that is no stream is given up.
     pub request_seconds: u64,

@@ -3,7 +3,8 @@
 //! Three independent bounds on a request: a token bucket per user (rate), counts of requests in work per user and in
 //! all (by reading, changing, streaming), and one memory budget for the bodies of all requests. What does not fit is
 //! refused at once with 429 and `Retry-After`, except that bodies wait a moment for memory. A user's share is smaller
-//! than the whole, so one user alone cannot take the last place.
+//! than the whole, so one user alone cannot take the last place. Whoever shows a wrong credential spends the share of
+//! those who show none.
 
 pub mod body;
 
@@ -129,6 +130,15 @@ impl Limits {
         state.total[class as usize] += 1;
         drop(state);
         Ok(Permit { shared: Arc::clone(&self.shared), user: name.clone(), class })
+    }
+
+    /// Charges a request whose credential was wrong to those who have none: a made-up one must not buy more than no
+    /// credential at all. Their share is one for all addresses, so it is the same behind a proxy.
+    ///
+    /// # Errors
+    /// As [`Limits::admit`].
+    pub fn charge_stranger(&self, request: &RequestInfo, now: Instant) -> Result<(), Status> {
+        self.admit(&User::anonymous(), request, now).map(drop)
     }
 
     /// Returns how many requests of a class are in work.

@@ -350,3 +350,20 @@ async fn bodies_are_written_down_in_whatever_form_they_come_and_secrets_in_none(
         assert!(!event.to_string().contains(CANARY), "{event}");
     }
 }
+
+#[tokio::test]
+async fn made_up_tokens_spend_the_share_of_strangers() {
+    let limits = LimitsConfig { anonymous_rate_per_second: 2, ..LimitsConfig::default() };
+    let world = world(Logs::Short, limits).await;
+    let mut seen = Vec::new();
+    while seen.last() != Some(&429) {
+        let token = format!("ccd_{:012x}_guess", seen.len());
+        let answer = world.get(&token, CONFIG_MAPS).await;
+        seen.push(answer.status().as_u16());
+        if seen.len() > 1000 {
+            panic!("nothing stops guessing");
+        }
+    }
+    assert!(seen.len() > 2 && seen[..seen.len() - 1].iter().all(|code| *code == 401), "{seen:?}");
+    assert_eq!(world.get(&world.admin, CONFIG_MAPS).await.status(), 200, "whoever has a token is not slowed down");
+}
