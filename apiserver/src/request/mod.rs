@@ -111,7 +111,8 @@ impl RequestInfo {
 
     fn refine_verb(&mut self, method: &Method, query: &str, forced_watch: bool) {
         let reads = matches!(*method, Method::GET | Method::HEAD);
-        if reads && (forced_watch || (self.subresource.is_empty() && query_flag(query, "watch"))) {
+        // What has a name in its path is got, whatever the query says.
+        if reads && (forced_watch || (self.name.is_empty() && query_flag(query, "watch"))) {
             "watch".clone_into(&mut self.verb);
         } else if reads && self.name.is_empty() {
             "list".clone_into(&mut self.verb);
