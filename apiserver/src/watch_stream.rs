@@ -6,7 +6,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use api_types::status::Status;
+use api_types::status::{Reason, Status};
 use bytes::Bytes;
 use futures::Stream;
 use tokio::time::Instant;
@@ -110,6 +110,8 @@ impl WatchStream {
                 // A watch that always has something to send never gets as far as the tick.
                 Waited::Items(Ok(_)) if Instant::now() >= self.next_check && !self.may_continue() => return None,
                 Waited::Items(Ok(items)) => self.lines(&items),
+                // The kind is gone: the stream ends, and whoever asks again is told so.
+                Waited::Items(Err(status)) if status.reason == Some(Reason::NotFound) => return None,
                 Waited::Items(Err(status)) => {
                     self.finished = true;
                     Some(error_line(&status))

@@ -96,6 +96,8 @@ struct Group {
     batch: Batch,
     bytes: usize,
     events: Vec<Arc<Event>>,
+    /// Resources that are served no more.
+    removed: Vec<Arc<str>>,
     answers: Vec<Answer>,
     guards: Guards,
     keyring: Arc<Keyring>,
@@ -149,6 +151,7 @@ impl Committer {
             batch: Batch::default(),
             bytes: 0,
             events: Vec::new(),
+            removed: Vec::new(),
             answers: Vec::new(),
             guards: self.shared.guards,
             keyring: self.shared.keyring.clone(),
@@ -162,7 +165,7 @@ impl Committer {
             group.meta.revision = group.state.revision;
             rows::put_meta(&mut group.batch, group.meta);
             if !group.guards.has(Guard::PublishAfterSync) {
-                drop(self.publish(group.state.clone(), &group.events));
+                drop(self.publish(group.state.clone(), &group.events, &group.removed));
             }
             if !group.guards.has(Guard::AnswerAfterSync) {
                 answer(&mut group.answers);
@@ -179,7 +182,7 @@ impl Committer {
             self.shared.read_only.store(None);
             self.shared.figures.groups_total.fetch_add(1, Ordering::Relaxed);
             self.shared.figures.writes_total.fetch_add(group.events.len() as u64, Ordering::Relaxed);
-            before = Some(self.publish(group.state, &group.events));
+            before = Some(self.publish(group.state, &group.events, &group.removed));
         }
         answer(&mut group.answers);
         // What only the state before held is let go when everybody has an answer: it takes as long as a small write.
@@ -188,10 +191,11 @@ impl Committer {
     }
 
     /// Returns the state that everybody saw until now.
-    fn publish(&self, state: State, events: &[Arc<Event>]) -> Arc<State> {
+    fn publish(&self, state: State, events: &[Arc<Event>], removed: &[Arc<str>]) -> Arc<State> {
         let revision = state.revision;
         let before = self.shared.state.swap(Arc::new(state));
         self.shared.notifiers.changed(revision, events);
+        self.shared.notifiers.removed(revision, removed);
         before
     }
 
@@ -264,6 +268,7 @@ impl Group {
                 }
                 Some(RegistryChange::Remove(key)) => {
                     self.state.registry = Arc::new(self.state.registry.without(&key));
+                    self.removed.push(key);
                 }
                 None => {}
             }

@@ -72,4 +72,12 @@ impl Notifiers {
         }
         self.all.send_replace(revision);
     }
+
+    /// Rings for resources that are served no more, so that those who watch them look once more and end.
+    pub(crate) fn removed(&self, revision: u64, removed: &[Arc<str>]) {
+        let resources = self.resources.read().unwrap_or_else(PoisonError::into_inner);
+        for sender in removed.iter().filter_map(|resource| resources.get(resource)) {
+            sender.send_replace(revision);
+        }
+    }
 }

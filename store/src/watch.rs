@@ -16,7 +16,7 @@ use crate::object::Object;
 use crate::registry::Resource;
 use crate::selector::Selector;
 use crate::shared::Shared;
-use crate::state::{Event, EventKind, watch_line};
+use crate::state::{Event, EventKind, State, watch_line};
 
 /// Most events taken from the state at once.
 const TAKE_MAX: usize = 512;
@@ -133,7 +133,8 @@ impl Watch {
     /// Cancel safe: what was not returned comes with the next call.
     ///
     /// # Errors
-    /// `Expired` when the watcher has fallen behind the history; the caller lists again.
+    /// `Expired` when the watcher has fallen behind the history; the caller lists again. `NotFound` when the resource is
+    /// served no more and everything that happened to its objects has been returned.
     pub async fn next(&mut self) -> Result<Vec<WatchItem>, Status> {
         loop {
             let items = self.take()?;
@@ -156,6 +157,15 @@ impl Watch {
         }
         self.bell.mark_unchanged();
         let state = self.shared.state.load_full();
+        let items = self.take_changes(&state)?;
+        let key = &self.request.resource.key;
+        if items.is_empty() && state.registry.get(key).is_none() {
+            return Err(Status::failure(Reason::NotFound, format!("{key} is served no more")));
+        }
+        Ok(items)
+    }
+
+    fn take_changes(&mut self, state: &State) -> Result<Vec<WatchItem>, Status> {
         let Some(resource) = state.resources.get(&self.request.resource.key) else {
             self.revision = self.revision.max(state.revision);
             return Ok(Vec::new());

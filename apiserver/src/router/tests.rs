@@ -13,6 +13,7 @@ use http::Request;
 use http_body_util::BodyExt as _;
 use jiff::Timestamp;
 use serde_json::{Value, json};
+use store::collector::{Collector, CollectorOptions};
 use store::request::{Body as Document, Target, WriteOptions};
 use store::store::{OpenOptions, Store};
 
@@ -366,4 +367,30 @@ async fn made_up_tokens_spend_the_share_of_strangers() {
     }
     assert!(seen.len() > 2 && seen[..seen.len() - 1].iter().all(|code| *code == 401), "{seen:?}");
     assert_eq!(world.get(&world.admin, CONFIG_MAPS).await.status(), 200, "whoever has a token is not slowed down");
+}
+
+#[tokio::test]
+async fn a_watch_ends_with_its_kind() {
+    let world = world(Logs::Short, LimitsConfig::default()).await;
+    let definition = json!({
+        "apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition",
+        "metadata": {"name": "tools.example.com"},
+        "spec": {"group": "example.com", "scope": "Namespaced", "names": {"plural": "tools", "kind": "Tool"}, "versions": [{
+            "name": "v1", "served": true, "storage": true,
+            "schema": {"openAPIV3Schema": {"type": "object", "x-kubernetes-preserve-unknown-fields": true}},
+        }]},
+    });
+    world.create("customresourcedefinitions.apiextensions.k8s.io", "", "", definition).await;
+    let tool = json!({"apiVersion": "example.com/v1", "kind": "Tool", "metadata": {"name": "one"}});
+    world.create("tools.example.com", "default", "one", tool).await;
+    let watch = world.get(&world.admin, "/apis/example.com/v1/tools?watch=true").await;
+    let path = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions/tools.example.com";
+    assert_eq!(world.send(&world.admin, Request::delete(path), Body::empty()).await.status(), 200);
+    let mut collector = Collector::new(world.api.store.clone(), CollectorOptions::default());
+    for _ in 0..3 {
+        collector.collect().await;
+    }
+    let events = text(watch).await;
+    let kinds: Vec<Value> = events.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(kinds.iter().map(|event| &event["type"]).collect::<Vec<_>>(), ["ADDED", "DELETED"], "{events}");
 }

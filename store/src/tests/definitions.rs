@@ -9,6 +9,8 @@ use super::Bench;
 use crate::collector::{Collector, CollectorOptions};
 use crate::registry::DEFINITIONS;
 use crate::request::{Body, Part, WriteOptions};
+use crate::selector::Selector;
+use crate::watch::{WatchItem, WatchRequest, WatchStart};
 
 fn asks_for(group: &str, names: Value) -> Value {
     let plural = names["plural"].as_str().unwrap().to_owned();
@@ -160,4 +162,46 @@ async fn of_many_that_ask_at_once_one_wins() {
     let served = bench.store.registry().iter().filter(|resource| resource.names.kind == "Thing").count();
     assert_eq!(served, 1);
     assert_eq!(bench.store.state().count(DEFINITIONS), 2 + 16);
+}
+
+#[tokio::test]
+async fn a_watch_ends_with_its_kind_and_hears_of_every_object_before() {
+    let bench = Bench::new().await;
+    define(&bench, asks_for("names.example.com", json!({"plural": "tools", "kind": "Tool"}))).await.unwrap();
+    let object = bench.target("tools.names.example.com", "default", "one");
+    let body = json!({"apiVersion": "names.example.com/v1", "kind": "Tool", "metadata": {"name": "one"}});
+    bench.store.create(&object, Body::from(body), &WriteOptions::by("test")).await.unwrap();
+    let watch = |namespace: &str| {
+        let request = WatchRequest {
+            resource: object.resource.clone(),
+            namespace: Some(namespace.to_owned()),
+            selector: Selector::default(),
+            start: WatchStart::After(bench.store.state().revision),
+        };
+        let mut watch = bench.store.watch(request).unwrap();
+        async move {
+            let mut seen = Vec::new();
+            loop {
+                match watch.next().await {
+                    Ok(items) => seen.extend(items.into_iter().map(|item| match item {
+                        WatchItem::Change(change) => format!("{} {}", change.kind.word(), change.object.name()),
+                        WatchItem::Synced(_) => panic!("no sync was asked for"),
+                    })),
+                    Err(status) => {
+                        seen.push(status.message);
+                        return seen;
+                    }
+                }
+            }
+        }
+    };
+    let (busy, quiet) = (watch("default"), watch("other"));
+    let end = async {
+        bench.delete(&bench.target(DEFINITIONS, "", "tools.names.example.com")).await.unwrap();
+        collect(&bench).await;
+    };
+    // They wait before anything happens, and are woken.
+    let (busy, quiet, ()) = tokio::join!(busy, quiet, end);
+    let gone = "tools.names.example.com is served no more";
+    assert_eq!((busy, quiet), (vec!["DELETED one".to_owned(), gone.to_owned()], vec![gone.to_owned()]));
 }
