@@ -109,7 +109,7 @@ impl Veto {
     ///
     /// # Errors
     /// What the check answers.
-    pub(crate) fn check(&self, next: &Value, present: Option<&Value>) -> Result<(), Status> {
+    pub fn check(&self, next: &Value, present: Option<&Value>) -> Result<(), Status> {
         (self.0)(next, present)
     }
 }

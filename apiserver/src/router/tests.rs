@@ -394,3 +394,36 @@ async fn a_watch_ends_with_its_kind() {
     let kinds: Vec<Value> = events.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     assert_eq!(kinds.iter().map(|event| &event["type"]).collect::<Vec<_>>(), ["ADDED", "DELETED"], "{events}");
 }
+
+#[tokio::test]
+async fn an_apply_that_creates_needs_both_rights() {
+    let world = world(Logs::Short, LimitsConfig::default()).await;
+    world.let_bob(&["patch"], &["", "rbac.authorization.k8s.io"], &["configmaps", "roles"]).await;
+    let roles = "/apis/rbac.authorization.k8s.io/v1/namespaces/default/roles";
+    let cases = [
+        (CONFIG_MAPS, "v1", "ConfigMap", "configmaps \"a\" is forbidden: User \"bob\" cannot create"),
+        (
+            roles,
+            "rbac.authorization.k8s.io/v1",
+            "Role",
+            "roles.rbac.authorization.k8s.io \"a\" is forbidden: User \"bob\" cannot create",
+        ),
+    ];
+    for (collection, version, kind, refusal) in cases {
+        let apply = async |token: &str, query: &str| {
+            let path = format!("{collection}/a?fieldManager=m&force=true{query}");
+            let request = Request::patch(path).header("content-type", "application/apply-patch+yaml");
+            let body = json!({"apiVersion": version, "kind": kind, "metadata": {"name": "a"}}).to_string();
+            let answer = world.send(token, request, body).await;
+            (answer.status().as_u16(), text(answer).await)
+        };
+        for query in ["", "&dryRun=All"] {
+            let (code, answer) = apply(&world.bob, query).await;
+            let answer: Value = serde_json::from_str(&answer).unwrap();
+            let message = answer["message"].as_str().unwrap();
+            assert!(code == 403 && message.starts_with(refusal), "{kind}: {code} {message}");
+        }
+        assert_eq!(apply(&world.admin, "").await.0, 201);
+        assert_eq!(apply(&world.bob, "").await.0, 200, "what is there may be patched");
+    }
+}

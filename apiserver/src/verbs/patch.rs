@@ -2,7 +2,7 @@
 
 use api_types::status::{Reason, Status};
 use serde_json::Value;
-use store::request::{Outcome, Part, Patch};
+use store::request::{Outcome, Part, Patch, Veto, WriteOptions};
 use store::write::Force;
 
 use super::{VerbResult, check_include, object_answer, write_options};
@@ -29,21 +29,31 @@ pub(crate) async fn patch(call: &mut Call, served: &Served, part: Part) -> VerbR
 }
 
 async fn apply(call: &mut Call, served: &Served, part: Part) -> VerbResult {
-    let options = write_options(call, OptionsKind::Patch)?;
+    let options = creating_needs_its_right(call, write_options(call, OptionsKind::Patch)?);
     let mut body = read_apply(call).await?;
     if served.view == View::NewEvent {
         body.value = events::to_core(std::mem::take(&mut body.value));
     }
     let target = call.target(served);
-    if call.api.store.get(&served.resource, &target.key()).is_none() {
-        // An apply that creates needs both rights.
-        let creates = RequestInfo { verb: "create".to_owned(), ..RequestInfo::clone(&call.info) };
-        call.api.access.authorizer.require(&call.user, &creates)?;
-    }
     let force = if call.query.flag("force") { Force::Yes } else { Force::No };
     let written = call.api.store.apply(&target, part, body, &options, force).await?;
     let code = if written.outcome == Outcome::Created { 201 } else { 200 };
     object_answer(call, served, code, &written.object, &written.warnings)
+}
+
+/// An apply that creates needs both rights. That is asked inside the write, where it is known whether it creates: the
+/// object may go after anybody who looked before.
+fn creating_needs_its_right(call: &Call, options: WriteOptions) -> WriteOptions {
+    let (access, user) = (call.api.access.clone(), call.user.clone());
+    let creates = RequestInfo { verb: "create".to_owned(), ..RequestInfo::clone(&call.info) };
+    let before = options.veto.clone();
+    let veto = Veto::new(move |next, present| {
+        if present.is_none() {
+            access.authorizer.require(&user, &creates)?;
+        }
+        before.as_ref().map_or(Ok(()), |before| before.check(next, present))
+    });
+    WriteOptions { veto: Some(veto), ..options }
 }
 
 /// Reads the body of a server-side apply, which is YAML and therefore also JSON.
