@@ -19,6 +19,7 @@ mod kill_ccd;
 mod kubectl;
 mod kubectl_old;
 mod leaks;
+mod open_paths;
 mod power_cut;
 mod routes;
 mod run_files;

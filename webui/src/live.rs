@@ -46,8 +46,15 @@ struct Rendering {
 #[derive(Default)]
 pub(crate) struct Renderings(Mutex<HashMap<String, Arc<Rendering>>>);
 
+/// Which page a stream is about.
+pub(crate) struct LivePage {
+    pub route: Route,
+    pub path: String,
+    pub query: String,
+}
+
 /// Returns which page a stream is about.
-pub(crate) fn page_of(query: &str) -> Option<(Route, String)> {
+pub(crate) fn page_of(query: &str) -> Option<LivePage> {
     let (_, page) = query_values(query).find(|(key, _)| key == "page")?;
     let (path, query) = page.split_once('?').unwrap_or((&page, ""));
     let route = Route::parse(path)?;
@@ -61,16 +68,14 @@ pub(crate) fn page_of(query: &str) -> Option<(Route, String)> {
             | Route::Badge(..)
             | Route::Do(..)
     );
-    is_page.then(|| (route, query.to_owned()))
+    is_page.then(|| LivePage { route, path: path.to_owned(), query: query.to_owned() })
 }
 
 /// One page that somebody looks at.
 struct Looking {
     web: Arc<Web>,
     user: Arc<User>,
-    route: Route,
-    path: String,
-    query: String,
+    page: LivePage,
     bell: tokio::sync::watch::Receiver<u64>,
     sent: HashMap<String, String>,
     watched: Option<u64>,
@@ -86,17 +91,14 @@ pub(crate) fn answer(
     mut record: AuditRecord,
     permit: Permit,
 ) -> Answer {
-    let Some((route, query)) = page_of(asked.parts.uri.query().unwrap_or_default()) else {
+    let Some(page) = page_of(asked.parts.uri.query().unwrap_or_default()) else {
         return raw(404, "text/plain; charset=utf-8", Body::from("no such page\n"));
     };
     record.started(200);
-    let page = visit.parameter("page");
     let looking = Looking {
         web: asked.web.clone(),
         user: visit.user.clone(),
-        path: page.split('?').next().unwrap_or_default().to_owned(),
-        route,
-        query,
+        page,
         bell: asked.web.api.store.changes(),
         sent: HashMap::new(),
         watched: None,
@@ -147,13 +149,14 @@ impl Looking {
     }
 
     fn may_go_on(&self) -> bool {
-        may_see(&self.web.api, &self.user, &self.web.api.store.state(), &self.route)
+        may_see(&self.web.api, &self.user, &self.web.api.store.state(), &self.page.route, &self.page.path)
     }
 
     /// Renders the page, or takes what was rendered for another look of the same reader. `None` when the page is gone.
     async fn render(&mut self) -> Option<Arc<Rendering>> {
         let (state, index) = self.web.look();
-        let key = format!("{}\n{}\n{}?{}", self.user.name, self.user.groups.join("\n"), self.path, self.query);
+        let key =
+            format!("{}\n{}\n{}?{}", self.user.name, self.user.groups.join("\n"), self.page.path, self.page.query);
         if let Some(known) = self.web.renderings.get(&key)
             && !self.watches.is_empty()
             && known.watched == newest(&state, &self.watches)
@@ -162,8 +165,8 @@ impl Looking {
             return Some(known);
         }
         let visitor = Visitor { user: self.user.clone(), session: None, form_token: String::new() };
-        let visit = Visit::new(&self.web.api, state.clone(), index, visitor, &self.path, &self.query);
-        let page = pages::render(&visit, &self.route).await.ok()?;
+        let visit = Visit::new(&self.web.api, state.clone(), index, visitor, &self.page.path, &self.page.query);
+        let page = pages::render(&visit, &self.page.route).await.ok()?;
         self.watches.clone_from(&page.watches);
         let parts = page.parts.into_iter().map(|part| {
             let html = part.html.into_string();

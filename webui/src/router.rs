@@ -342,6 +342,8 @@ pub(crate) fn failed(asked: &Asked, status: &Status) -> Answer {
 /// What a request asks, in the words of authorisation.
 struct Question {
     info: RequestInfo,
+    /// The page that is shown: the configuration may open it to everybody.
+    page: String,
     /// Pages over all namespaces show what their reader may see of these kinds.
     gathers: Vec<&'static str>,
     /// Whoever has signed in may ask, and sees what they may see.
@@ -352,20 +354,21 @@ struct Question {
 
 impl Question {
     fn of(asked: &Asked, state: &State) -> Option<Self> {
-        let mut question = Self::of_route(&asked.route, asked.parts.uri.query().unwrap_or_default(), state)?;
+        let (path, query) = (asked.parts.uri.path(), asked.parts.uri.query().unwrap_or_default());
+        let mut question = Self::of_route(&asked.route, path, query, state)?;
         asked.parts.uri.path().clone_into(&mut question.info.path);
         Some(question)
     }
 
-    fn of_route(route: &Route, query: &str, state: &State) -> Option<Self> {
+    fn of_route(route: &Route, path: &str, query: &str, state: &State) -> Option<Self> {
         use crate::index::{APPROVALS, APPS, CERTIFICATES, EVENTS, HOSTS, RECIPES, REPOSITORIES, RUNS};
         let gather = |keys: &[&'static str], is_for_members| {
             let info = ask("list", state.registry.get(keys[0])?, "", "", "");
-            Some(Self { info, gathers: keys.to_vec(), is_for_members, is_closed: false })
+            Some(Self { info, page: path.to_owned(), gathers: keys.to_vec(), is_for_members, is_closed: false })
         };
         let one = |key: &str, place: &Place, subresource: &str| {
             let info = ask("get", state.registry.get(key)?, &place.namespace, &place.name, subresource);
-            Some(Self { info, gathers: Vec::new(), is_for_members: false, is_closed: false })
+            Some(Self { info, page: path.to_owned(), gathers: Vec::new(), is_for_members: false, is_closed: false })
         };
         match route {
             Route::Home => gather(&[RUNS, RECIPES], true),
@@ -381,7 +384,7 @@ impl Question {
             Route::Kinds => gather(&[RUNS], true).map(|question| Self { gathers: Vec::new(), ..question }),
             Route::Kind(key) => {
                 let info = ask("list", state.registry.get(key)?, "", "", "");
-                Some(Self { info, gathers: Vec::new(), is_for_members: true, is_closed: true })
+                Some(Self { info, page: path.to_owned(), gathers: Vec::new(), is_for_members: true, is_closed: true })
             }
             Route::Recipe(place) | Route::Badge(place, _) => one(RECIPES, place, ""),
             Route::Run(place) | Route::Card(place) | Route::CardPicture(place) => one(RUNS, place, ""),
@@ -395,8 +398,8 @@ impl Question {
                 one(key, place, "").filter(|_| is_right).map(|question| Self { is_closed: true, ..question })
             }
             Route::Live => {
-                let (route, query) = live::page_of(query)?;
-                let mut question = Self::of_route(&route, &query, state)?;
+                let page = live::page_of(query)?;
+                let mut question = Self::of_route(&page.route, &page.path, &page.query, state)?;
                 "watch".clone_into(&mut question.info.verb);
                 Some(question)
             }
@@ -421,6 +424,10 @@ impl Question {
         if decision.allowed {
             return decision;
         }
+        // Of what is not for strangers nothing can be opened.
+        if let Some(open) = api.access.authorizer.open(&self.page).filter(|_| !self.is_closed) {
+            return open;
+        }
         let is_member = self.is_for_members && user.name != apiserver::authentication::ANONYMOUS;
         let sees = |key: &&str| !matches!(sight(&api.access, user, state, key), Sight::In(found) if found.is_empty());
         if is_member || self.gathers.iter().any(sees) {
@@ -430,8 +437,8 @@ impl Question {
     }
 }
 
-/// Returns whether a user may (still) see a page.
-pub(crate) fn may_see(api: &Api, user: &User, state: &State, route: &Route) -> bool {
+/// Returns whether a user may (still) see the page at `path`, which is `route`.
+pub(crate) fn may_see(api: &Api, user: &User, state: &State, route: &Route, path: &str) -> bool {
     api.access.authenticator.still_valid(user)
-        && Question::of_route(route, "", state).is_some_and(|question| question.decide(api, user, state).allowed)
+        && Question::of_route(route, path, "", state).is_some_and(|question| question.decide(api, user, state).allowed)
 }

@@ -83,8 +83,9 @@ impl Authorizer {
         if user.is_in(MASTERS) {
             return Decision { allowed: true, reason: Arc::clone(&self.nothing_to_say) };
         }
-        if self.is_open(request) {
-            return Decision { allowed: true, reason: Arc::clone(&self.open_reason) };
+        let reads = !request.is_resource && matches!(request.verb.as_str(), "get" | "head");
+        if let Some(open) = reads.then(|| self.open(&request.path)).flatten() {
+            return open;
         }
         let index = self.index.load();
         if let Some(reason) = index.allows(user, request) {
@@ -115,10 +116,11 @@ impl Authorizer {
         self.index.load().knows_group(name)
     }
 
-    fn is_open(&self, request: &RequestInfo) -> bool {
-        !request.is_resource
-            && matches!(request.verb.as_str(), "get" | "head")
-            && self.open_paths.iter().any(|pattern| path_matches(pattern, &request.path))
+    /// Returns the decision on reading a path that everybody may read; `None` for any other.
+    #[must_use]
+    pub fn open(&self, path: &str) -> Option<Decision> {
+        let is_open = self.open_paths.iter().any(|pattern| path_matches(pattern, path));
+        is_open.then(|| Decision { allowed: true, reason: Arc::clone(&self.open_reason) })
     }
 }
 

@@ -19,6 +19,10 @@ use work::{
     AbraConfig, CertificatesConfig, GitConfig, OutboundConfig, ProbeConfig, ReaperConfig, RunsConfig, SecretsConfig,
 };
 
+/// First segments of the paths that [`AnonymousConfig::open_paths`] may open: what a public namespace shows, and the
+/// schemas.
+const OPENABLE: [&str; 4] = ["badge", "recipes", "runs", "openapi"];
+
 /// Everything that can be configured.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
@@ -87,7 +91,8 @@ pub struct TlsConfig {
 #[serde(deny_unknown_fields, default)]
 pub struct AnonymousConfig {
     /// Paths that answer a GET without a token, besides health, version and metrics; a trailing `*` matches any rest.
-    /// Paths of the API (`/api`, `/apis`) cannot be opened here: bind a role to the group `system:unauthenticated`.
+    /// `/`, and what lies below `/badge/`, `/recipes/`, `/runs/` (with logs and artifacts) and `/openapi/`, in whatever
+    /// namespace; nothing else can be opened. For the API bind a role to the group `system:unauthenticated`.
     pub open_paths: Vec<String>,
 }
 
@@ -358,17 +363,10 @@ impl Config {
                 return Err(ConfigError::Value { field, problem });
             }
         }
-        for path in &self.anonymous.open_paths {
-            let api = ["/api", "/apis"].iter().any(|api| {
-                path == api
-                    || path.starts_with(&format!("{api}/"))
-                    || (path.ends_with('*') && api.starts_with(path.trim_end_matches('*')))
-            });
-            if !path.starts_with('/') || api {
-                let problem =
-                    format!("{path:?} cannot be opened; write a path such as \"/badge/*\" outside of /api and /apis");
-                return Err(ConfigError::Value { field: "anonymous.open_paths", problem });
-            }
+        if let Some(path) = self.anonymous.open_paths.iter().find(|path| !can_be_opened(path)) {
+            let below: Vec<String> = OPENABLE.iter().map(|root| format!("\"/{root}/*\"")).collect();
+            let problem = format!("{path:?} cannot be opened; write \"/\", or a path in {}", below.join(", "));
+            return wrong("anonymous.open_paths", &problem);
         }
         self.limits.check()?;
         if self.audit.file_bytes_max < 4096 {
@@ -412,6 +410,13 @@ impl LimitsConfig {
         }
         Ok(())
     }
+}
+
+/// Returns whether a path may be read by everybody. What may is listed, so that nothing that is added elsewhere can be
+/// opened by accident.
+fn can_be_opened(path: &str) -> bool {
+    let Some(rest) = path.strip_prefix('/') else { return false };
+    rest.is_empty() || rest.split_once('/').is_some_and(|(root, _)| OPENABLE.contains(&root))
 }
 
 /// Returns whether pages can be found below an address: scheme, host, perhaps a path, nothing else.

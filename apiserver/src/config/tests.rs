@@ -24,7 +24,7 @@ fn every_section_can_be_set() {
         [tls]
         names = ["ci.example.org", "192.0.2.1"]
         [anonymous]
-        open_paths = ["/", "/badge/*"]
+        open_paths = ["/", "/badge/*", "/recipes/default/*", "/openapi/v3"]
         [limits]
         rate_per_second = 0
         [audit]
@@ -77,6 +77,10 @@ fn errors_name_the_line_or_the_field() {
         "[server]\nconnections_max = -1\n",
         "[anonymous]\nopen_paths = [\"/api/*\"]\n",
         "[anonymous]\nopen_paths = [\"/*\"]\n",
+        "[anonymous]\nopen_paths = [\"/badge/*\", \"/admin/*\"]\n",
+        "[anonymous]\nopen_paths = [\"/debug/state\"]\n",
+        "[anonymous]\nopen_paths = [\"/kinds/*\"]\n",
+        "[anonymous]\nopen_paths = [\"/runs*\"]\n",
         "[anonymous]\nopen_paths = [\"badge\"]\n",
         "[limits]\nbody_bytes_max = 0\n",
         "[limits]\nbody_bytes_total = 1\n",

@@ -37,7 +37,8 @@ pub(crate) async fn stream(asked: &Asked, visit: &Visit, mut record: AuditRecord
             let held = (permit, record);
             let pieces = if events { follow(visit, place, source, last_line(asked)) } else { source };
             let (web, user, route) = (asked.web.clone(), visit.user.clone(), asked.route.clone());
-            let may_continue = move || may_see(&web.api, &user, &web.api.store.state(), &route);
+            let path = asked.parts.uri.path().to_owned();
+            let may_continue = move || may_see(&web.api, &user, &web.api.store.state(), &route, &path);
             let pieces = while_allowed(pieces, HEARTBEAT, may_continue);
             let pieces = pieces.take_until(end.cancelled_owned()).inspect(move |_| {
                 // The place among the streams, and the record, are given back with the last piece.
