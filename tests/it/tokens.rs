@@ -142,3 +142,29 @@ fn named_tokens_are_made_listed_and_revoked_over_the_api() {
     world.ccctl("token revoke ci").refused("not found");
     assert!(!world.ccctl("token list").well("a list").contains("jane"));
 }
+
+#[test]
+fn a_client_certificate_signs_in_as_its_user_and_group() {
+    let world = World::start();
+    world.kubectl("create clusterrolebinding viewers --clusterrole=view --group=viewers").well("rights of the group");
+    let data = world.daemon.kubeconfig().parent().unwrap().to_owned();
+    let made = Command::new(program("ccd"))
+        .args(["certificate", "create", "monitor", "--group", "viewers", "--expires", "720h", "--data-dir"])
+        .arg(&data)
+        .output()
+        .unwrap();
+    let config = data.with_extension("monitor");
+    std::fs::write(&config, Said::from(made).well("a certificate")).unwrap();
+    let kubectl = |line: &str| {
+        let output = Command::new("kubectl").env("KUBECONFIG", &config).args(line.split(' ')).output().unwrap();
+        Said::from(output)
+    };
+    let who: Value = serde_json::from_str(&kubectl("auth whoami -o json").well("it is known")).unwrap();
+    let user = &who["status"]["userInfo"];
+    assert_eq!((user["username"].as_str(), user["groups"][0].as_str()), (Some("monitor"), Some("viewers")));
+    kubectl("get configmaps").well("it may look");
+    kubectl("create configmap x").refused("forbidden");
+    let listed =
+        Command::new(program("ccctl")).env("KUBECONFIG", &config).args(["get", "configmaps"]).output().unwrap();
+    Said::from(listed).well("ccctl takes the same file");
+}

@@ -67,6 +67,25 @@ pub fn write(path: &Path, entry: &Entry<'_>) -> io::Result<()> {
     write_private_file(path, text.as_bytes())
 }
 
+/// Returns the text of a kubeconfig for somebody with a client certificate: its server is that of the file at `path`.
+/// `None` when that file does not name one yet.
+///
+/// # Errors
+/// When the text cannot be made.
+pub fn with_certificate(path: &Path, user: &str, certificate_pem: &str, key_pem: &str) -> io::Result<Option<String>> {
+    let Some(cluster) = read(path).and_then(|config| own_entry(&config, "clusters").cloned()) else { return Ok(None) };
+    let credential = json!({
+        "client-certificate-data": STANDARD.encode(certificate_pem), "client-key-data": STANDARD.encode(key_pem),
+    });
+    let config = json!({
+        "apiVersion": "v1", "kind": "Config", "clusters": [cluster],
+        "users": [{"name": user, "user": credential}],
+        "contexts": [{"name": ENTRY, "context": {"cluster": ENTRY, "namespace": "default", "user": user}}],
+        "current-context": ENTRY,
+    });
+    serde_saphyr::to_string(&config).map(Some).map_err(io::Error::other)
+}
+
 fn read(path: &Path) -> Option<Value> {
     let text = fs::read_to_string(path).ok()?;
     let config: Value = serde_saphyr::from_str(&text).ok()?;

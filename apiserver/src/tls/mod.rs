@@ -53,7 +53,6 @@ pub struct Pki {
 struct Current {
     server_config: Arc<ServerConfig>,
     authorities_pem: String,
-    authority: Arc<Identity>,
     serving_expires: Timestamp,
 }
 
@@ -82,6 +81,9 @@ pub enum PkiError {
         #[source]
         source: IdentityError,
     },
+    /// Nobody has made an authority here yet.
+    #[error("read {0}: there is no certificate authority yet; start `ccd serve` with this data directory once")]
+    NoAuthority(PathBuf),
     /// A configured name cannot stand in a certificate.
     #[error("use tls.names: {0:?} is no DNS name and no IP address")]
     Name(String),
@@ -151,11 +153,27 @@ impl Pki {
     /// # Errors
     /// When the library refuses a name.
     pub fn issue_client(&self, user: &str, groups: &[String], life: Duration) -> Result<(String, String), PkiError> {
-        let authority = Arc::clone(&self.current.load().authority);
-        let purpose = Purpose::Client { user, groups };
-        let identity = issue(&authority, purpose, self.clock.now(), life)?;
-        Ok((identity.certificate_pem, identity.key_pem))
+        issue_client(&self.directory, user, groups, self.clock.now(), life)
     }
+}
+
+/// Makes a client certificate for `user` in `groups` (one at most) with the authority in `directory`, beside a server
+/// that may be running: nothing there is changed. It ends after `life`, or with the authority. Returns certificate and
+/// key, PEM.
+///
+/// # Errors
+/// When there is no authority, it is damaged, or the library refuses a name.
+pub fn issue_client(
+    directory: &Path,
+    user: &str,
+    groups: &[String],
+    now: Timestamp,
+    life: Duration,
+) -> Result<(String, String), PkiError> {
+    let path = directory.join("ca.pem");
+    let authority = read_identity(&path)?.ok_or(PkiError::NoAuthority(path))?;
+    let identity = issue(&authority, Purpose::Client { user, groups }, now, life)?;
+    Ok((identity.certificate_pem, identity.key_pem))
 }
 
 fn all_names(configured: &[String]) -> Result<Vec<String>, PkiError> {
@@ -179,7 +197,7 @@ fn load(directory: &Path, names: &[String], client_certificates: bool, now: Time
     let authorities_pem: String = trusted.iter().map(|identity| identity.certificate_pem.as_str()).collect();
     write_if_different(&directory.join("ca.crt"), authorities_pem.as_bytes())?;
     let server_config = Arc::new(server_config(&serving, &trusted, client_certificates)?);
-    Ok(Current { server_config, authorities_pem, authority, serving_expires: serving.expires })
+    Ok(Current { server_config, authorities_pem, serving_expires: serving.expires })
 }
 
 /// Returns the signing authority and all that are trusted, the signing one first.

@@ -1,6 +1,7 @@
 //! `ccd` as a function, and one file per command.
 
 pub(crate) mod backup;
+pub(crate) mod certificate;
 pub(crate) mod check;
 pub(crate) mod logging;
 pub(crate) mod restore;
@@ -46,6 +47,8 @@ enum Command {
     Export(backup::ExportArguments),
     /// Make, list and revoke the tokens with which people and programs sign in
     Token(token::Arguments),
+    /// Make a client certificate with which a program signs in
+    Certificate(certificate::Arguments),
     /// Print the version
     Version(version::Arguments),
     /// Watch over one job so that it outlives the daemon; started by the daemon
@@ -90,6 +93,7 @@ pub fn main(additions: &Additions) -> ExitCode {
         Command::Restore(arguments) => restore::run(&arguments, &environment, &mut output),
         Command::Export(arguments) => backup::run_export(&arguments, &environment, &mut output),
         Command::Token(arguments) => token::run(&arguments, &environment, &mut output),
+        Command::Certificate(arguments) => certificate::run(&arguments, &environment, &mut output),
         Command::Version(arguments) => version::run(&arguments, &mut output),
         Command::JobSupervisor { folder } => {
             drop(output);

@@ -2,13 +2,18 @@
 
 use std::path::Path;
 
+use apiserver::authentication::certificate::ClientCertificate;
 use apiserver::authentication::tokens::TokenTable;
 use apiserver::clock::Clock;
+use apiserver::data_dir::kubeconfig::{self, Entry};
 use apiserver::data_dir::{DataDir, DataPaths};
+use apiserver::tls::{Identity, Pki};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use jiff::{SignedDuration, Timestamp};
 
 use super::token::{self, Action, Lifetime};
-use super::{DataDirArgument, check, table};
+use super::{DataDirArgument, certificate, check, table};
 use crate::commands::Outcome;
 use crate::environment::Environment;
 
@@ -71,6 +76,52 @@ fn a_token_is_printed_once_listed_and_revoked() {
     assert!(error.contains("`ccd token list`"), "{error}");
     let error = create(&root, "eternal", &[], "1h").unwrap_err().to_string();
     assert!(error.contains("`ccd token revoke"), "{error}");
+}
+
+fn create_certificate(root: &Path, user: &str, group: Option<&str>, expires: &str) -> anyhow::Result<String> {
+    let action = certificate::Action::Create {
+        user: user.to_owned(),
+        group: group.map(str::to_owned),
+        expires: expires.parse().unwrap(),
+        data_dir: DataDirArgument::of(root),
+    };
+    let mut output = Vec::new();
+    certificate::run(&certificate::Arguments { action }, &bare(), &mut output)?;
+    Ok(String::from_utf8(output).unwrap())
+}
+
+#[test]
+fn a_certificate_is_printed_as_a_kubeconfig_for_the_same_server() {
+    let parent = tempfile::tempdir().unwrap();
+    let root = parent.path().join("data");
+    let error = create_certificate(&root, "jane", None, "720h").unwrap_err().to_string();
+    assert!(error.contains("there is no certificate authority yet; start `ccd serve`"), "{error}");
+    let held = DataDir::open(&root).unwrap();
+    let pki = Pki::open(&held.paths().pki(), &["ci.example.org".to_owned()], true, Clock::fixed(now())).unwrap();
+    let files =
+        || ["ca.pem", "ca.crt", "serving.pem"].map(|name| std::fs::read(held.paths().pki().join(name)).unwrap());
+    let before = files();
+    let error = create_certificate(&root, "jane", None, "720h").unwrap_err().to_string();
+    assert!(error.contains("it names no server yet; start `ccd serve`"), "{error}");
+    let entry = Entry { server: "https://here:1", authorities_pem: &pki.authorities_pem(), token: "kept-token" };
+    kubeconfig::write(&held.paths().kubeconfig(), &entry).unwrap();
+
+    let text = create_certificate(&root, "jane", Some("ops"), "720h").unwrap();
+    assert_eq!(files(), before, "the daemon's own certificates stay as they are");
+    assert!(!text.contains("kept-token"), "the administrator's token stays where it is");
+    let config: serde_json::Value = serde_saphyr::from_str(&text).unwrap();
+    assert_eq!(config["clusters"][0]["cluster"]["server"], "https://here:1");
+    let user = &config["users"][0]["user"];
+    let pem = |field: &str| String::from_utf8(STANDARD.decode(user[field].as_str().unwrap()).unwrap()).unwrap();
+    let whole = format!("{}{}", pem("client-certificate-data"), pem("client-key-data"));
+    let identity = Identity::parse(&whole).unwrap();
+    let read = ClientCertificate::from_der(&identity.certificate).unwrap();
+    let groups = ["ops".to_owned(), "system:authenticated".to_owned()];
+    assert_eq!((read.user.name.as_str(), read.user.groups.as_slice()), ("jane", groups.as_slice()));
+    assert_eq!(read.expires, now() + SignedDuration::from_hours(720));
+
+    let error = create_certificate(&root, "jane", None, "never").unwrap_err().to_string();
+    assert!(error.contains("must end; write --expires 720h"), "{error}");
 }
 
 #[test]
