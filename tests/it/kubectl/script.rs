@@ -4,30 +4,68 @@
 pub(super) struct Command {
     /// Behind `kubectl`; single quotes keep words together.
     pub line: &'static str,
-    /// What it reads from its standard input.
+    /// What it reads from its standard input; `UID(KIND/NAME)` stands for the uid of an object.
     pub input: &'static str,
     /// How it must end.
     pub code: i32,
-    /// What it must print, on either output.
+    /// What it must print, on either output. With nothing here it must print nothing at all.
     pub shows: &'static [&'static str],
     /// What it must not print.
     pub hides: &'static [&'static str],
+    /// What happens while it runs.
+    pub live: Option<Live>,
+    /// The first kubectl that knows it: the 35 of 1.35.
+    pub since_minor: u32,
+}
+
+/// What happens while a command runs.
+pub(super) struct Live {
+    /// The resource, as the server's figures call it, that the command watches before anything happens.
+    pub watched: &'static str,
+    /// What is done then, behind `kubectl`, one after another.
+    pub writes: &'static [&'static str],
+    /// How it ends.
+    pub ends: Ends,
+}
+
+/// How a command ends that runs while other things happen.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Ends {
+    /// When it has seen what it waits for.
+    ByItself,
+    /// It is ended when it has shown everything, on its first output.
+    Killed,
 }
 
 const fn ok(line: &'static str, shows: &'static [&'static str]) -> Command {
-    Command { line, input: "", code: 0, shows, hides: &[] }
+    Command { line, input: "", code: 0, shows, hides: &[], live: None, since_minor: 0 }
 }
 
 const fn fails(line: &'static str, shows: &'static [&'static str]) -> Command {
-    Command { line, input: "", code: 1, shows, hides: &[] }
+    Command { code: 1, ..ok(line, shows) }
 }
 
 const fn without(line: &'static str, shows: &'static [&'static str], hides: &'static [&'static str]) -> Command {
-    Command { line, input: "", code: 0, shows, hides }
+    Command { hides, ..ok(line, shows) }
 }
 
 const fn reading(line: &'static str, input: &'static str, shows: &'static [&'static str]) -> Command {
-    Command { line, input, code: 0, shows, hides: &[] }
+    Command { input, ..ok(line, shows) }
+}
+
+/// A command that prints nothing.
+const fn silent(line: &'static str) -> Command {
+    ok(line, &[])
+}
+
+/// A command that never ends, and what it shows of what is done meanwhile.
+const fn watching(
+    line: &'static str,
+    watched: &'static str,
+    writes: &'static [&'static str],
+    shows: &'static [&'static str],
+) -> Command {
+    Command { live: Some(Live { watched, writes, ends: Ends::Killed }), ..ok(line, shows) }
 }
 
 /// Files beside the commands.
@@ -50,6 +88,11 @@ pub(super) const FILES: &[(&str, &str)] = &[
         "apiVersion: test.example.com/v1\nkind: Gadget\nmetadata: {name: applied}\nspec: {size: 8}\n",
     ),
     ("run.yaml", RUN),
+    ("live.yaml", "apiVersion: test.example.com/v1\nkind: Gadget\nmetadata: {name: live}\nspec: {size: 1}\n"),
+    (
+        "event.yaml",
+        "apiVersion: v1\nkind: Event\nmetadata: {name: e2}\ninvolvedObject: {apiVersion: ci.coopcloud.tech/v1alpha1, kind: TestRun, name: run1, namespace: default}\nreason: Tested\nmessage: all better\ntype: Normal\nlastTimestamp: '2026-01-01T00:00:00Z'\n",
+    ),
     ("names.jsonpath", "{.items[*].metadata.name}"),
     ("names.tmpl", "{{range .items}}({{.metadata.name}}){{end}}"),
     ("list.yaml", LIST),
@@ -114,6 +157,15 @@ items:
 - {apiVersion: test.example.com/v1, kind: Gadget, metadata: {name: listed, labels: {list: "yes"}}, spec: {size: 1}}
 "#;
 const THREE: &str = "apiVersion: test.example.com/v1\nkind: Gadget\nmetadata: {name: three, finalizers: [test.example.com/hold]}\nspec: {size: 3, color: green}\n";
+
+/// Gadgets as the server's figures call them.
+const GADGETS: &str = "gadgets.test.example.com";
+/// One is created, changed and deleted.
+const COME_AND_GO: &[&str] = &[
+    "--cache-dir fresh create -f live.yaml",
+    "--cache-dir fresh label gadget live seen=yes",
+    "--cache-dir fresh delete gadget live",
+];
 
 /// The script, in order.
 pub(super) const COMMANDS: &[Command] = &[
@@ -227,10 +279,25 @@ pub(super) const COMMANDS: &[Command] = &[
     ok("--cache-dir fresh get gadgets -o custom-columns-file=columns.txt", &["TIER", "front"]),
     ok("--cache-dir fresh get gadgets -o template='{{range .items}}<{{.metadata.name}}>{{end}}'", &["<one>", "<two>"]),
     ok("--cache-dir fresh get gadgets -o go-template-file=names.tmpl", &["(one)", "(two)"]),
+    ok("--cache-dir fresh get gadgets -o templatefile=names.tmpl", &["(one)", "(two)"]),
+    Command { since_minor: 35, ..ok("--cache-dir fresh get gadget one -o kyaml", &["kind: \"Gadget\",", "size: 1,"]) },
     ok("--cache-dir fresh get -f one.yaml -o name", &["gadget.test.example.com/one"]),
     ok("--cache-dir fresh get gadgets -w --request-timeout=1s", &["NAME", "one", "two"]),
-    ok("--cache-dir fresh get gadgets --output-watch-events -w --request-timeout=1s", &["EVENT", "ADDED", "one"]),
-    ok("--cache-dir fresh get gadgets --watch-only -o name --request-timeout=1s", &[]),
+    watching(
+        "--cache-dir fresh get gadgets --output-watch-events -w",
+        GADGETS,
+        COME_AND_GO,
+        &["EVENT", "ADDED      one", "ADDED      live", "MODIFIED   live", "DELETED    live"],
+    ),
+    Command {
+        hides: &["one", "two"],
+        ..watching(
+            "--cache-dir fresh get gadgets --watch-only -o name",
+            GADGETS,
+            COME_AND_GO,
+            &["gadget.test.example.com/live\ngadget.test.example.com/live\ngadget.test.example.com/live\n"],
+        )
+    },
     ok("--cache-dir fresh describe gadget one", &["Name:", "one", "Kind:", "Gadget", "Events:"]),
     // change
     ok("--cache-dir fresh apply -f one.yaml", &["one configured"]),
@@ -238,7 +305,11 @@ pub(super) const COMMANDS: &[Command] = &[
     Command { code: 1, ..ok("--cache-dir fresh diff -f one-larger.yaml", &["-  size: 1", "+  size: 3"]) },
     ok("--cache-dir fresh apply -f one-larger.yaml --dry-run=server", &["one configured (server dry run)"]),
     ok("--cache-dir fresh apply -f one-larger.yaml", &["one configured"]),
-    ok("--cache-dir fresh diff -f one-larger.yaml", &[]),
+    silent("--cache-dir fresh diff -f one-larger.yaml"),
+    Command {
+        code: 1,
+        ..ok("--cache-dir fresh diff --server-side --force-conflicts -f one.yaml", &["-  size: 3", "+  size: 1"])
+    },
     ok("--cache-dir fresh replace -f one.yaml", &["one replaced"]),
     ok("--cache-dir fresh patch gadget one --type=merge -p '{\"spec\":{\"size\":4}}'", &["one patched"]),
     ok(
@@ -271,6 +342,7 @@ pub(super) const COMMANDS: &[Command] = &[
         "--cache-dir fresh apply --server-side --field-manager=second --force-conflicts -f applied-other.yaml",
         &["serverside-applied"],
     ),
+    silent("--cache-dir fresh diff --server-side --field-manager=second -f applied-other.yaml"),
     ok("--cache-dir fresh get gadget applied -o yaml --show-managed-fields", &["manager: first", "manager: second"]),
     // a list of objects is taken apart by kubectl, and put together when several kinds are asked for
     ok("--cache-dir fresh create -f list.yaml --dry-run=server", &["configmap/listed created (server dry run)"]),
@@ -283,7 +355,7 @@ pub(super) const COMMANDS: &[Command] = &[
         "--cache-dir fresh apply --server-side --force-conflicts -f list.yaml",
         &["configmap/listed serverside-applied"],
     ),
-    ok("--cache-dir fresh diff -f list.yaml", &[]),
+    silent("--cache-dir fresh diff -f list.yaml"),
     ok("--cache-dir fresh get cm,gadgets -l list=yes", &["configmap/listed", "gadget.test.example.com/listed"]),
     ok("--cache-dir fresh get cm,gadgets -l list=yes -o yaml", &["kind: List", "kind: ConfigMap", "kind: Gadget"]),
     ok("--cache-dir fresh get -f list.yaml -o name", &["configmap/listed", "gadget.test.example.com/listed"]),
@@ -309,7 +381,7 @@ pub(super) const COMMANDS: &[Command] = &[
     fails("--cache-dir fresh wait --for=condition=Ready gadget/two --timeout=1s", &["timed out"]),
     ok("--cache-dir fresh delete gadget two --dry-run=server", &["\"two\" deleted", "(server dry run)"]),
     ok("--cache-dir fresh delete gadget two", &["gadget.test.example.com \"two\" deleted"]),
-    ok("--cache-dir fresh wait --for=delete gadget/two --timeout=10s", &[]),
+    silent("--cache-dir fresh wait --for=delete gadget/two --timeout=10s"),
     fails("--cache-dir fresh delete gadget three --wait --timeout=1s", &["\"three\" deleted", "timed out"]),
     ok("--cache-dir fresh delete gadget three --wait=false", &["\"three\" deleted"]),
     fails("--cache-dir fresh wait --for=delete gadget/three --timeout=1s", &["timed out"]),
@@ -319,6 +391,14 @@ pub(super) const COMMANDS: &[Command] = &[
         &["three patched"],
     ),
     fails("--cache-dir fresh get gadget three", &["NotFound"]),
+    ok("--cache-dir fresh create -f two.json", &["two created"]),
+    Command {
+        live: Some(Live { watched: GADGETS, writes: &["--cache-dir fresh delete gadget two"], ends: Ends::ByItself }),
+        ..ok(
+            "--cache-dir fresh wait --for=delete gadget/two --timeout=50s",
+            &["gadget.test.example.com/two condition met"],
+        )
+    },
     ok("--cache-dir fresh delete gadgets -l tier=front --cascade=foreground", &["\"one\" deleted"]),
     ok("--cache-dir fresh delete gadgets --all", &["\"applied\" deleted"]),
     ok("--cache-dir fresh get gadgets", &["No resources found in default namespace."]),
@@ -333,6 +413,8 @@ pub(super) const COMMANDS: &[Command] = &[
     ok("get events", &["LAST SEEN", "Tested", "testrun/run1", "all good"]),
     ok("events", &["Tested", "all good"]),
     ok("events --for testrun/run1", &["TestRun/run1"]),
+    watching("events --watch", "events", &["create -f event.yaml"], &["all good", "all better"]),
+    watching("get events --watch", "events", &["label event e2 seen=yes"], &["all good", "all better"]),
     ok("explain events --api-version=events.k8s.io/v1", &["regarding", "note"]),
     ok("get events.events.k8s.io e1 -o jsonpath={.note}", &["all good"]),
     reading(
@@ -343,9 +425,20 @@ pub(super) const COMMANDS: &[Command] = &[
     ok("get leases", &["HOLDER", "me"]),
     ok("create -f run.yaml", &["testrun.ci.coopcloud.tech/run1 created"]),
     ok("get tr", &["run1"]),
-    ok("describe tr run1", &["Recipe Ref:", "Events:"]),
+    without("describe tr run1", &["Recipe Ref:", "Events:", "<none>"], &["all good"]),
+    reading(
+        "create -f -",
+        "apiVersion: v1\nkind: Event\nmetadata: {name: e3}\ninvolvedObject: {apiVersion: ci.coopcloud.tech/v1alpha1, kind: TestRun, name: run1, namespace: default, uid: UID(tr/run1)}\nreason: Deployed\nmessage: it runs at last\ntype: Normal\nlastTimestamp: '2026-01-01T00:00:00Z'\n",
+        &["event/e3 created"],
+    ),
+    without("describe tr run1", &["Recipe Ref:", "Events:", "Deployed", "it runs at last"], &["all good"]),
     ok("get pods", &["run1", "Pending"]),
-    ok("get pods -w --request-timeout=1s", &["run1"]),
+    watching(
+        "get pods -w --output-watch-events",
+        "pods",
+        &["label tr run1 live=yes"],
+        &["ADDED      run1", "MODIFIED   run1"],
+    ),
     ok("describe pod run1", &["Name:", "run1", "Containers:"]),
     ok("logs pod/run1 --since=1h", &["run1 everything line 3"]),
     ok("logs run1 --all-containers --timestamps", &["run1 everything line 3"]),
