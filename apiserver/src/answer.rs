@@ -14,7 +14,7 @@ use crate::limits::retry_after_seconds;
 use crate::negotiation::{Encoding, Negotiated};
 
 /// Answers larger than this are compressed for clients that can read it.
-const GZIP_BYTES_MIN: usize = 128 * 1024;
+pub(crate) const GZIP_BYTES_MIN: usize = 128 * 1024;
 /// All warnings of an answer together; what does not fit is left out.
 const WARNING_BYTES_MAX: usize = 4096;
 /// The header that ties an answer to its line in the audit log.
@@ -130,13 +130,15 @@ fn yaml(json: &[u8]) -> Bytes {
     serde_saphyr::to_string(&value).expect("a JSON value is a YAML value").into()
 }
 
-fn gzip(bytes: &[u8]) -> Vec<u8> {
+/// Returns the bytes compressed.
+pub(crate) fn gzip(bytes: &[u8]) -> Vec<u8> {
     let mut encoder = GzEncoder::new(Vec::with_capacity(bytes.len() / 8), Compression::fast());
     encoder.write_all(bytes).expect("writing to memory cannot fail");
     encoder.finish().expect("writing to memory cannot fail")
 }
 
-fn mark_compressed(answer: &mut Answer) {
+/// Says that an answer's body is compressed, and that this depended on what the client reads.
+pub(crate) fn mark_compressed(answer: &mut Answer) {
     answer.headers_mut().insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
     answer.headers_mut().insert(VARY, HeaderValue::from_static("Accept-Encoding"));
 }

@@ -133,7 +133,8 @@ fn is_pretty(headers: &HeaderMap, query: &Query) -> bool {
     ["curl", "Wget", "Mozilla/5.0"].iter().any(|program| agent.starts_with(program))
 }
 
-fn accepts_gzip(headers: &HeaderMap) -> bool {
+/// Whether a client reads compressed answers.
+pub(crate) fn accepts_gzip(headers: &HeaderMap) -> bool {
     headers
         .get_all(ACCEPT_ENCODING)
         .iter()

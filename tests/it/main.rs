@@ -9,6 +9,7 @@ mod cli;
 mod clients;
 mod deploy;
 mod disk_full;
+mod documents;
 mod endurance;
 mod forge;
 mod fuzz;

@@ -1,7 +1,7 @@
 //! Documents about the API that change only when a kind is added or removed: made once, then handed out.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use arc_swap::ArcSwapOption;
 use aws_lc_rs::digest::{SHA256, digest};
@@ -12,7 +12,8 @@ use serde_json::{Value, json};
 use store::registry::Registry;
 
 use super::{Group, aggregated, entries, group_description, groups, resource_list};
-use crate::answer::{Answer, raw};
+use crate::answer::{Answer, GZIP_BYTES_MIN, gzip, mark_compressed, raw};
+use crate::negotiation::accepts_gzip;
 use crate::openapi;
 
 /// A document and the hash of its bytes.
@@ -20,6 +21,8 @@ use crate::openapi;
 pub(crate) struct Document {
     pub bytes: Bytes,
     pub hash: String,
+    /// Made when somebody asks for it, once; clones share it.
+    compressed: Arc<OnceLock<Bytes>>,
 }
 
 impl Document {
@@ -34,10 +37,11 @@ impl Document {
             let _ = write!(text, "{byte:02X}");
             text
         });
-        Self { bytes: bytes.into(), hash }
+        Self { bytes: bytes.into(), hash, compressed: Arc::default() }
     }
 
-    /// Returns an answer with the document, or 304 when the client has it.
+    /// Returns an answer with the document, or 304 when the client has it. A large one is compressed for those who can
+    /// read that; the tag is that of the document and the same for both.
     pub(crate) fn answer(&self, headers: &HeaderMap, content_type: &'static str) -> Answer {
         let tag = format!("\"{}\"", self.hash);
         let known = headers.get_all(IF_NONE_MATCH).iter().filter_map(|value| value.to_str().ok());
@@ -45,14 +49,22 @@ impl Document {
             let candidate = candidate.trim();
             candidate == "*" || candidate.trim_start_matches("W/") == tag
         });
+        let is_large = self.bytes.len() > GZIP_BYTES_MIN;
         let mut answer = if is_known {
             raw(304, content_type, axum::body::Body::empty())
+        } else if is_large && accepts_gzip(headers) {
+            let compressed = self.compressed.get_or_init(|| gzip(&self.bytes).into());
+            let mut answer = raw(200, content_type, compressed.clone().into());
+            mark_compressed(&mut answer);
+            answer
         } else {
             raw(200, content_type, self.bytes.clone().into())
         };
         let headers = answer.headers_mut();
         headers.insert(ETAG, HeaderValue::from_str(&tag).expect("a hash is plain ASCII"));
-        headers.insert(VARY, HeaderValue::from_static("Accept"));
+        // Whoever keeps the answer for others must know what it depends on, in either form.
+        let depends_on = if is_large { "Accept, Accept-Encoding" } else { "Accept" };
+        headers.insert(VARY, HeaderValue::from_static(depends_on));
         answer
     }
 
