@@ -15,8 +15,10 @@ use api_types::status::{Reason, Status};
 /// One kind of question.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Review {
-    /// Its API group; the version is always `v1`.
+    /// Its API group.
     pub group: &'static str,
+    /// Its version.
+    pub version: &'static str,
     /// Its plural.
     pub plural: &'static str,
     /// Its kind.
@@ -38,8 +40,13 @@ const AUTHENTICATION: &str = "authentication.k8s.io";
 const AUTHORIZATION: &str = "authorization.k8s.io";
 
 /// Every question there is.
-pub(crate) const REVIEWS: [Review; 6] = [
+pub(crate) const REVIEWS: [Review; 7] = [
     review(AUTHENTICATION, "selfsubjectreviews", "SelfSubjectReview", Question::WhoAmI),
+    // `kubectl auth whoami` of 1.27 knows no other version.
+    Review {
+        version: "v1beta1",
+        ..review(AUTHENTICATION, "selfsubjectreviews", "SelfSubjectReview", Question::WhoAmI)
+    },
     review(AUTHENTICATION, "tokenreviews", "TokenReview", Question::WhoseToken),
     Review {
         namespaced: true,
@@ -61,12 +68,12 @@ pub(crate) const REVIEWS: [Review; 6] = [
 ];
 
 const fn review(group: &'static str, plural: &'static str, kind: &'static str, question: Question) -> Review {
-    Review { group, plural, kind, namespaced: false, question }
+    Review { group, version: "v1", plural, kind, namespaced: false, question }
 }
 
 /// Finds the question under an address.
 pub(crate) fn find(group: &str, version: &str, plural: &str) -> Option<&'static Review> {
-    REVIEWS.iter().find(|review| review.group == group && review.plural == plural && version == "v1")
+    REVIEWS.iter().find(|review| (review.group, review.version, review.plural) == (group, version, plural))
 }
 
 /// Answers a question: nothing is stored.
@@ -75,7 +82,7 @@ pub(crate) async fn answer(call: &Call, review: &'static Review) -> VerbResult {
     let body_type = BodyType::of(call.headers())?;
     let body = off_the_runtime(call.body_bytes(), move |bytes| decode_object(bytes, body_type, review.kind)).await?;
     let mut object = body.value;
-    let api_version = format!("{}/v1", review.group);
+    let api_version = format!("{}/{}", review.group, review.version);
     check_type(&object, review, &api_version)?;
     let spec = object["spec"].take();
     let (authorizer, user) = (&call.api.access.authorizer, &call.user);
@@ -110,7 +117,7 @@ pub(crate) async fn answer(call: &Call, review: &'static Review) -> VerbResult {
 }
 
 /// A body may leave out what it is, but may not say that it is something else.
-fn check_type(object: &Value, review: &Review, api_version: &str) -> Result<(), Status> {
+pub(crate) fn check_type(object: &Value, review: &Review, api_version: &str) -> Result<(), Status> {
     if !object.is_object() {
         let message =
             format!("the object provided is unrecognized (must be of type {}): a JSON object is expected", review.kind);

@@ -3,7 +3,7 @@
 use std::io::Read as _;
 
 use reqwest::header::HeaderMap;
-use serde_json::Value;
+use serde_json::{Value, json};
 use tests::server::{ServerOptions, TestServer};
 
 const DISCOVERY_V2: &str = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList";
@@ -129,4 +129,34 @@ async fn large_documents_are_compressed_for_those_who_can_read_it() {
         }
         assert!(body == plain.body, "{path} is another document when it was compressed");
     }
+}
+
+/// kubectl 1.27 to 1.29 asks for nothing else than version 2beta1, and the `auth whoami` of 1.27 likewise.
+#[tokio::test(flavor = "multi_thread")]
+async fn older_clients_find_what_newer_ones_find() {
+    let world = World::start().await;
+    for path in ["/api", "/apis"] {
+        let mut new = world.get(path, &[("accept", DISCOVERY_V2)]).await.document();
+        let old = world.get(path, &[("accept", &format!("{DISCOVERY_V2BETA1},application/json"))]).await;
+        assert_eq!((old.code, old.header("content-type")), (200, DISCOVERY_V2BETA1), "{path}");
+        assert_eq!(new["apiVersion"], "apidiscovery.k8s.io/v2", "{path}");
+        new["apiVersion"] = json!("apidiscovery.k8s.io/v2beta1");
+        assert_eq!(old.document(), new, "{path}");
+    }
+    for (version, code) in [("v1", 201), ("v1beta1", 201), ("v1alpha1", 404)] {
+        let path = format!("/apis/authentication.k8s.io/{version}/selfsubjectreviews");
+        let api_version = format!("authentication.k8s.io/{version}");
+        let body = json!({"kind": "SelfSubjectReview", "apiVersion": api_version});
+        let request = world.http.post(world.server.url(&path)).bearer_auth(&world.server.bob).json(&body);
+        let answer = request.send().await.unwrap();
+        assert_eq!(answer.status().as_u16(), code, "{version}");
+        if code == 201 {
+            let review: Value = answer.json().await.unwrap();
+            assert_eq!((&review["apiVersion"], &review["kind"]), (&json!(api_version), &json!("SelfSubjectReview")));
+            assert_eq!(review["status"]["userInfo"]["username"], "bob", "{review}");
+        }
+    }
+    let path = "/apis/authentication.k8s.io/v1beta1/tokenreviews";
+    let answer = world.http.post(world.server.url(path)).bearer_auth(&world.server.admin).json(&json!({})).send().await;
+    assert_eq!(answer.unwrap().status(), 404, "only what was asked of version 1beta1 is answered in it");
 }

@@ -59,7 +59,7 @@ pub(crate) fn entries(registry: &Registry) -> Vec<Entry> {
     entries.push(token_entry());
     entries.extend(REVIEWS.iter().map(|review| Entry {
         group: review.group.to_owned(),
-        version: "v1".to_owned(),
+        version: review.version.to_owned(),
         plural: review.plural.to_owned(),
         kind: review.kind.to_owned(),
         namespaced: review.namespaced,
