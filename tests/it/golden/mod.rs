@@ -11,7 +11,7 @@ use std::io::{Read as _, Write as _};
 use std::time::Duration;
 
 use compare::{Mismatch, Pairs};
-use recording::{CUT_AT, Step};
+use recording::{CUT_AT, Step, as_far, whole_items};
 use serde_json::{Value, json};
 use store::state::HistoryLimits;
 use tests::server::{ServerOptions, TestServer};
@@ -40,7 +40,12 @@ async fn a_recording_of_a_real_server_is_answered_alike() {
     let mut report = String::new();
     let mut unexplained = 0;
     for step in recording::read_steps() {
-        let found = replay.step(&step).await;
+        let (code, found) = replay.step(&step).await;
+        for difference in known.iter().filter(|difference| difference.step == step.step) {
+            let is_status = difference.paths.iter().any(|path| path == "status");
+            assert!(is_status == difference.status.is_some(), "{}: a status that differs has a value", step.step);
+            assert!(difference.status.is_none_or(|meant| meant == code), "{} is answered with {code}", step.step);
+        }
         let (meant, other): (Vec<Mismatch>, Vec<Mismatch>) = found.into_iter().partition(|mismatch| {
             known.iter().enumerate().any(|(index, difference)| {
                 let is_meant = difference.step == step.step
@@ -82,7 +87,8 @@ struct Answer {
 }
 
 impl Replay {
-    async fn step(&mut self, step: &Step) -> Vec<Mismatch> {
+    /// Returns our status and what differs.
+    async fn step(&mut self, step: &Step) -> (u16, Vec<Mismatch>) {
         self.before(&step.step).await;
         let churn = matches!(
             step.step.as_str(),
@@ -114,7 +120,7 @@ impl Replay {
         } else {
             read(request.await.unwrap()).await
         };
-        self.compare(step, &answer)
+        (answer.status, self.compare(step, &answer))
     }
 
     /// What the battery did without recording it.
@@ -208,9 +214,9 @@ impl Replay {
 
     fn version(&self, recorded: &str) -> String {
         match recorded.parse::<u64>() {
-            Ok(2300..=10_000) => {
-                let newest = || self.server.store.state().revision.to_string();
-                self.pairs.versions.get(recorded).cloned().unwrap_or_else(newest)
+            Ok(number @ 2300..=10_000) => {
+                let newest = || self.server.store.state().revision;
+                self.pairs.version(number).unwrap_or_else(newest).to_string()
             }
             _ => recorded.to_owned(),
         }
@@ -260,6 +266,8 @@ impl Replay {
         self.pairs.compare("header etag", &json!(has_tag(&real.headers)), &json!(has_tag(&answer.headers)), &mut found);
         if real.body.chars().count() < CUT_AT {
             self.pairs.compare("body", &document(&real.body), &document(&answer.body), &mut found);
+        } else if let Some(cut) = whole_items(&real.body).filter(|cut| cut["items"].is_array()) {
+            self.pairs.compare("body", &cut, &as_far(&document(&answer.body), &cut), &mut found);
         }
         found
     }

@@ -45,6 +45,8 @@ pub(super) struct Difference {
     pub step: String,
     /// Beginnings of the paths that differ, as the report prints them.
     pub paths: Vec<String>,
+    /// What ours is answered with, when another status is meant to be.
+    pub status: Option<u16>,
     pub reason: String,
 }
 
@@ -66,6 +68,44 @@ pub(super) fn read_steps() -> Vec<Step> {
 pub(super) fn read_differences() -> Vec<Difference> {
     let text = include_str!("../../fixtures/golden/differences.toml");
     toml::from_str::<Differences>(text).unwrap().difference
+}
+
+/// Returns the whole items of a list that was cut, and nothing behind them; nothing when it is no list in JSON.
+pub(super) fn whole_items(body: &str) -> Option<Value> {
+    let (mut depth, mut end, mut is_text, mut is_escaped) = (0_u32, None, false, false);
+    for (index, character) in body.char_indices() {
+        match character {
+            _ if is_escaped => is_escaped = false,
+            '\\' if is_text => is_escaped = true,
+            '"' => is_text = !is_text,
+            '{' | '[' if !is_text => depth += 1,
+            '}' | ']' if !is_text => {
+                depth = depth.checked_sub(1)?;
+                // An item of a list that is a member of the whole.
+                if depth == 2 {
+                    end = Some(index + 1);
+                }
+            }
+            _ => {}
+        }
+    }
+    serde_json::from_str(&format!("{}]}}", &body[..end?])).ok()
+}
+
+/// Returns of a list what the cut one has: its members, and of its items as many as there are there or come before the
+/// last of those.
+pub(super) fn as_far(list: &Value, cut: &Value) -> Value {
+    let mut list = list.clone();
+    let (Some(members), Some(known)) = (list.as_object_mut(), cut.as_object()) else { return list };
+    members.retain(|name, _| known.contains_key(name));
+    if let (Some(items), Some(whole)) =
+        (members.get_mut("items").and_then(Value::as_array_mut), cut["items"].as_array())
+    {
+        let last = whole.last().map(|item| &item["metadata"]["name"]);
+        let kept = items.iter().position(|item| Some(&item["metadata"]["name"]) == last);
+        items.truncate(kept.map_or(whole.len(), |index| index + 1));
+    }
+    list
 }
 
 /// Reads the definition that the recording needs.
