@@ -1,5 +1,7 @@
 //! Paths that are no resource: health, version, metrics, discovery, OpenAPI.
 
+use std::sync::Arc;
+
 use axum::body::Body;
 use http::header::{CACHE_CONTROL, VARY};
 use http::{HeaderValue, Method};
@@ -19,39 +21,94 @@ const JSON: &str = "application/json";
 const OPENAPI_PROTOBUF: &str = "application/com.github.proto-openapi.spec.v2.v1.0+protobuf";
 const OPENAPI_PROTOBUF_BEGIN: &str = "application/com.github.proto-openapi.spec.v2";
 
+/// What stands for any one part in the shape of a path.
+const ANY: [&str; 2] = ["GROUP", "VERSION"];
+/// What stands at its end for one part or more.
+const REST: &str = "REST";
+
+/// One shape of path and what answers there; nothing when the path leads nowhere after all.
+struct Page {
+    shape: &'static str,
+    answer: fn(&Call, &[&str]) -> Option<Answer>,
+}
+
+/// Every path that is no resource and no doorbell. What does not stand here is not served.
+const PAGES: [Page; 19] = [
+    page("/", |call, _| Some(documents(call).paths.answer(call.headers(), JSON))),
+    page("/healthz", health),
+    page("/healthz/REST", health),
+    page("/livez", health),
+    page("/livez/REST", health),
+    page("/readyz", health),
+    page("/readyz/REST", health),
+    page("/version", |_, _| Some(version())),
+    page("/metrics", |call, _| Some(metrics(call))),
+    page("/debug/state", |call, _| call.api.debug_state().map(|state| raw(200, JSON, Body::from(state.to_string())))),
+    page("/admin/backup", |call, _| Some(backup(call))),
+    page("/api", |call, _| Some(discovery(call, &documents(call).core, &api_versions(call)))),
+    page("/apis", |call, _| {
+        let documents = documents(call);
+        Some(discovery(call, &documents.named, &documents.group_list))
+    }),
+    page("/api/VERSION", |call, parts| documents(call).resource_lists.get(parts[0]).map(plain)),
+    page("/apis/GROUP", |call, parts| documents(call).groups.get(parts[0]).map(plain)),
+    page("/apis/GROUP/VERSION", |call, parts| documents(call).resource_lists.get(&parts.join("/")).map(plain)),
+    page("/openapi/v2", |call, _| Some(openapi_v2(call, &documents(call)))),
+    page("/openapi/v3", |call, _| Some(plain(&documents(call).openapi_index))),
+    page("/openapi/v3/REST", |call, parts| {
+        let documents = documents(call);
+        let document = documents.openapi.get(&parts.join("/"))?;
+        Some(document.hashed_answer(call.headers(), call.query.text("hash"), JSON))
+    }),
+];
+
+const fn page(shape: &'static str, answer: fn(&Call, &[&str]) -> Option<Answer>) -> Page {
+    Page { shape, answer }
+}
+
+/// Returns the shapes of all paths that are answered here, with words in capitals for what may be anything.
+pub fn shapes() -> impl Iterator<Item = &'static str> {
+    PAGES.iter().map(|page| page.shape)
+}
+
 /// Answers with the document under a path.
 pub(crate) fn answer(call: &Call) -> VerbResult {
     if !matches!(call.parts.method, Method::GET | Method::HEAD) {
         return Err(method_not_allowed());
     }
-    let path = call.info.path.as_str();
-    if let Some(health) = call.api.lifecycle.health.answer(path, call.parts.uri.query()) {
-        return Ok(text(health.code, health.body));
-    }
-    let documents = call.api.documents.get(&call.registry);
-    let segments: Vec<&str> = path.split('/').filter(|segment| !segment.is_empty()).collect();
-    let found = match segments.as_slice() {
-        [] => Some(documents.paths.answer(call.headers(), JSON)),
-        ["version"] => Some(version()),
-        ["metrics"] => Some(metrics(call)),
-        ["debug", "state"] => call.api.debug_state().map(|state| raw(200, JSON, Body::from(state.to_string()))),
-        ["admin", "backup"] => {
-            Some(raw(200, BACKUP_CONTENT_TYPE, backup_body(call.api.store.state(), call.api.store.keyring().clone())))
+    let found = PAGES.iter().find_map(|page| Some((page, parts_of(page.shape, &call.info.path)?)));
+    Ok(found.and_then(|(page, parts)| (page.answer)(call, &parts)).unwrap_or_else(page_not_found))
+}
+
+/// Returns the parts of a path that stand where its shape has words in capitals; nothing when it has another shape.
+fn parts_of<'a>(shape: &str, path: &'a str) -> Option<Vec<&'a str>> {
+    let mut found = Vec::new();
+    let mut parts = path.split('/').filter(|part| !part.is_empty());
+    for wanted in shape.split('/').filter(|part| !part.is_empty()) {
+        let part = parts.next()?;
+        if wanted == REST {
+            found.push(part);
+            found.extend(parts.by_ref());
+        } else if ANY.contains(&wanted) {
+            found.push(part);
+        } else if wanted != part {
+            return None;
         }
-        ["api"] => Some(discovery(call, &documents.core, &api_versions(call))),
-        ["apis"] => Some(discovery(call, &documents.named, &documents.group_list)),
-        ["apis", group] => documents.groups.get(*group).map(plain),
-        ["api", version] => documents.resource_lists.get(*version).map(plain),
-        ["apis", group, version] => documents.resource_lists.get(&format!("{group}/{version}")).map(plain),
-        ["openapi", "v2"] => Some(openapi_v2(call, &documents)),
-        ["openapi", "v3"] => Some(plain(&documents.openapi_index)),
-        ["openapi", "v3", rest @ ..] => documents
-            .openapi
-            .get(&rest.join("/"))
-            .map(|document| document.hashed_answer(call.headers(), call.query.text("hash"), JSON)),
-        _ => None,
-    };
-    Ok(found.unwrap_or_else(page_not_found))
+    }
+    parts.next().is_none().then_some(found)
+}
+
+fn documents(call: &Call) -> Arc<Documents> {
+    call.api.documents.get(&call.registry)
+}
+
+fn health(call: &Call, _: &[&str]) -> Option<Answer> {
+    let health = call.api.lifecycle.health.answer(&call.info.path, call.parts.uri.query())?;
+    Some(text(health.code, health.body))
+}
+
+fn backup(call: &Call) -> Answer {
+    raw(200, BACKUP_CONTENT_TYPE, backup_body(call.api.store.state(), call.api.store.keyring().clone()))
 }
 
 fn plain(document: &Document) -> Answer {

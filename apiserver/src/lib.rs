@@ -18,7 +18,7 @@ pub mod clock;
 pub mod config;
 pub mod data_dir;
 mod discovery;
-mod documents;
+pub mod documents;
 mod events;
 pub mod fuzz;
 pub mod health;

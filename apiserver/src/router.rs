@@ -320,6 +320,10 @@ async fn resource(call: &mut Call, served: &Served, shape: Shape) -> VerbResult 
     }
 }
 
+/// Every subresource that is answered, on whatever resource; all other names lead nowhere.
+pub const SUBRESOURCES: [&str; 7] =
+    ["status", "scale", "finalize", "log", plans::SUBRESOURCE, "token", artifact::SUBRESOURCE];
+
 async fn subresource(call: &mut Call, served: &Served, reads: bool) -> VerbResult {
     let declared = &served.version().subresources;
     let has = |name: &str| match name {
@@ -333,7 +337,7 @@ async fn subresource(call: &mut Call, served: &Served, reads: bool) -> VerbResul
         _ => false,
     };
     let name = call.info.subresource.clone();
-    if !has(&name) {
+    if !SUBRESOURCES.contains(&name.as_str()) || !has(&name) {
         let is_known = matches!(name.as_str(), "status" | "scale");
         return if is_known {
             Err(Status::not_found(served.names(), &call.info.name))

@@ -37,6 +37,8 @@ use crate::query::Query;
 use crate::request::RequestInfo;
 use seen::Seen;
 
+/// The shape of a doorbell's path.
+pub const SHAPE: &str = "/hooks/NAMESPACE/NAME";
 /// Most bytes of a delivery.
 const BODY_BYTES_MAX: usize = 1 << 20;
 /// How long a delivery is known.
