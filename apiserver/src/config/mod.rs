@@ -129,6 +129,8 @@ pub struct LimitsConfig {
     pub header_seconds: u64,
     /// Seconds that a client may take to send a request's body.
     pub body_seconds: u64,
+    /// Seconds that a connection may rest between two requests.
+    pub idle_seconds: u64,
 }
 
 /// `[audit]`
@@ -272,6 +274,7 @@ impl Default for LimitsConfig {
             request_seconds: 60,
             header_seconds: 10,
             body_seconds: 30,
+            idle_seconds: 75,
         }
     }
 }

@@ -2,23 +2,23 @@
 
 use std::future::{Future, poll_fn};
 use std::net::SocketAddr;
+use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::task::Poll;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use axum::body::Body;
+use bytes::Bytes;
 use futures::TryFutureExt as _;
 use futures::future::Either;
 use http::header::{CACHE_CONTROL, CONNECTION, TRANSFER_ENCODING};
 use http::{HeaderValue, Response};
-use http_body::Body as _;
-use http_body_util::BodyExt as _;
+use http_body::{Body as _, Frame, SizeHint};
 use hyper::body::Incoming;
 use hyper::{Request, service::service_fn};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
-use hyper_util::server::graceful::Watcher;
 use rustls::ServerConfig;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
@@ -43,34 +43,50 @@ const PING_TIMEOUT: Duration = Duration::from_secs(20);
 const STREAM_WINDOW_BYTES: u32 = 256 * 1024;
 const CONNECTION_WINDOW_BYTES: u32 = 1024 * 1024;
 
+/// An answer of at most so many bytes is done with when it has been handed over.
+const ANSWER_BYTES_SMALL: u64 = 256 * 1024;
+
 /// How connections are served; shared by all of them.
 pub(super) struct Connections<A> {
     answers: A,
     http1: Arc<Builder<TokioExecutor>>,
     http2: Arc<Builder<TokioExecutor>>,
-    head: HeadLimits,
-    /// Ends handshakes: who has not asked anything yet loses nothing.
-    stop: CancellationToken,
-    /// Ends everything.
-    cut: CancellationToken,
+    patience: Patience,
+    ends: Ends,
 }
 
-/// How large and how slow a request's head may be.
+/// How large and how slow a request's head may be, and how long nothing may come at all.
 #[derive(Clone, Copy)]
-struct HeadLimits {
-    timeout: Duration,
-    bytes_max: usize,
+struct Patience {
+    head: Duration,
+    idle: Duration,
+    head_bytes_max: usize,
+}
+
+/// The ends that the server puts to connections, one after the other.
+#[derive(Clone, Default)]
+pub(super) struct Ends {
+    /// Ends handshakes: who has not asked anything yet loses nothing.
+    pub stop: CancellationToken,
+    /// Ends connections once what is in work has been answered.
+    pub finish: CancellationToken,
+    /// Ends everything.
+    pub cut: CancellationToken,
 }
 
 impl<A: Answers> Connections<A> {
-    pub(super) fn new(answers: A, limits: &LimitsConfig, stop: CancellationToken, cut: CancellationToken) -> Self {
-        let head =
-            HeadLimits { timeout: Duration::from_secs(limits.header_seconds), bytes_max: limits.header_bytes_max };
+    pub(super) fn new(answers: A, limits: &LimitsConfig, ends: Ends) -> Self {
+        let patience = Patience {
+            head: Duration::from_secs(limits.header_seconds),
+            idle: Duration::from_secs(limits.idle_seconds),
+            head_bytes_max: limits.header_bytes_max,
+        };
         let mut http1 = Builder::new(TokioExecutor::new()).http1_only();
         http1
             .http1()
             .timer(TokioTimer::new())
-            .header_read_timeout(head.timeout.max(KEEP_ALIVE))
+            // The same timer bounds the rest between two requests and the head of a later one.
+            .header_read_timeout(patience.head.max(patience.idle))
             .max_buf_size(limits.header_bytes_max);
         let mut http2 = Builder::new(TokioExecutor::new()).http2_only();
         http2
@@ -84,7 +100,7 @@ impl<A: Answers> Connections<A> {
             .max_header_list_size(u32::try_from(limits.header_bytes_max.saturating_mul(2)).unwrap_or(u32::MAX))
             .keep_alive_interval(PING_INTERVAL)
             .keep_alive_timeout(PING_TIMEOUT);
-        Self { answers, http1: Arc::new(http1), http2: Arc::new(http2), head, stop, cut }
+        Self { answers, http1: Arc::new(http1), http2: Arc::new(http2), patience, ends }
     }
 
     /// Returns the whole life of a connection. Errors end it and are nobody else's business.
@@ -93,24 +109,22 @@ impl<A: Answers> Connections<A> {
         stream: TcpStream,
         address: SocketAddr,
         tls: Option<Arc<ServerConfig>>,
-        watcher: Watcher,
     ) -> impl Future<Output = ()> + Send + 'static {
-        let (answers, head) = (self.answers.clone(), self.head);
-        let (stop, cut) = (self.stop.clone(), self.cut.clone());
+        let (answers, patience, ends) = (self.answers.clone(), self.patience, self.ends.clone());
         let (http1, http2) = (Arc::clone(&self.http1), Arc::clone(&self.http2));
         async move {
             let Some(tls) = tls else {
                 let peer = Arc::new(Peer { address, encrypted: false, certificate: None });
-                return drive(stream, &http1, answers, peer, watcher, &cut, head).await;
+                return drive(stream, &http1, answers, peer, &ends, patience).await;
             };
-            let handshake = tokio::time::timeout(head.timeout, TlsAcceptor::from(tls).accept(stream));
+            let handshake = tokio::time::timeout(patience.head, TlsAcceptor::from(tls).accept(stream));
             let stream = tokio::select! {
                 result = handshake => match result {
                     Ok(Ok(stream)) => stream,
                     Ok(Err(error)) => return tracing::debug!(%address, "TLS handshake failed: {error}"),
                     Err(_) => return tracing::debug!(%address, "TLS handshake took too long"),
                 },
-                () = stop.cancelled() => return,
+                () = ends.stop.cancelled() => return,
             };
             let session = stream.get_ref().1;
             let http2_chosen = session.alpn_protocol() == Some(b"h2");
@@ -123,7 +137,7 @@ impl<A: Answers> Connections<A> {
             };
             let peer = Arc::new(Peer { address, encrypted: true, certificate });
             let builder = if http2_chosen { &http2 } else { &http1 };
-            drive(stream, builder, answers, peer, watcher, &cut, head).await;
+            drive(stream, builder, answers, peer, &ends, patience).await;
         }
     }
 }
@@ -133,17 +147,38 @@ fn head_bytes(request: &Request<Incoming>) -> usize {
     request.headers().iter().fold(line, |sum, (name, value)| sum + name.as_str().len() + value.len() + 4)
 }
 
-/// Holds `present` until the end of an answer that is still being made.
-fn holding<P: Send + 'static>(response: Response<Body>, present: P) -> Response<Body> {
-    if response.body().size_hint().exact().is_some() {
+/// Holds `present` until the end of an answer that is still being made, or that a client may need long to read.
+fn holding(response: Response<Body>, present: Option<Arc<()>>) -> Response<Body> {
+    if response.body().size_hint().exact().is_some_and(|length| length <= ANSWER_BYTES_SMALL) {
         return response;
     }
-    response.map(|body| {
-        Body::new(body.map_frame(move |frame| {
-            let _until_the_end = &present;
-            frame
-        }))
-    })
+    response.map(|body| Body::new(Held { body, _present: present }))
+}
+
+/// A body in work.
+struct Held {
+    body: Body,
+    _present: Option<Arc<()>>,
+}
+
+impl http_body::Body for Held {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        Pin::new(&mut self.body).poll_frame(context)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
 }
 
 /// Announces the end of the connection after this answer, when it is the last.
@@ -161,29 +196,26 @@ fn head_too_large() -> Response<Body> {
     answer
 }
 
-/// How long an HTTP/1.1 connection may rest between two requests; the same timer also bounds a later request's head.
-const KEEP_ALIVE: Duration = Duration::from_secs(75);
-
 async fn drive<S, A>(
     stream: S,
     builder: &Builder<TokioExecutor>,
     answers: A,
     peer: Arc<Peer>,
-    watcher: Watcher,
-    cut: &CancellationToken,
-    head: HeadLimits,
+    ends: &Ends,
+    patience: Patience,
 ) where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     A: Answers,
 {
-    let begun = Arc::new(AtomicBool::new(false));
+    // How many requests have come.
+    let begun = Arc::new(AtomicU64::new(0));
     // Held once for each request until its answer is there, and by answers that have no length until they end.
     let requests = Arc::new(());
-    let head_bytes_max = head.bytes_max;
+    let head_bytes_max = patience.head_bytes_max;
     let service = {
         let (begun, peer, requests) = (Arc::clone(&begun), Arc::clone(&peer), Arc::downgrade(&requests));
         service_fn(move |mut request: Request<Incoming>| {
-            begun.store(true, Ordering::Relaxed);
+            begun.fetch_add(1, Ordering::Relaxed);
             // The library bounds its buffer, which may hold more than one head.
             if head_bytes(&request) > head_bytes_max {
                 Either::Left(std::future::ready(Ok(head_too_large())))
@@ -202,27 +234,71 @@ async fn drive<S, A>(
     let (stream, writer) = gathering(stream);
     // On top: what the library writes by itself is told apart by its beginning.
     let connection = builder.serve_connection(TokioIo::new(WithBodies::new(stream)), service).into_owned();
-    let mut connection = std::pin::pin!(watcher.watch(connection));
-    let mut connection = poll_fn(|context| match connection.as_mut().poll(context) {
-        Poll::Ready(result) => Poll::Ready(result),
-        Poll::Pending => match writer.write(context, has_streams && Arc::strong_count(&requests) > 1) {
-            Ok(()) => Poll::Pending,
-            Err(error) => Poll::Ready(Err(error.into())),
-        },
-    });
+    let mut connection = std::pin::pin!(connection);
+    let is_busy = || is_busy(&requests);
     let silent = async {
-        tokio::time::sleep(head.timeout).await;
-        if begun.load(Ordering::Relaxed) {
+        tokio::time::sleep(patience.head).await;
+        if begun.load(Ordering::Relaxed) > 0 {
             std::future::pending::<()>().await;
         }
     };
-    tokio::select! {
-        result = &mut connection => {
-            if let Err(error) = result {
-                tracing::debug!(address = %peer.address, "connection ended: {error}");
+    let (mut silent, mut idle) = (std::pin::pin!(silent), std::pin::pin!(idle(patience.idle, &requests, &begun)));
+    let mut end: Option<End> = None;
+    loop {
+        let work = poll_fn(|context| match connection.as_mut().poll(context) {
+            Poll::Ready(result) => Poll::Ready(result),
+            Poll::Pending => match writer.write(context, has_streams && is_busy()) {
+                Ok(()) => Poll::Pending,
+                Err(error) => Poll::Ready(Err(error.into())),
+            },
+        });
+        let reason = tokio::select! {
+            result = work => {
+                if let Err(error) = result {
+                    tracing::debug!(address = %peer.address, "connection ended: {error}");
+                }
+                return;
             }
-        }
-        () = silent => tracing::debug!(address = %peer.address, "closed a connection that sent no request in time"),
-        () = cut.cancelled() => {}
+            () = &mut silent => {
+                return tracing::debug!(address = %peer.address, "closed a connection that sent no request in time");
+            }
+            () = ends.cut.cancelled() => return,
+            () = ends.finish.cancelled(), if end.is_none() => End::Drain,
+            () = &mut idle, if has_streams && end.is_none() => End::Idle,
+            () = tokio::time::sleep(patience.head), if end == Some(End::Idle) => {
+                return tracing::debug!(address = %peer.address, "closed a connection that does not end");
+            }
+        };
+        // What is in work is still answered, and the other side knows that nothing else will be.
+        connection.as_mut().graceful_shutdown();
+        end = Some(reason);
     }
+}
+
+/// Returns whether a request has no answer yet, or one that has no end yet.
+fn is_busy(requests: &Arc<()>) -> bool {
+    Arc::strong_count(requests) > 1
+}
+
+/// Returns when nothing has been asked for at least `time`, and at most twice that. HTTP/1.1 has a timer of its own. Who
+/// answers pings lives, which is no reason to keep a connection.
+async fn idle(time: Duration, requests: &Arc<()>, begun: &AtomicU64) {
+    let mut before = None;
+    loop {
+        let now = (!is_busy(requests)).then(|| begun.load(Ordering::Relaxed));
+        if now.is_some() && now == before {
+            return;
+        }
+        before = now;
+        tokio::time::sleep(time).await;
+    }
+}
+
+/// Why a connection is brought to its end.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum End {
+    /// The server stops.
+    Drain,
+    /// Nothing has been asked for long.
+    Idle,
 }

@@ -19,7 +19,6 @@ use std::time::Duration;
 
 use axum::body::Body;
 use http::{Request, Response};
-use hyper_util::server::graceful::{GracefulShutdown, Watcher};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
@@ -29,7 +28,7 @@ use crate::config::{LimitsConfig, ServerConfig};
 use crate::health::Health;
 use crate::metrics::Metrics;
 use crate::tls::Pki;
-use connection::Connections;
+use connection::{Connections, Ends};
 
 /// What is left of the drain's time for cutting connections and closing logs.
 const CUT_OFF: Duration = Duration::from_millis(1000);
@@ -175,19 +174,18 @@ impl<A: Answers> Server<A> {
     pub async fn run(self, stop: CancellationToken) -> Drained {
         let drain = Duration::from_secs(self.config.drain_seconds);
         let tracker = TaskTracker::new();
-        let graceful = GracefulShutdown::new();
-        let cut = CancellationToken::new();
+        let ends = Ends { stop: stop.clone(), ..Ends::default() };
         let shared = Arc::new(Accepting {
-            connections: Connections::new(self.answers, &self.limits, stop.clone(), cut.clone()),
+            connections: Connections::new(self.answers, &self.limits, ends.clone()),
             places: Arc::new(Semaphore::new(self.config.connections_max.min(Semaphore::MAX_PERMITS))),
             tracker: tracker.clone(),
             metrics: self.metrics,
         });
         let accept = |listener: Option<TcpListener>, pki: Option<Arc<Pki>>| {
-            let (shared, stop, graceful) = (Arc::clone(&shared), stop.clone(), &graceful);
+            let (shared, stop) = (Arc::clone(&shared), stop.clone());
             async move {
                 if let Some(listener) = listener {
-                    shared.accept(&listener, pki.as_ref(), graceful, &stop).await;
+                    shared.accept(&listener, pki.as_ref(), &stop).await;
                 }
             }
         };
@@ -203,15 +201,12 @@ impl<A: Answers> Server<A> {
         self.lifecycle.streams_end.cancel();
         tracker.close();
         let patient = drain.saturating_sub(CUT_OFF).max(Duration::from_millis(100));
-        let finished = tokio::time::timeout(patient, async {
-            graceful.shutdown().await;
-            tracker.wait().await;
-        });
-        if finished.await.is_ok() {
+        ends.finish.cancel();
+        if tokio::time::timeout(patient, tracker.wait()).await.is_ok() {
             return Drained::Clean;
         }
         let left = tracker.len();
-        cut.cancel();
+        ends.cut.cancel();
         // Cut connections end at their next poll; the process does not wait for more than that.
         let _ = tokio::time::timeout(CUT_OFF / 2, tracker.wait()).await;
         Drained::CutOff(left)
@@ -227,13 +222,7 @@ struct Accepting<A> {
 }
 
 impl<A: Answers> Accepting<A> {
-    async fn accept(
-        &self,
-        listener: &TcpListener,
-        pki: Option<&Arc<Pki>>,
-        graceful: &GracefulShutdown,
-        stop: &CancellationToken,
-    ) {
+    async fn accept(&self, listener: &TcpListener, pki: Option<&Arc<Pki>>, stop: &CancellationToken) {
         loop {
             let accepted = tokio::select! {
                 biased;
@@ -241,7 +230,7 @@ impl<A: Answers> Accepting<A> {
                 accepted = listener.accept() => accepted,
             };
             match accepted {
-                Ok((stream, address)) => self.start(stream, address, pki, graceful.watcher()),
+                Ok((stream, address)) => self.start(stream, address, pki),
                 Err(error) if is_about_one_connection(&error) => {}
                 Err(error) => {
                     tracing::error!("failed to accept connections: {error}; is the limit of open files too low?");
@@ -251,7 +240,7 @@ impl<A: Answers> Accepting<A> {
         }
     }
 
-    fn start(&self, stream: TcpStream, address: SocketAddr, pki: Option<&Arc<Pki>>, watcher: Watcher) {
+    fn start(&self, stream: TcpStream, address: SocketAddr, pki: Option<&Arc<Pki>>) {
         let Ok(place) = Arc::clone(&self.places).try_acquire_owned() else {
             // Dropping closes it: a queue of waiting connections would only hide the overload.
             self.metrics.connection_refused();
@@ -260,7 +249,7 @@ impl<A: Answers> Accepting<A> {
         // Answers are written whole; waiting to fill packets only adds latency.
         let _ = stream.set_nodelay(true);
         let open = self.metrics.connection_opened();
-        let serve = self.connections.serve(stream, address, pki.map(|pki| pki.server_config()), watcher);
+        let serve = self.connections.serve(stream, address, pki.map(|pki| pki.server_config()));
         self.tracker.spawn(async move {
             serve.await;
             drop((place, open));

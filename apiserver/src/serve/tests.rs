@@ -348,13 +348,16 @@ async fn floods_of_headers_are_refused() {
     many.write_all(format!("{request}\r\n").as_bytes()).await.unwrap();
     let answer = read_to_end(&mut many).await;
     assert!(answer.starts_with("HTTP/1.1 431 "), "{answer}");
-    let mut large = TcpStream::connect(world.http).await.unwrap();
-    let head =
-        format!("GET /peer HTTP/1.1\r\nhost: x\r\nconnection: close\r\nx-large: {}\r\n\r\n", "y".repeat(100_000));
-    // The server may close before all is written.
-    let _ = large.write_all(head.as_bytes()).await;
-    let answer = read_to_end(&mut large).await;
-    assert!(answer.is_empty() || answer.starts_with("HTTP/1.1 431 "), "{answer}");
+    for bytes in [100_000, 3_000_000] {
+        let mut large = TcpStream::connect(world.http).await.unwrap();
+        let head =
+            format!("GET /peer HTTP/1.1\r\nhost: x\r\nconnection: close\r\nx-large: {}\r\n\r\n", "y".repeat(bytes));
+        // The server may close before all is written; what it has answered by then is there to be read.
+        let _ = large.write_all(head.as_bytes()).await;
+        let answer = read_to_end(&mut large).await;
+        assert!(answer.starts_with("HTTP/1.1 431 "), "{bytes}: {answer}");
+        assert!(answer.contains("the request's head is too large"), "{bytes}: {answer}");
+    }
     for garbage in [
         &b"\0\0\0\0\r\n\r\n"[..],
         b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
@@ -371,6 +374,99 @@ async fn floods_of_headers_are_refused() {
     send(&mut fine, "/peer").await;
     read_until(&mut fine, "encrypted=false").await;
     drop(fine);
+    assert_eq!(world.end().await, Drained::Clean);
+}
+
+/// One frame of HTTP/2 (RFC 9113, section 4.1).
+fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
+    let length = u32::try_from(payload.len()).unwrap().to_be_bytes();
+    [&length[1..], &[kind, flags], &stream.to_be_bytes(), payload].concat()
+}
+
+const HEADERS: u8 = 1;
+const SETTINGS: u8 = 4;
+const CONTINUATION: u8 = 9;
+const END_STREAM: u8 = 1;
+const END_HEADERS: u8 = 4;
+/// `:method GET`, `:scheme https`, `:path /peer` and `:authority x`, with names from the static table of RFC 7541.
+const HEAD: &[u8] = b"\x82\x87\x44\x05/peer\x41\x01x";
+/// `a: b`, not indexed.
+const FIELD: [u8; 5] = [0, 1, b'a', 1, b'b'];
+
+/// Begins to speak HTTP/2, frame by frame.
+fn greeting() -> Vec<u8> {
+    [b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".as_slice(), &frame(SETTINGS, 0, 0, b"")].concat()
+}
+
+#[tokio::test]
+async fn floods_of_headers_over_http2_are_refused() {
+    let world = world(config(), limits()).await;
+    // Above the limit the answer is ours, above twice of it the library's.
+    let (mut sender, connection) = http2(world.tls(b"h2", None).await).await;
+    for bytes in [70_000, 200_000] {
+        let mut request = http::Request::get("https://localhost/peer");
+        for number in 0..bytes / 10_000 {
+            request = request.header(format!("x-{number}"), "y".repeat(10_000));
+        }
+        let answer = sender.send_request(request.body(Empty::new()).unwrap()).await.unwrap();
+        assert_eq!(answer.status(), 431, "{bytes}");
+    }
+    let fine = http::Request::get("https://localhost/peer").body(Empty::new()).unwrap();
+    assert_eq!(sender.send_request(fine).await.unwrap().status(), 200, "other requests go on");
+    drop(sender);
+    let _ = connection.await;
+    // A head that never ends, in frames that each are small.
+    for (name, payload) in
+        [("empty frames", vec![]), ("small frames", FIELD.to_vec()), ("large frames", FIELD.repeat(3000))]
+    {
+        let (mut reading, mut writing) = tokio::io::split(world.tls(b"h2", None).await);
+        writing.write_all(&[greeting(), frame(HEADERS, END_STREAM, 1, HEAD)].concat()).await.unwrap();
+        let more = frame(CONTINUATION, 0, 1, &payload);
+        let flood = async {
+            let mut sent = 0;
+            while sent < 64 << 20 && writing.write_all(&more).await.is_ok() {
+                sent += more.len();
+            }
+            sent
+        };
+        let sent = tokio::select! {
+            sent = flood => sent,
+            _ = read_to_end(&mut reading) => 0,
+        };
+        assert!(sent < 64 << 20, "{name} are read without an end");
+    }
+    assert_eq!(world.end().await, Drained::Clean);
+}
+
+#[tokio::test]
+async fn http2_connections_that_rest_are_closed() {
+    let world = world(config(), LimitsConfig { idle_seconds: 1, ..limits() }).await;
+    let begun = Instant::now();
+    // The client answers every ping: it lives, and asks nothing.
+    let (mut resting, rested) = http2(world.tls(b"h2", None).await).await;
+    let (mut watching, watched) = http2(world.tls(b"h2", None).await).await;
+    let get = |path: &str| http::Request::get(format!("https://localhost{path}")).body(Empty::new()).unwrap();
+    assert_eq!(resting.send_request(get("/peer")).await.unwrap().status(), 200);
+    let mut watch = watching.send_request(get("/watch")).await.unwrap().into_body();
+    assert_eq!(watch.frame().await.unwrap().unwrap().into_data().unwrap(), "first\n");
+    // A head that is begun after a whole request and never ends.
+    let mut half = world.tls(b"h2", None).await;
+    let whole = frame(HEADERS, END_STREAM | END_HEADERS, 1, HEAD);
+    half.write_all(&[greeting(), whole, frame(HEADERS, END_STREAM, 3, HEAD)].concat()).await.unwrap();
+    // An answer that nobody takes: the window of every stream is nothing.
+    let mut closed_window = world.tls(b"h2", None).await;
+    let no_window = frame(SETTINGS, 0, 0, &[0, 4, 0, 0, 0, 0]);
+    let whole = frame(HEADERS, END_STREAM | END_HEADERS, 1, HEAD);
+    closed_window.write_all(&[greeting(), no_window, whole].concat()).await.unwrap();
+    let _ = tokio::join!(rested, read_to_end(&mut half), read_to_end(&mut closed_window));
+    assert!(begun.elapsed() < Duration::from_secs(6), "{:?}", begun.elapsed());
+    assert!(resting.send_request(get("/peer")).await.is_err(), "the connection is closed");
+    // A watch on which nothing happens is no rest.
+    assert_eq!(watching.send_request(get("/peer")).await.unwrap().status(), 200);
+    world.stop.cancel();
+    assert_eq!(watch.frame().await.unwrap().unwrap().into_data().unwrap(), "last\n");
+    drop((watch, watching));
+    let _ = watched.await;
     assert_eq!(world.end().await, Drained::Clean);
 }
 
