@@ -155,15 +155,15 @@ impl Pairs {
             }
             return;
         }
-        if let Some((other, older)) = self.versions.range(..real_version).next_back() {
-            if older.ours > our_version || (is_of_object && older.ours == our_version) {
-                differ("newer than", *other, older.ours);
-            }
+        if let Some((other, older)) = self.versions.range(..real_version).next_back()
+            && (older.ours > our_version || (is_of_object && older.ours == our_version))
+        {
+            differ("newer than", *other, older.ours);
         }
-        if let Some((other, newer)) = self.versions.range(real_version..).next() {
-            if newer.ours < our_version || (newer.is_of_object && newer.ours == our_version) {
-                differ("older than", *other, newer.ours);
-            }
+        if let Some((other, newer)) = self.versions.range(real_version..).next()
+            && (newer.ours < our_version || (newer.is_of_object && newer.ours == our_version))
+        {
+            differ("older than", *other, newer.ours);
         }
         self.versions.insert(real_version, Version { ours: our_version, is_of_object });
     }
