@@ -7,6 +7,7 @@ mod audit;
 mod benchmarks;
 mod cli;
 mod clients;
+mod dependencies;
 mod deploy;
 mod disk_full;
 mod documents;

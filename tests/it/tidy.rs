@@ -27,7 +27,7 @@ const FENCED: [(&str, &[&str]); 4] = [
 /// Longest source file, in lines.
 const FILE_LINES_MAX: usize = 800;
 
-fn root() -> PathBuf {
+pub(crate) fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("tests/ lies in the workspace").to_path_buf()
 }
 
@@ -42,7 +42,7 @@ fn tracked(pattern: &str) -> Vec<PathBuf> {
     names.lines().map(|name| root().join(name)).filter(|path| path.exists()).collect()
 }
 
-fn read(path: &Path) -> String {
+pub(crate) fn read(path: &Path) -> String {
     std::fs::read_to_string(path).unwrap_or_else(|error| panic!("{} is unreadable: {error}", path.display()))
 }
 
