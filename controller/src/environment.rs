@@ -22,6 +22,8 @@ pub(crate) struct Environment {
     pub(crate) docker_host: Option<String>,
     /// The Chromium that takes pictures, when the variable `CC_CHROMIUM` names one.
     pub(crate) chromium: Option<PathBuf>,
+    /// Where files lie that nobody keeps.
+    pub(crate) temporary: PathBuf,
     /// This machine's name.
     pub(crate) hostname: Option<String>,
     /// Whether we run as root.
@@ -41,6 +43,7 @@ impl Environment {
             credentials: std::env::var_os("CREDENTIALS_DIRECTORY").map(PathBuf::from),
             docker_host: std::env::var("DOCKER_HOST").ok().filter(|host| !host.is_empty()),
             chromium: std::env::var_os("CC_CHROMIUM").filter(|path| !path.is_empty()).map(PathBuf::from),
+            temporary: std::env::temp_dir(),
             hostname: hostname(Path::new("/proc/sys/kernel/hostname")),
             is_root: apiserver::data_dir::is_root(),
         }

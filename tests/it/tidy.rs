@@ -24,6 +24,37 @@ const FENCED: [(&str, &[&str]); 4] = [
     ("reqwest", &["ports", "ccctl", "tests"]),
 ];
 
+/// What says no more than what the API says must not name: dependencies, and words of the source beside tests.
+const NO_EFFECTS: (&[&str], &[&str]) = (
+    &["async-std", "axum", "bollard", "futures", "http", "hyper", "hyper-util", "mio", "rustix", "tempfile", "tokio"],
+    &["std::net", "std::process", "std::thread", "std::env", "::now()", "async fn", ".await"],
+);
+
+/// What a line says that uses the file system.
+const FILE_SYSTEM: &str = r"(?m)^ *[^/ ].*(\bfs\b|\.(exists|try_exists|read_dir|read_link|canonicalize)\(\))";
+
+/// Which files, or folders of them, may use the file system outside their tests, and what for. A list, because clippy's
+/// `disallowed_methods` would want an `expect` on each of the many functions that have business with files.
+const FILE_USERS: [(&str, &str); 17] = [
+    ("ports/", "effects live here"),
+    ("ccctl/", "a person's program reads and writes the files that the person names"),
+    ("store/src/engine/", "rows on disk, and the room for them"),
+    ("store/src/backup.rs", "a restored store takes its place when it is whole"),
+    ("apiserver/src/data_dir/", "what lies where in the data directory, and who may read it"),
+    ("apiserver/src/admin/client.rs", "reads the data directory's certificate to trust the server that it asks"),
+    ("apiserver/src/audit/writer.rs", "the audit log is a file"),
+    ("apiserver/src/authentication/token_file.rs", "the tokens are a file"),
+    ("apiserver/src/authentication/tokens.rs", "notices that the file of tokens is another one"),
+    ("apiserver/src/config/mod.rs", "the configuration is a file"),
+    ("apiserver/src/hooks/seen.rs", "deliveries that were taken are remembered in a file"),
+    ("apiserver/src/metrics/figures.rs", "reads /proc about its own process"),
+    ("apiserver/src/tls/mod.rs", "keys and certificates are files"),
+    ("webui/src/session.rs", "the key of sessions is a file"),
+    ("controller/src/commands/", "what a person types is about the data directory and files of theirs"),
+    ("controller/src/environment.rs", "reads the machine's name, looks for programs"),
+    ("controller/src/kinds/app/prepare/mod.rs", "makes the folder that git checks an App's recipe out into"),
+];
+
 /// Longest source file, in lines.
 const FILE_LINES_MAX: usize = 800;
 
@@ -94,6 +125,20 @@ fn fenced_dependencies_stay_behind_their_crate() {
 }
 
 #[test]
+fn api_types_has_no_effects() {
+    let (dependencies_never, words_never) = NO_EFFECTS;
+    let dependencies = &dependencies()["api-types"];
+    let named: Vec<_> = dependencies_never.iter().filter(|name| dependencies.contains(**name)).collect();
+    assert!(named.is_empty(), "api-types must not name {named:?}");
+    for path in tracked("api-types/src/*.rs") {
+        let text = beside_tests(path.strip_prefix(root()).expect("it is tracked"));
+        for word in words_never {
+            assert!(!text.contains(word), "{} must not contain {word}", path.display());
+        }
+    }
+}
+
+#[test]
 fn only_one_file_names_sled() {
     let named: Vec<PathBuf> = tracked("*.rs")
         .into_iter()
@@ -102,6 +147,34 @@ fn only_one_file_names_sled() {
         .collect();
     let expected = [root().join("store/src/engine/sled.rs")];
     assert!(named.iter().all(|path| expected.contains(path)), "{named:?}");
+}
+
+/// Returns what a source file holds for others than its tests; nothing if all of it is for them.
+fn beside_tests(path: &Path) -> String {
+    let is_test = path.components().any(|part| part.as_os_str() == "tests") || path.ends_with("tests.rs");
+    let text = if is_test { String::new() } else { read(&root().join(path)) };
+    let tests = text.find("#[cfg(test)]\nmod tests {").unwrap_or(text.len());
+    text[..tests].to_owned()
+}
+
+#[test]
+fn only_listed_files_use_the_file_system() {
+    let file_system = regex::Regex::new(FILE_SYSTEM).expect("a regular expression");
+    let mut used = BTreeSet::new();
+    let mut unlisted = Vec::new();
+    for path in tracked("*.rs") {
+        let name = path.strip_prefix(root()).expect("it is tracked").to_owned();
+        if !file_system.is_match(&beside_tests(&name)) {
+            continue;
+        }
+        match FILE_USERS.iter().find(|(user, _)| name.starts_with(user)) {
+            Some((user, _)) => drop(used.insert(*user)),
+            None => unlisted.push(name),
+        }
+    }
+    assert!(unlisted.is_empty(), "effects belong into ports; if they cannot, say why in FILE_USERS: {unlisted:#?}");
+    let idle: Vec<_> = FILE_USERS.iter().filter(|(user, _)| !used.contains(user)).collect();
+    assert!(idle.is_empty(), "these use no files any more: {idle:#?}");
 }
 
 #[test]

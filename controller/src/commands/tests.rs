@@ -31,6 +31,7 @@ fn bare() -> Environment {
         chromium: None,
         credentials: None,
         docker_host: Some("unix:///nonexistent/docker.sock".to_owned()),
+        temporary: Path::new("/nonexistent").to_owned(),
         hostname: None,
         is_root: false,
     }

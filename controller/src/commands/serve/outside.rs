@@ -146,7 +146,7 @@ pub(super) fn camera(environment: &Environment) -> Option<Arc<dyn Camera>> {
         return None;
     }
     let as_nobody = setpriv.filter(|_| environment.is_root);
-    Some(Arc::new(ChromiumCamera::new(chromium, as_nobody, std::env::temp_dir())))
+    Some(Arc::new(ChromiumCamera::new(chromium, as_nobody, environment.temporary.clone())))
 }
 
 /// Opens the jobs of this data directory; their supervisors are this very program.
