@@ -26,7 +26,7 @@ use crate::write::Gathered;
 pub use crate::engine::JournalLimits;
 
 /// Most transactions that wait for the committer; more are refused as `TooManyRequests`.
-const QUEUE_TRANSACTIONS_MAX: usize = 8192;
+pub(crate) const QUEUE_TRANSACTIONS_MAX: usize = 8192;
 
 /// Where time and identity come from, so that tests decide both.
 #[derive(Clone)]

@@ -6,6 +6,7 @@ mod concurrency;
 mod damage;
 mod definitions;
 mod faults;
+mod groups;
 mod lists;
 mod model;
 mod publication;
