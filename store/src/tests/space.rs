@@ -1,14 +1,20 @@
 //! Rewriting the files: they shrink, nothing is lost, writes go on.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use serde_json::json;
 
-use super::Bench;
+use super::{Bench, Clock, memory_options, options};
 use crate::backup::verify;
-use crate::request::Part;
+use crate::engine::memory::{Call, MemoryEngine};
+use crate::engine::{Batch, Engine, EngineError, Generation, Visit};
+use crate::request::{Body, Part, Patch, Target, WriteOptions};
 use crate::selector::Selector;
+use crate::space::SpaceLimits;
 use crate::state::{HistoryLimits, State};
+use crate::store::{JournalLimits, OpenOptions, Store};
 use crate::watch::{WatchRequest, WatchStart};
 
 #[tokio::test]
@@ -80,6 +86,104 @@ async fn files_that_were_written_anew_have_the_newest_changes_only() {
             let _ = bench.create(&format!("w{index}"), json!({"size": 1})).await;
         }
     }
+}
+
+/// Rows in memory that are said to take any number of bytes on disk.
+struct Claimed {
+    engine: MemoryEngine,
+    disk_bytes: Arc<AtomicU64>,
+}
+
+impl Engine for Claimed {
+    fn commit(&self, batch: Batch) -> Result<(), EngineError> {
+        self.engine.commit(batch)
+    }
+
+    fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, EngineError> {
+        self.engine.get(key)
+    }
+
+    fn scan(&self, visit: &mut Visit<'_>) -> Result<(), EngineError> {
+        self.engine.scan(visit)
+    }
+
+    fn disk_bytes(&self) -> u64 {
+        self.disk_bytes.load(Ordering::Relaxed)
+    }
+
+    fn new_generation(&self) -> Result<Box<dyn Generation>, EngineError> {
+        self.engine.new_generation()
+    }
+
+    fn switch_to(&self, generation: Box<dyn Generation>) -> Result<(), EngineError> {
+        self.engine.switch_to(generation)
+    }
+}
+
+/// Groups after which the committer has looked at the size on disk once more, and has done what it then does.
+const GROUPS_OF_A_LOOK: u64 = 256 + 1;
+
+/// Lets the files be `surplus` bytes larger than the larger of `disk_bytes_min` and three times what a store holds;
+/// returns how often they were begun to be written anew.
+async fn times_written_anew(disk_bytes_min: u64, surplus: u64) -> u64 {
+    let (engine, disk_bytes) = (MemoryEngine::default(), Arc::new(AtomicU64::new(0)));
+    let history = HistoryLimits { events_max: 4, bytes_max: 1 << 20 };
+    let space = SpaceLimits { disk_bytes_min, ratio_max: 3, history_events_max: 4 };
+    let claimed = Claimed { engine: engine.clone(), disk_bytes: disk_bytes.clone() };
+    let options = OpenOptions { history, space, ..memory_options(&Clock::default()) };
+    let store = Store::with_engine(Box::new(claimed), options).unwrap();
+    let target = Target::new(store.registry().get("namespaces").unwrap(), "", "default");
+    let body = Body::from(json!({"metadata": {"name": "default"}}));
+    store.create(&target, body, &WriteOptions::by("test")).await.unwrap();
+    // Every number has three digits, and when the history is full so has every revision in it: what is held stays as large
+    // as it is then.
+    let held = || store.state().live_bytes + store.state().history_bytes as u64;
+    let change = async |number: u64| {
+        let patch = Patch::Merge(json!({"metadata": {"labels": {"number": number.to_string()}}}));
+        store.patch(&target, Part::Whole, &patch, &WriteOptions::by("test")).await.unwrap();
+    };
+    for number in 100..220 {
+        change(number).await;
+    }
+    let full = held();
+    disk_bytes.store(disk_bytes_min.max(3 * full) + surplus, Ordering::Relaxed);
+    for number in 220..220 + GROUPS_OF_A_LOOK {
+        change(number).await;
+    }
+    assert_eq!(held(), full);
+    engine.calls(Call::NewGeneration)
+}
+
+#[tokio::test]
+async fn files_are_written_anew_when_larger_than_the_least_size_and_than_three_times_what_they_hold() {
+    for (case, disk_bytes_min, surplus, expected) in [
+        ("as large as the least size", 1 << 20, 0, 0),
+        ("larger than the least size", 1 << 20, 1, 1),
+        ("three times as large as what they hold", 1, 0, 0),
+        ("larger than three times what they hold", 1, 1, 1),
+    ] {
+        assert_eq!(times_written_anew(disk_bytes_min, surplus).await, expected, "{case}");
+    }
+}
+
+#[tokio::test]
+async fn files_are_written_anew_by_themselves() {
+    let mut bench = Bench::with_history(HistoryLimits { events_max: 50, bytes_max: 1 << 20 }).await;
+    bench.create("a", json!({})).await.unwrap();
+    bench.store.close().await;
+    let space = SpaceLimits { disk_bytes_min: 1 << 20, ..SpaceLimits::default() };
+    // sled has every write soon, as it does when many write.
+    let journal = JournalLimits { part_bytes: 64 << 10, apply_bytes: 1, apply_after: Duration::ZERO };
+    let options = options(bench.dir.path(), bench.history, &bench.clock);
+    bench.store = Store::open(OpenOptions { space, journal, ..options }).unwrap();
+    let mut writes = 0;
+    while bench.store.figures().generations_total == 0 {
+        writes += 1;
+        assert!(writes < 20_000, "nobody writes the files anew");
+        let spec = json!({"size": writes, "text": "x".repeat(3000)});
+        bench.merge(&bench.widget("a"), Part::Whole, json!({"spec": spec})).await.unwrap();
+    }
+    reopened(bench).await;
 }
 
 /// Closes the store and returns it opened again, with the same objects, after its files were found to be whole.
