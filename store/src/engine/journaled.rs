@@ -113,7 +113,7 @@ impl<E: Engine + 'static> Journaled<E> {
     ///
     /// # Errors
     /// As [`super::open`].
-    pub(super) fn open(engine: E, dir: &Path, options: &EngineOptions) -> Result<Self, EngineError> {
+    pub(crate) fn open(engine: E, dir: &Path, options: &EngineOptions) -> Result<Self, EngineError> {
         let applied = match engine.get(APPLIED_KEY)? {
             Some(row) => Some(u64::from_le_bytes(row.as_slice().try_into().map_err(|_| {
                 EngineError::Corrupt("the row that says what was taken from the journal is malformed".to_owned())
@@ -213,7 +213,10 @@ impl<E: Engine + 'static> Engine for Journaled<E> {
         let _turn = self.rows.turn();
         let last = writer.journal.last();
         generation.write(Batch { puts: vec![applied_row(last)], deletes: Vec::new() })?;
-        self.rows.engine.switch_to(generation)?;
+        if let Err(error) = self.rows.engine.switch_to(generation) {
+            self.rows.learn_whether_they_go_on();
+            return Err(error);
+        }
         self.rows.forget_up_to(last);
         if let Err(error) = writer.journal.begin_afresh() {
             tracing::warn!(%error, "the journal keeps what the rows have already, until it is written over");
@@ -395,6 +398,17 @@ impl<E: Engine> Rows<E> {
             }
         }
         backlog
+    }
+
+    /// Writes what changes nothing, to learn whether the rows take more. After a switch of which nobody knows whether it
+    /// happened they do not, and then no frame may follow either: a restart might find it behind rows that it does not
+    /// belong to.
+    fn learn_whether_they_go_on(&self) {
+        let applied = self.backlog().applied;
+        match self.engine.commit(Batch { puts: vec![applied_row(applied)], deletes: Vec::new() }) {
+            Ok(()) | Err(EngineError::Full(_)) => {}
+            Err(error) => self.backlog().failed = Some(error),
+        }
     }
 
     /// Commits the oldest frames of the backlog to the rows: of `bytes_max`, or a single larger one.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use std::collections::BTreeMap;
 use std::io::Cursor;
+use std::time::Duration;
 
 use api_types::status::Status;
 use serde_json::{Value, json};
@@ -12,8 +13,8 @@ use serde_json::{Value, json};
 use super::{Clock, built_in, definition, memory_options, widget_body};
 use crate::backup::{fill, write_backup};
 use crate::collector::{Collector, CollectorOptions};
-use crate::engine::EngineError;
 use crate::engine::memory::{Call, Effect, Fault, MemoryEngine};
+use crate::engine::{Engine, EngineError, EngineOptions, JournalLimits, Journaled};
 use crate::guards::{Guard, Guards};
 use crate::keyring::Keyring;
 use crate::open::load;
@@ -31,6 +32,47 @@ const HISTORY: HistoryLimits = HistoryLimits { events_max: 8, bytes_max: 1 << 20
 fn open(engine: &MemoryEngine, guards: Guards) -> Result<Store, String> {
     let options = OpenOptions { history: HISTORY, guards, ..memory_options(&Clock::default()) };
     Store::with_engine(Box::new(engine.clone()), options).map_err(|error| error.to_string())
+}
+
+/// What is between a store and the rows whose calls fail.
+#[derive(Clone, Copy)]
+enum Between {
+    Nothing,
+    /// A journal, which the rows follow at once.
+    Journal,
+}
+
+/// What a store is opened on again and again.
+struct Ground {
+    rows: MemoryEngine,
+    between: Between,
+    /// Where the journal lies.
+    dir: tempfile::TempDir,
+}
+
+impl Ground {
+    fn new(between: Between) -> Self {
+        Self { rows: MemoryEngine::default(), between, dir: tempfile::tempdir().unwrap() }
+    }
+
+    fn open(&self, guards: Guards) -> Result<Store, String> {
+        let engine: Box<dyn Engine> = match self.between {
+            Between::Nothing => return open(&self.rows, guards),
+            Between::Journal => {
+                let journal = JournalLimits { part_bytes: 16 << 10, apply_bytes: 1, apply_after: Duration::ZERO };
+                let options = EngineOptions { journal, guards, ..EngineOptions::default() };
+                let opened = Journaled::open(self.rows.clone(), self.dir.path(), &options);
+                Box::new(opened.map_err(|error| error.to_string())?)
+            }
+        };
+        let options = OpenOptions { history: HISTORY, guards, ..memory_options(&Clock::default()) };
+        Store::with_engine(engine, options).map_err(|error| error.to_string())
+    }
+
+    /// Returns what a restart finds.
+    fn restarted(self) -> Self {
+        Self { rows: self.rows.reopened(), ..self }
+    }
 }
 
 /// Every live object, by resource and key.
@@ -175,20 +217,20 @@ fn revisions(watch: &mut Watch) -> Vec<u64> {
 }
 
 /// Plays the story while `fault` is to come; the error says what is wrong afterwards.
-async fn play_with(call: Call, n: u64, fault: Fault, guards: Guards) -> Result<(), String> {
-    let engine = MemoryEngine::default();
+async fn play_with(call: Call, n: u64, fault: Fault, guards: Guards, between: Between) -> Result<(), String> {
+    let ground = Ground::new(between);
     let effect = fault.effect;
-    let mut opened = open(&engine, guards)?;
+    let mut opened = ground.open(guards)?;
     if call == Call::Scan {
         opened.close().await;
-        engine.fail(call, n, fault);
-        let refused = open(&engine, guards);
+        ground.rows.fail(call, n, fault);
+        let refused = ground.open(guards);
         if refused.is_ok() {
             return Err("opened without reading".to_owned());
         }
-        opened = open(&engine, guards)?;
+        opened = ground.open(guards)?;
     } else {
-        engine.fail(call, n, fault);
+        ground.rows.fail(call, n, fault);
     }
     let mut player = Player::new(opened);
     player.play().await;
@@ -200,7 +242,8 @@ async fn play_with(call: Call, n: u64, fault: Fault, guards: Guards) -> Result<(
     if player.seen != player.told {
         return Err(format!("the watch saw {:?}, told was {:?}", player.seen, player.told));
     }
-    let reopened = open(&engine.reopened(), guards).map_err(|error| format!("it does not open: {error}"))?;
+    let ground = ground.restarted();
+    let reopened = ground.open(guards).map_err(|error| format!("it does not open: {error}"))?;
     let found = contents(&reopened.state());
     // A commit that failed on its way back may be there.
     let one_more = usize::from(effect == Effect::Whole && call == Call::Commit);
@@ -238,17 +281,18 @@ fn faults() -> [Fault; 3] {
 }
 
 /// Plays the story with every fault at every call; returns what went wrong, and how many calls there were.
-async fn sweep(guards: Guards) -> (Vec<String>, u64) {
-    let counted = MemoryEngine::default();
-    let mut player = Player::new(open(&counted, guards).unwrap());
+async fn sweep(guards: Guards, between: Between) -> (Vec<String>, u64) {
+    let counted = Ground::new(between);
+    let mut player = Player::new(counted.open(guards).unwrap());
     player.play().await;
+    player.store.close().await;
     let (mut wrong, mut calls) = (Vec::new(), 0);
     for call in Call::ALL {
-        for n in 1..=counted.calls(call) {
+        for n in 1..=counted.rows.calls(call) {
             calls += 1;
             for fault in faults() {
                 let what = format!("{call:?} {n} {fault:?}");
-                if let Err(why) = play_with(call, n, fault, guards).await {
+                if let Err(why) = play_with(call, n, fault, guards, between).await {
                     wrong.push(format!("{what}: {why}"));
                 }
             }
@@ -259,15 +303,22 @@ async fn sweep(guards: Guards) -> (Vec<String>, u64) {
 
 #[tokio::test]
 async fn any_call_may_fail() {
-    let (wrong, calls) = sweep(Guards::all()).await;
+    let (wrong, calls) = sweep(Guards::all(), Between::Nothing).await;
     assert_eq!(wrong, Vec::<String>::new());
     assert!(calls >= 30, "the story is short: {calls}");
 }
 
 #[tokio::test]
+async fn any_call_below_a_journal_may_fail() {
+    let (wrong, calls) = sweep(Guards::all(), Between::Journal).await;
+    assert_eq!(wrong, Vec::<String>::new());
+    assert!(calls >= 10, "the story is short: {calls}");
+}
+
+#[tokio::test]
 async fn the_sweep_misses_each_guard() {
     for guard in [Guard::AnswerAfterSync, Guard::PublishAfterSync, Guard::ResumeExactly] {
-        let (wrong, _) = sweep(Guards::without(guard)).await;
+        let (wrong, _) = sweep(Guards::without(guard), Between::Nothing).await;
         assert!(!wrong.is_empty(), "nobody misses {guard:?}");
     }
 }
