@@ -14,6 +14,8 @@ pub enum Guard {
     SyncAfterFlush,
     /// A frame of the journal is on disk before the next is written, and before its batch counts as committed.
     SyncJournal,
+    /// A frame of the journal is believed only if its checksum says so: the last one may be torn.
+    JournalChecksum,
     /// After a sync that failed nothing more is acknowledged: the kernel forgets what it could not write.
     StopAfterFailedSync,
     /// The names of new files are on disk before anything relies on them.
@@ -22,6 +24,8 @@ pub enum Guard {
     RecordChecksum,
     /// All records together are believed only if they add up to what the last batch says.
     RecordsHash,
+    /// Files that are written anew have the deletions of their history too: whoever resumes is told of them.
+    KeepDeletions,
     /// A watch resumes with the change after the revision it is given: not later, not earlier.
     ResumeExactly,
     /// The committer compares every write with the newest state.
@@ -30,15 +34,17 @@ pub enum Guard {
 
 impl Guard {
     /// Every guard.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 12] = [
         Self::AnswerAfterSync,
         Self::PublishAfterSync,
         Self::SyncAfterFlush,
         Self::SyncJournal,
+        Self::JournalChecksum,
         Self::StopAfterFailedSync,
         Self::SyncDirectories,
         Self::RecordChecksum,
         Self::RecordsHash,
+        Self::KeepDeletions,
         Self::ResumeExactly,
         Self::CheckExpectations,
     ];

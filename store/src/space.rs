@@ -12,6 +12,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::commit::{Command, Committer};
 use crate::engine::{Batch, EngineError, Generation};
+use crate::guards::{Guard, Guards};
 use crate::keyring::{self, Keyring};
 use crate::object::Object;
 use crate::rows::{self, Meta};
@@ -64,6 +65,7 @@ struct Copied {
     history_events_max: usize,
     records: Vec<Record>,
     revision: u64,
+    guards: Guards,
 }
 
 /// A record that was copied.
@@ -176,7 +178,9 @@ impl Copied {
         let is_settled = |object: &&Arc<Object>| object.revision > self.revision && object.revision <= history;
         let mut records: Vec<Arc<Object>> = state.all_objects().filter(is_settled).cloned().collect();
         records.sort_unstable_by_key(|object| object.revision);
-        records.extend(state.changes_after(self.revision.max(history)).map(|event| event.object.clone()));
+        let changed = state.changes_after(self.revision.max(history)).map(|event| &event.object);
+        let is_kept = |object: &&Arc<Object>| !object.is_deleted() || self.guards.has(Guard::KeepDeletions);
+        records.extend(changed.filter(is_kept).cloned());
         records
     }
 
@@ -225,7 +229,7 @@ impl Copied {
 
 /// Copies everything, and then what is written meanwhile, until little of that is left.
 fn copy(shared: &Shared, generation: Box<dyn Generation>, history_events_max: usize) -> Result<Copied, EngineError> {
-    let mut copied = Copied { generation, history_events_max, records: Vec::new(), revision: 0 };
+    let mut copied = Copied { generation, history_events_max, records: Vec::new(), revision: 0, guards: shared.guards };
     let mut step = 0;
     for _ in 0..COPY_STEPS {
         let state = shared.state.load_full();

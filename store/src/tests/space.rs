@@ -10,12 +10,13 @@ use super::{Bench, Clock, memory_options, options};
 use crate::backup::verify;
 use crate::engine::memory::{Call, MemoryEngine};
 use crate::engine::{Batch, Engine, EngineError, Generation, Visit};
+use crate::guards::{Guard, Guards};
 use crate::request::{Body, Part, Patch, Target, WriteOptions};
 use crate::selector::Selector;
 use crate::space::SpaceLimits;
-use crate::state::{HistoryLimits, State};
+use crate::state::{EventKind, HistoryLimits, State};
 use crate::store::{JournalLimits, OpenOptions, Store};
-use crate::watch::{WatchRequest, WatchStart};
+use crate::watch::{WatchItem, WatchRequest, WatchStart};
 
 #[tokio::test]
 async fn the_files_are_written_anew_while_writes_go_on() {
@@ -86,6 +87,36 @@ async fn files_that_were_written_anew_have_the_newest_changes_only() {
             let _ = bench.create(&format!("w{index}"), json!({"size": 1})).await;
         }
     }
+}
+
+/// Deletes a widget, writes the files anew and restarts; returns what a watch sees that resumes before the deletion.
+async fn seen_after_a_rewriting(guards: Guards) -> Vec<(EventKind, String)> {
+    let mut bench = Bench::new().await;
+    bench.guards = guards;
+    let bench = bench.reopen().await;
+    for name in ["a", "b"] {
+        bench.create(name, json!({})).await.unwrap();
+    }
+    let before = bench.store.state().revision;
+    bench.delete(&bench.widget("a")).await.unwrap();
+    bench.merge(&bench.widget("b"), Part::Whole, json!({"spec": {"size": 7}})).await.unwrap();
+    bench.store.rewrite_files().await.unwrap();
+    let bench = bench.reopen().await;
+    let resource = bench.resource("widgets.test.example.com");
+    let (start, selector) = (WatchStart::After(before), Selector::default());
+    let mut watch = bench.store.watch(WatchRequest { resource, namespace: None, selector, start }).unwrap();
+    let changes = watch.take().unwrap().into_iter().filter_map(|item| match item {
+        WatchItem::Change(change) => Some((change.kind, change.object.name().to_owned())),
+        WatchItem::Synced(_) => None,
+    });
+    changes.collect()
+}
+
+#[tokio::test]
+async fn files_that_were_written_anew_have_the_deletions_of_their_history() {
+    let all = [(EventKind::Deleted, "a".to_owned()), (EventKind::Modified, "b".to_owned())];
+    assert_eq!(seen_after_a_rewriting(Guards::all()).await, all);
+    assert_eq!(seen_after_a_rewriting(Guards::without(Guard::KeepDeletions)).await, all[1..]);
 }
 
 /// Rows in memory that are said to take any number of bytes on disk.

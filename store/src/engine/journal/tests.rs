@@ -210,6 +210,20 @@ fn a_frame_that_was_cut_off_anywhere_never_was() {
 }
 
 #[test]
+fn without_the_checksum_a_torn_frame_is_taken_for_a_whole_one() {
+    let dir = tempfile::tempdir().unwrap();
+    let (mut journal, _) = open(dir.path(), None).unwrap();
+    fill(&mut journal, 2);
+    let torn = usize::try_from(journal.parts[0].end).unwrap() - "0000".len() - "gone".len() - ALIGNMENT;
+    drop(journal);
+    change(dir.path(), "journal-0", |bytes| bytes[torn] ^= 1);
+    for (guards, expected) in [(Guards::all(), 1), (Guards::without(Guard::JournalChecksum), 2)] {
+        let (_, frames) = Journal::open(dir.path(), Some(0), PART_BYTES, guards).unwrap();
+        assert_eq!(frames.len(), expected);
+    }
+}
+
+#[test]
 fn a_frame_larger_than_a_part_gets_its_room() {
     let dir = tempfile::tempdir().unwrap();
     let (mut journal, _) = open(dir.path(), None).unwrap();
