@@ -13,7 +13,7 @@ use serde_json::json;
 use store::guards::{Guard, Guards};
 use store::request::{Body, WriteOptions};
 use store::store::{JournalLimits, OpenOptions, Store};
-use tests::crash::{Known, Said, Work, Worker};
+use tests::crash::{Broken, Known, Said, Work, Worker, must};
 use tests::history::Sizes;
 use tests::power::client::PowerDisk;
 use tests::power::control::ErrorKind;
@@ -23,6 +23,7 @@ use tests::widgets;
 
 const ROUNDS: u64 = 30;
 const WRITERS: usize = 6;
+const WATCHERS: usize = 2;
 /// Every so many rounds a database is begun afresh: its first moments are the most dangerous ones.
 const FRESH_EVERY: u64 = 6;
 /// Revisions between two times that a worker writes its files anew.
@@ -62,7 +63,8 @@ impl Site {
     fn new(sizes: Sizes, without: Option<Guard>, seed: u64) -> Self {
         let disk = start_disk();
         let without = without.map(|guard| format!("{guard:?}"));
-        let work = Work { dir: PathBuf::new(), writers: WRITERS, sizes, rewrite_every: Some(REWRITE_EVERY), without };
+        let (writers, watchers, rewrite_every) = (WRITERS, WATCHERS, Some(REWRITE_EVERY));
+        let work = Work { dir: PathBuf::new(), writers, watchers, sizes, rewrite_every, without };
         Self { disk, runtime: runtime(), random: Random::new(seed), work, known: Known::default(), writes: 0 }
     }
 
@@ -77,6 +79,7 @@ impl Site {
         self.disk.cut_after(cut, calls, self.random.next_number())?;
         let worker = Worker::start(Path::new(env!("CARGO_BIN_EXE_store-worker")), &self.work)?;
         let said = worker.wait(PATIENCE)?;
+        said.check_denials()?;
         anyhow::ensure!(!self.disk.has_power()?, "the worker ended although nothing had happened");
         self.verify(&said)
     }
@@ -97,7 +100,7 @@ impl Site {
 
     fn verify(&mut self, said: &Said) -> anyhow::Result<()> {
         self.disk.remount()?;
-        let store = open(&self.runtime, &self.work.dir).context("the store does not open")?;
+        let store = open(&self.runtime, &self.work.dir).context(Broken::Closed)?;
         let checked = self.known.check(&store, said, self.work.sizes);
         self.runtime.block_on(store.close());
         drop(store);
@@ -153,27 +156,32 @@ fn power_cut_that_tears_loses_no_large_values() {
 /// Rounds in which a missing guard must be noticed.
 const MUTANT_ROUNDS: u64 = 40;
 
-/// Plays rounds without `guard` until something is wrong; returns what.
-fn noticed(guard: Guard) -> Option<String> {
+/// Plays rounds without `guard` until the store is broken; returns how. What else goes wrong is no proof.
+fn broken_without(guard: Guard) -> Option<Broken> {
     let seed = tests::seed::from_environment("CC_SEED");
     println!("without {guard:?}: replay with CC_SEED={seed}");
     let mut site = Site::new(Sizes::Small, Some(guard), seed);
     let wrong = (0..MUTANT_ROUNDS).find_map(|round| site.round(round, Cut::Drop).err())?;
     println!("without {guard:?}: {wrong:#}");
-    Some(format!("{wrong:#}"))
+    let broken = wrong.downcast_ref::<Broken>().copied();
+    Some(broken.unwrap_or_else(|| panic!("without {guard:?} the test itself fails: {wrong:#}")))
 }
 
 #[test]
 fn power_cut_suite_misses_each_guard() {
-    for guard in [
-        Guard::AnswerAfterSync,
-        Guard::PublishAfterSync,
-        Guard::SyncAfterFlush,
-        Guard::SyncJournal,
-        Guard::SyncDirectories,
-        Guard::ResumeExactly,
-    ] {
-        assert!(noticed(guard).is_some(), "nobody misses {guard:?} in {MUTANT_ROUNDS} rounds");
+    use Broken::{Closed, Lost, Missed};
+    let cases: [(Guard, &[Broken]); 6] = [
+        (Guard::AnswerAfterSync, &[Lost]),
+        (Guard::PublishAfterSync, &[Missed]),
+        (Guard::SyncAfterFlush, &[Lost, Closed]),
+        (Guard::SyncJournal, &[Lost, Closed]),
+        (Guard::SyncDirectories, &[Lost, Closed]),
+        (Guard::ResumeExactly, &[Missed]),
+    ];
+    for (guard, expected) in cases {
+        let broken = broken_without(guard);
+        let is_expected = broken.is_some_and(|broken| expected.contains(&broken));
+        assert!(is_expected, "without {guard:?}, {MUTANT_ROUNDS} rounds found {broken:?}, not {expected:?}");
     }
 }
 
@@ -215,6 +223,13 @@ const ROWS_WAIT: JournalLimits =
 /// The rows follow every write at once, so that a fault meets the one or the other.
 const ROWS_FOLLOW: JournalLimits = JournalLimits { part_bytes: 16 << 10, apply_bytes: 1, apply_after: Duration::ZERO };
 
+/// What comes first at the end: a close brings to the disk what a failed sync may have left out.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum End {
+    Close,
+    Cut,
+}
+
 /// Orders `error` for some calls of a sort (how many go well before, how many fail), writes into it, and looks at what
 /// the store says and what it kept.
 fn fail_at(
@@ -223,6 +238,7 @@ fn fail_at(
     error: ErrorKind,
     calls: (u64, u64),
     guards: Guards,
+    end: End,
 ) -> anyhow::Result<Option<Status>> {
     let mut disk = start_disk();
     let runtime = runtime();
@@ -254,14 +270,17 @@ fn fail_at(
             Err(again) => anyhow::bail!("there is room again: {again:?}"),
         }
     }
+    if end == End::Cut {
+        disk.cut(Cut::Drop, 0)?;
+    }
     runtime.block_on(store.close());
     drop(store);
     disk.cut(Cut::Drop, 0)?;
     disk.remount()?;
-    let store = open(&runtime, &dir).context("the store does not open")?;
+    let store = open(&runtime, &dir).context(Broken::Closed)?;
     for name in &failure.acknowledged {
         let found = store.get(&widgets::widget(&store, name).resource, &format!("default/{name}"));
-        anyhow::ensure!(found.is_some(), "{name} is lost");
+        must(found.is_some(), Broken::Lost, || format!("{name} is not there"))?;
     }
     runtime.block_on(create(&store, "after")).context("the store does not write after a restart")?;
     runtime.block_on(store.close());
@@ -270,7 +289,7 @@ fn fail_at(
 
 /// As [`fail_at`] in the journal, where every fault is answered.
 fn fail_in_journal(operation: Operation, error: ErrorKind, calls: (u64, u64)) -> Status {
-    let answer = fail_at(ROWS_WAIT, operation, error, calls, Guards::all()).unwrap();
+    let answer = fail_at(ROWS_WAIT, operation, error, calls, Guards::all(), End::Cut).unwrap();
     answer.expect("the fault was swallowed")
 }
 
@@ -313,7 +332,7 @@ fn power_cut_fault_below_the_journal_is_answered_or_got_over() {
             for skip in 0..24 {
                 // So full that not even the reserve helps, now and then.
                 let count = if skip % 3 == 2 { 100 } else { 1 };
-                let answer = fail_at(ROWS_FOLLOW, operation, error, (skip, count), Guards::all());
+                let answer = fail_at(ROWS_FOLLOW, operation, error, (skip, count), Guards::all(), End::Close);
                 let answer = answer.unwrap_or_else(|why| panic!("{operation:?} {error:?} {skip} {count}: {why:#}"));
                 answers.extend(answer.map(|answer| answer.message));
             }
@@ -334,13 +353,13 @@ fn power_cut_disk_that_fails_while_a_store_is_opened_or_rewritten_loses_nothing(
     }
 }
 
-/// Lets each call of a sort fail once, while a store is opened, written anew, used and closed.
+/// Lets each call of a sort fail, one after the other, while a store is opened, written anew, used and closed.
 fn fail_around_opening(operation: Operation, error: ErrorKind) {
     let mut disk = start_disk();
     let runtime = runtime();
     let dir = disk.path().join("store");
     let mut acknowledged: Vec<String> = Vec::new();
-    for skip in (0..).step_by(3) {
+    for skip in 0.. {
         let before = disk.count(operation).unwrap();
         disk.fail(operation, skip, 1, error).unwrap();
         // What fails is refused or put off; what is acknowledged must last.
@@ -369,8 +388,9 @@ fn fail_around_opening(operation: Operation, error: ErrorKind) {
 #[test]
 fn power_cut_suite_misses_the_stop_after_a_failed_sync() {
     let guards = Guards::without(Guard::StopAfterFailedSync);
-    let noticed = std::panic::catch_unwind(|| fail_at(ROWS_WAIT, Operation::DataSync, ErrorKind::Io, (1, 1), guards));
-    assert!(!matches!(noticed, Ok(Ok(Some(_)))), "a sync that failed was taken for one that did not");
+    let wrong = fail_at(ROWS_WAIT, Operation::DataSync, ErrorKind::Io, (1, 1), guards, End::Cut).unwrap_err();
+    let broken = wrong.downcast_ref::<Broken>();
+    assert!(matches!(broken, Some(Broken::Lost | Broken::Closed)), "the test itself fails: {wrong:#}");
 }
 
 /// Rounds in which one write is refused; without the order of `store/src/engine/sled.rs` about one in seventy hung.

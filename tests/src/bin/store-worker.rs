@@ -1,11 +1,13 @@
 //! Writes and watches until it is killed, saying on standard output what it was told: `ack REVISION NAME STEP` for each
-//! acknowledged write and `saw REVISION` for each event.
+//! acknowledged write, `denies NAME …` when the store contradicts one, `saw WATCHER REVISION` for each event, `rewrites` and
+//! `rewrote` around each time that the files are written anew.
 //!
 //! Usage: `store-worker WORK`, see `tests::crash::Work`. Each writer owns a widget and has one write in flight.
 
 use std::io::Write as _;
 
 use anyhow::Context as _;
+use api_types::status::Reason;
 use serde_json::json;
 use store::request::{Body, DeleteOptions, Part, Patch, WriteOptions};
 use store::selector::Selector;
@@ -15,6 +17,9 @@ use tests::crash::Work;
 use tests::history::{Operation, Sizes, operation, spec};
 use tests::widgets;
 
+/// How many looks longer each watcher goes on than the one before it, of which the first resumes after every one.
+const LOOKS: usize = 5;
+
 #[tokio::main(flavor = "multi_thread", worker_threads = 2)]
 async fn main() -> anyhow::Result<()> {
     let work: Work = serde_json::from_str(&std::env::args().nth(1).context("the first argument is the work")?)?;
@@ -23,7 +28,9 @@ async fn main() -> anyhow::Result<()> {
     let revision = store.state().revision;
     say(&format!("open {revision}"));
     let mut tasks = tokio::task::JoinSet::new();
-    tasks.spawn(follow(store.clone(), revision));
+    for number in 0..work.watchers {
+        tasks.spawn(follow(store.clone(), revision, number));
+    }
     for number in 0..work.writers {
         tasks.spawn(write(store.clone(), format!("w{number}"), work.sizes));
     }
@@ -41,8 +48,10 @@ async fn rewrite(store: Store, revisions: u64) -> anyhow::Result<()> {
     let mut changes = store.changes();
     loop {
         let next = store.state().revision + revisions;
+        say("rewrites");
         // A disk that fails is noticed by the writers.
         let _ = store.rewrite_files().await;
+        say("rewrote");
         changes.wait_for(|revision| *revision >= next).await?;
     }
 }
@@ -60,28 +69,39 @@ async fn write(store: Store, name: String, sizes: Sizes) -> anyhow::Result<()> {
         let written = match operation(step) {
             Operation::Create => {
                 let body = Body::from(widgets::body(&name, spec(&name, step, sizes)));
-                store.create(&target, body, &options).await?
+                store.create(&target, body, &options).await
             }
             Operation::Update => {
                 let patch = Patch::Merge(json!({"spec": spec(&name, step, sizes)}));
-                store.patch(&target, Part::Whole, &patch, &options).await?
+                store.patch(&target, Part::Whole, &patch, &options).await
             }
-            Operation::Delete => store.delete(&target, &DeleteOptions::default()).await?,
+            Operation::Delete => store.delete(&target, &DeleteOptions::default()).await,
         };
+        // Nobody else writes this widget: it is as this writer left it.
+        if let Err(status) = &written
+            && matches!(status.reason, Some(Reason::NotFound | Reason::AlreadyExists | Reason::Conflict))
+        {
+            say(&format!("denies {name} before step {step}: {}", status.message));
+        }
+        let written = written?;
         say(&format!("ack {} {name} {step}", written.object.revision));
         step += 1;
     }
 }
 
-async fn follow(store: Store, revision: u64) -> anyhow::Result<()> {
+/// Watches everything, and after some looks, each watcher after others, breaks off and resumes with what it saw last.
+async fn follow(store: Store, mut revision: u64, number: usize) -> anyhow::Result<()> {
     let resource = store.registry().get(widgets::WIDGETS).context("defined at open")?.clone();
-    let start = WatchStart::After(revision);
-    let request = WatchRequest { resource, namespace: None, selector: Selector::default(), start };
-    let mut watch = store.watch(request)?;
     loop {
-        for item in watch.next().await? {
-            if let WatchItem::Change(change) = item {
-                say(&format!("saw {}", change.object.revision));
+        let (resource, start) = (resource.clone(), WatchStart::After(revision));
+        let mut watch =
+            store.watch(WatchRequest { resource, namespace: None, selector: Selector::default(), start })?;
+        for _ in 0..=LOOKS * number {
+            for item in watch.next().await? {
+                if let WatchItem::Change(change) = item {
+                    revision = change.object.revision;
+                    say(&format!("saw {number} {revision}"));
+                }
             }
         }
     }
