@@ -4,6 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use store::guards::Guard;
+
 /// Which workspace crates each crate may use. `ARCHITECTURE.md` draws the same picture.
 const ARROWS: [(&str, &[&str]); 8] = [
     ("api-types", &[]),
@@ -53,6 +55,30 @@ const FILE_USERS: [(&str, &str); 17] = [
     ("controller/src/commands/", "what a person types is about the data directory and files of theirs"),
     ("controller/src/environment.rs", "reads the machine's name, looks for programs"),
     ("controller/src/kinds/app/prepare/mod.rs", "makes the folder that git checks an App's recipe out into"),
+];
+
+/// A test that takes a guard of the store away and fails unless that is missed: file, name, guard.
+const GUARDS: [(Guard, &str, &str); 12] = [
+    (Guard::AnswerAfterSync, "tests/it/power_cut.rs", "power_cut_suite_misses_each_guard"),
+    (Guard::PublishAfterSync, "tests/it/power_cut.rs", "power_cut_suite_misses_each_guard"),
+    (Guard::SyncAfterFlush, "tests/it/power_cut.rs", "power_cut_suite_misses_each_guard"),
+    (Guard::SyncJournal, "tests/it/power_cut.rs", "power_cut_suite_misses_each_guard"),
+    (
+        Guard::JournalChecksum,
+        "store/src/engine/journal/tests.rs",
+        "without_the_checksum_a_torn_frame_is_taken_for_a_whole_one",
+    ),
+    (Guard::StopAfterFailedSync, "tests/it/power_cut.rs", "power_cut_suite_misses_the_stop_after_a_failed_sync"),
+    (Guard::SyncDirectories, "tests/it/power_cut.rs", "power_cut_suite_misses_each_guard"),
+    (Guard::RecordChecksum, "store/src/tests/damage.rs", "checksum_and_hash_are_both_needed"),
+    (Guard::RecordsHash, "store/src/tests/damage.rs", "checksum_and_hash_are_both_needed"),
+    (
+        Guard::KeepDeletions,
+        "store/src/tests/space.rs",
+        "files_that_were_written_anew_have_the_deletions_of_their_history",
+    ),
+    (Guard::ResumeExactly, "tests/it/power_cut.rs", "power_cut_suite_misses_each_guard"),
+    (Guard::CheckExpectations, "store/src/tests/concurrency.rs", "without_the_last_look_at_races_patches_are_lost"),
 ];
 
 /// Longest source file, in lines.
@@ -175,6 +201,21 @@ fn only_listed_files_use_the_file_system() {
     assert!(unlisted.is_empty(), "effects belong into ports; if they cannot, say why in FILE_USERS: {unlisted:#?}");
     let idle: Vec<_> = FILE_USERS.iter().filter(|(user, _)| !used.contains(user)).collect();
     assert!(idle.is_empty(), "these use no files any more: {idle:#?}");
+}
+
+#[test]
+fn every_guard_of_the_store_is_missed_by_a_test() {
+    let source = read(&root().join("store/src/guards.rs"));
+    let body = source.split("pub enum Guard {").nth(1).and_then(|rest| rest.split('}').next()).expect("an enum");
+    let variants: Vec<&str> = body.lines().filter_map(|line| line.trim().strip_suffix(',')).collect();
+    assert_eq!(variants, Guard::ALL.map(|guard| format!("{guard:?}")), "Guard::ALL forgets some");
+    assert_eq!(GUARDS.map(|(guard, ..)| guard), Guard::ALL, "GUARDS forgets some");
+    for (guard, file, test) in GUARDS {
+        let text = read(&root().join(file));
+        let test = text.split_once(&format!("fn {test}(")).map(|(_, rest)| rest.split("\n}\n").next().expect("a body"));
+        let is_named = test.is_some_and(|test| test.contains(&format!("Guard::{guard:?}")));
+        assert!(is_named, "the test that {file} is said to have for {guard:?} does not name it");
+    }
 }
 
 #[test]
