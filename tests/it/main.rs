@@ -12,6 +12,7 @@ mod deploy;
 mod disk_full;
 mod documents;
 mod endurance;
+mod examples;
 mod forge;
 mod fuzz;
 mod golden;

@@ -280,17 +280,52 @@ fn documents_link_to_files_that_exist() {
     assert!(broken.is_empty(), "{broken:#?}");
 }
 
+/// What stands for a name that a reader chooses, in paths of documents.
+const PLACEHOLDERS: [&str; 2] = ["widget", "TARGET"];
+
+#[test]
+fn documents_name_files_that_exist() {
+    let files: BTreeSet<PathBuf> =
+        tracked("*").iter().map(|path| path.strip_prefix(root()).expect("it is tracked").to_owned()).collect();
+    let folders: BTreeSet<&Path> = files.iter().flat_map(|path| path.ancestors().skip(1)).collect();
+    let exists = |path: &Path| files.contains(path) || folders.contains(path);
+    let mut missing = Vec::new();
+    for document in tracked("*.md") {
+        for span in code_spans(&read(&document)) {
+            let Some((top, rest)) = span.trim_end_matches('/').split_once('/') else { continue };
+            let is_path = span.chars().all(|letter| letter.is_ascii_alphanumeric() || "/._-".contains(letter));
+            let is_open = PLACEHOLDERS.iter().any(|placeholder| span.contains(placeholder));
+            if !is_path || is_open || top.is_empty() || !folders.contains(Path::new(top)) {
+                continue;
+            }
+            // `ports/swarm` is a module.
+            if !exists(&Path::new(top).join(rest)) && !exists(&Path::new(top).join("src").join(rest)) {
+                missing.push(format!("{}: {span}", document.display()));
+            }
+        }
+    }
+    assert!(missing.is_empty(), "{missing:#?}");
+}
+
+/// Returns the lines of a document that are outside code blocks.
+fn lines_outside_blocks(text: &str) -> impl Iterator<Item = &str> {
+    let mut is_inside = false;
+    text.lines().filter(move |line| {
+        let is_fence = line.trim_start().starts_with("```");
+        is_inside ^= is_fence;
+        !is_inside && !is_fence
+    })
+}
+
+/// Returns what stands between backticks outside code blocks.
+fn code_spans(text: &str) -> Vec<String> {
+    lines_outside_blocks(text).flat_map(|line| line.split('`').skip(1).step_by(2)).map(str::to_owned).collect()
+}
+
 /// Returns the targets of Markdown links outside code blocks.
 fn links(text: &str) -> Vec<String> {
     let mut targets = Vec::new();
-    let mut in_code = false;
-    for line in text.lines() {
-        if line.trim_start().starts_with("```") {
-            in_code = !in_code;
-        }
-        if in_code {
-            continue;
-        }
+    for line in lines_outside_blocks(text) {
         // Outside code spans: patterns in them look like links.
         let prose: String = line.split('`').step_by(2).collect();
         let mut rest = prose.as_str();
