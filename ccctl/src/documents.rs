@@ -11,6 +11,21 @@ use crate::error::{ErrorKind, Outcome};
 const NOTICE: &str =
     "<!-- Made by ccctl's tests from its definitions: UPDATE_DOCS=1 cargo nextest run -p ccctl -->\n\n";
 
+/// Returns the page of another program's commands, which is made elsewhere and lies beside ours.
+#[must_use]
+pub fn page_of(mut root: Command, notice: &str) -> String {
+    root.build();
+    let mut text = format!("{notice}# {}\n\n{}\n\n", root.get_name(), about(&root));
+    let name = root.get_name().to_owned();
+    for command in root.get_subcommands().filter(|command| !command.is_hide_set() && command.get_name() != "help") {
+        section(&mut text, command, &format!("{name} {}", command.get_name()), 2);
+    }
+    text
+}
+
+/// Name of the page of the daemon's commands.
+pub const DAEMON_PAGE: &str = "ccd.md";
+
 /// Returns every page: file name and text.
 #[must_use]
 pub fn pages() -> Vec<(String, String)> {
@@ -34,7 +49,7 @@ fn index(root: &Command) -> String {
     text += "\n## Options of every command\n\n";
     let _ = write!(text, "{}", options(root.get_arguments().filter(|argument| argument.is_global_set())));
     text += "\nData goes to standard output, notes and progress to standard error. Colours and narrow columns appear on a terminal \
-             only; `NO_COLOR` turns colours off. [Exit codes](exit-codes.md).\n";
+             only; `NO_COLOR` turns colours off. [Exit codes](exit-codes.md). The daemon has commands of its own: [ccd](ccd.md).\n";
     text
 }
 

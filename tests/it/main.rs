@@ -24,6 +24,7 @@ mod kubectl_old;
 mod leaks;
 mod open_paths;
 mod power_cut;
+mod reference;
 mod routes;
 mod run_files;
 #[cfg(test)]

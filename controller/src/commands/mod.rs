@@ -18,7 +18,7 @@ use std::process::ExitCode;
 
 use apiserver::config::{Config, ConfigError};
 use apiserver::data_dir::DataPaths;
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory as _, Parser, Subcommand};
 use serde_json::Value;
 
 use crate::environment::Environment;
@@ -76,6 +76,12 @@ pub struct Additions {
     pub definitions: Vec<Value>,
     /// Registers the reconcilers.
     pub register: Option<fn(&mut Manager, &Outside)>,
+}
+
+/// Returns the definition of `ccd`'s command line, from which `docs/cli/ccd.md` is made.
+#[must_use]
+pub fn command_line() -> clap::Command {
+    Arguments::command()
 }
 
 /// Runs `ccd` with the arguments of this process.
