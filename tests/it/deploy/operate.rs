@@ -196,6 +196,18 @@ fn what_the_page_writes_into_files_is_understood() {
     }
 }
 
+/// What the store says of itself, in the order of the scrape.
+const STORE_FIGURES: [&str; 8] = [
+    "cc_store_revision",
+    "cc_store_compacted_revision",
+    "cc_store_objects",
+    "cc_store_live_bytes",
+    "cc_store_history_events",
+    "cc_store_groups",
+    "cc_store_writes",
+    "cc_store_generations",
+];
+
 #[test]
 fn every_metric_that_the_page_names_is_measured() {
     let page = read("docs/operate.md");
@@ -208,4 +220,10 @@ fn every_metric_that_the_page_names_is_measured() {
     for name in named {
         assert!(metrics.contains(&format!("# HELP {name} ")), "{name} is not in\n{metrics}");
     }
+    let of_store: Vec<&str> = metrics
+        .lines()
+        .filter(|line| line.starts_with("cc_store_"))
+        .filter_map(|line| line.split(' ').next())
+        .collect();
+    assert_eq!(of_store, STORE_FIGURES);
 }
