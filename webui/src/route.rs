@@ -143,7 +143,8 @@ const OWN: [&str; 17] = [
 impl Route {
     /// Reads a path; `None` for one that is the API's. `/` is both: ask [`wants_html`] first.
     pub(crate) fn parse(path: &str) -> Option<Self> {
-        let segments: Vec<String> = path.split('/').skip(1).map(percent_decode).collect();
+        // A page that `/live` is asked about may be called anything.
+        let segments: Vec<String> = path.strip_prefix('/')?.split('/').map(percent_decode).collect();
         let segments: Vec<&str> = segments.iter().map(String::as_str).collect();
         if segments == [""] {
             return Some(Self::Home);
@@ -247,6 +248,9 @@ mod tests {
             assert_eq!(Route::parse(path), None, "{path}");
         }
         assert_eq!(Route::parse("/"), Some(Route::Home));
+        for text in ["", "runs", "zork", "no/runs"] {
+            assert_eq!(Route::parse(text), None, "{text:?} is no path");
+        }
     }
 
     #[test]
