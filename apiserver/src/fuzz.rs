@@ -6,19 +6,26 @@
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
 
-use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE};
+use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, IF_NONE_MATCH};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request};
 
+use crate::authentication::certificate::ClientCertificate;
 use crate::authentication::impersonation::impersonate;
+use crate::authentication::review::token_review_status;
 use crate::authentication::tokens::TokenTable;
 use crate::authentication::{Authenticator, Peer, User};
 use crate::authorization::Authorizer;
+use crate::authorization::access_review::ReviewKind;
 use crate::clock::Clock;
 use crate::config::Config;
+use crate::discovery::documents::Document;
+use crate::hooks;
 use crate::negotiation::{BodyType, Negotiated, PatchType, aggregated_discovery};
 use crate::query::{OptionsKind, Query};
 use crate::request::RequestInfo;
-use crate::verbs::{patch, versions};
+use crate::reviews::{self, REVIEWS};
+use crate::tokens;
+use crate::verbs::{artifact, delete, log, patch, versions};
 
 /// One parser.
 #[derive(Clone, Copy)]
@@ -32,7 +39,7 @@ pub struct Target {
 }
 
 /// All parsers of this crate.
-pub const TARGETS: [Target; 11] = [
+pub const TARGETS: [Target; 20] = [
     Target { name: "json-body", run: json_body, seeds: &[MAP, br#"{"a":[1,-2.5e3,null,true,"\u00e9\n"],"a":{}}"#] },
     Target {
         name: "yaml-body",
@@ -107,6 +114,61 @@ pub const TARGETS: [Target; 11] = [
         run: patch_shape,
         seeds: &[br#"[{"op":"add","path":"/a","value":1}]"#, br#"{"spec":{"a":null}}"#],
     },
+    Target {
+        name: "client-certificate",
+        run: client_certificate,
+        // A whole one lies in the corpus.
+        seeds: &[b"\x30\x82\x01\x00\x30\x03\x02\x01\x02"],
+    },
+    Target {
+        name: "hook",
+        run: hook,
+        seeds: &[
+            b"/hooks/default/wiki\n4b557196e6e1d00f78e900dfb5671576c5f2728510e2fa587f51ebb3cdc219ee",
+            b"/hooks/a.b/c-d\nsha256=4b557196e6e1d00f78e900dfb5671576c5f2728510e2fa587f51ebb3cdc219ee",
+        ],
+    },
+    Target {
+        name: "delete-options",
+        run: delete_options,
+        seeds: &[
+            br#"{"kind":"DeleteOptions","apiVersion":"v1","propagationPolicy":"Foreground","dryRun":["All"],"preconditions":{"uid":"u","resourceVersion":"1"}}"#,
+            b"orphanDependents: true\n",
+            b"k8s\0\x0a\x13\x0a\x02v1\x12\x0dDeleteOptions\x12\x0c\x22\x0aBackground\x1a\x00",
+        ],
+    },
+    Target {
+        name: "token-request",
+        run: token_request,
+        seeds: &[
+            br#"{"spec":{"expirationSeconds":3600,"audiences":["https://kubernetes.default.svc"],"boundObjectRef":null}}"#,
+            br#"{"kind":"TokenRequest","apiVersion":"authentication.k8s.io/v1","spec":{"expirationSeconds":-1}}"#,
+        ],
+    },
+    Target {
+        name: "review",
+        run: review,
+        seeds: &[
+            br#"{"kind":"SubjectAccessReview","spec":{"user":"u","groups":["g"],"extra":{"a":["b"]},"resourceAttributes":{"namespace":"n","verb":"get","group":"g","resource":"r","subresource":"s","name":"x"}}}"#,
+            br#"{"spec":{"nonResourceAttributes":{"path":"/metrics","verb":"get"}}}"#,
+            br#"{"spec":{"token":"ccd_0123456789ab_c2VjcmV0"}}"#,
+            br#"{"spec":{"namespace":"default"}}"#,
+        ],
+    },
+    Target {
+        name: "log-parameters",
+        run: log_parameters,
+        seeds: &[b"follow=true&sinceTime=2026-01-01T00:00:00.5%2B02:00&tailLines=10", b"sinceSeconds=60&limitBytes=1"],
+    },
+    Target { name: "artifact-name", run: artifact_name, seeds: &[b"results.json", b"a+b@c=d_1.tar.gz"] },
+    Target { name: "if-none-match", run: if_none_match, seeds: &[b"\"ABC\", W/\"DEF\"", b"*", b"W/\"\",,"] },
+    Target {
+        name: "token-file",
+        run: token_file,
+        seeds: &[
+            br#"{"format":1,"tokens":[{"name":"ci","id":"0123456789ab","sha256":"00","user":"ci","groups":["g"],"created":"2026-01-01T00:00:00Z"}]}"#,
+        ],
+    },
 ];
 
 const MAP: &[u8] =
@@ -170,12 +232,16 @@ fn clock() -> Clock {
     Clock::new(|| jiff::Timestamp::UNIX_EPOCH)
 }
 
+/// Knows nobody.
+fn authenticator() -> Authenticator {
+    Authenticator::new(TokenTable::open(Path::new("/nonexistent/tokens.json").to_owned()), clock())
+}
+
 fn authorization(bytes: &[u8]) {
     let (mut parts, ()) = Request::new(()).into_parts();
     parts.headers = header(AUTHORIZATION, bytes);
-    let tokens = TokenTable::open(Path::new("/nonexistent/tokens.json").to_owned());
     let peer = Peer { address: SocketAddr::from((Ipv4Addr::LOCALHOST, 1)), encrypted: true, certificate: None };
-    let user = Authenticator::new(tokens, clock()).authenticate(&parts, &peer);
+    let user = authenticator().authenticate(&parts, &peer);
     assert!(user.is_err() || parts.headers.is_empty(), "a made-up credential was accepted");
 }
 
@@ -205,4 +271,75 @@ fn patch_shape(bytes: &[u8]) {
             forget(patch::check_shape(&document, patch_type));
         }
     }
+}
+
+fn client_certificate(bytes: &[u8]) {
+    if let Ok(certificate) = ClientCertificate::from_der(bytes) {
+        assert!(!certificate.user.name.is_empty(), "a certificate names nobody");
+    }
+}
+
+/// The first line is a path, the second a signature.
+fn hook(bytes: &[u8]) {
+    let text = String::from_utf8_lossy(bytes);
+    let (path, value) = text.split_once('\n').unwrap_or((&text, ""));
+    if let Some((namespace, name)) = hooks::target(&Method::POST, path) {
+        assert!(!namespace.contains('/') && !name.contains('/'), "a doorbell of another place");
+    }
+    for name in ["x-gitea-signature", "x-hub-signature-256"] {
+        let signature = hooks::signature(&header(HeaderName::from_static(name), value.as_bytes()));
+        assert!(signature.is_none_or(|signature| signature.len() == 32), "half a signature");
+    }
+}
+
+fn delete_options(bytes: &[u8]) {
+    for body_type in [BodyType::Json, BodyType::Yaml, BodyType::Protobuf] {
+        forget(delete::from_body(body_type, bytes));
+    }
+}
+
+fn token_request(bytes: &[u8]) {
+    for body_type in [BodyType::Json, BodyType::Yaml] {
+        if let Ok(body) = crate::body::decode_object(bytes, body_type, "TokenRequest")
+            && let Ok(seconds) = tokens::request::lifetime(&body.value, "fuzz")
+        {
+            assert!((600..=1 << 32).contains(&seconds), "a token for {seconds} seconds");
+        }
+    }
+}
+
+fn review(bytes: &[u8]) {
+    let Ok(body) = crate::body::decode_object(bytes, BodyType::Json, "SubjectAccessReview") else { return };
+    for review in &REVIEWS {
+        forget(reviews::check_type(&body.value, review, "authorization.k8s.io/v1"));
+    }
+    let (authorizer, user, spec) = (Authorizer::new(&[]), User::anonymous(), &body.value["spec"]);
+    for kind in [ReviewKind::SelfSubject, ReviewKind::Subject, ReviewKind::LocalSubject] {
+        forget(authorizer.review_access(&user, kind, spec, "default"));
+    }
+    let status = token_review_status(&authenticator(), spec);
+    assert!(status["authenticated"] != true, "a made-up token was accepted");
+}
+
+fn log_parameters(bytes: &[u8]) {
+    let query = Query::parse(Some(&String::from_utf8_lossy(bytes)));
+    forget((log::count(&query, "tailLines"), log::count(&query, "limitBytes")));
+    for now in [jiff::Timestamp::UNIX_EPOCH, jiff::Timestamp::MIN, jiff::Timestamp::MAX] {
+        forget(log::since(&query, now));
+    }
+}
+
+fn artifact_name(bytes: &[u8]) {
+    let text = String::from_utf8_lossy(bytes);
+    let is_path = text.contains(['/', '\0', '\n']) || text.starts_with('.');
+    assert!(!(is_path && artifact::is_name(&text)), "a name that leads elsewhere");
+}
+
+fn if_none_match(bytes: &[u8]) {
+    let answer = Document::from_bytes(Vec::new()).answer(&header(IF_NONE_MATCH, bytes), "application/json");
+    assert!(matches!(answer.status().as_u16(), 200 | 304), "neither there nor known");
+}
+
+fn token_file(bytes: &[u8]) {
+    forget(crate::authentication::token_file::parse(bytes));
 }

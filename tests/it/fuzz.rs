@@ -63,9 +63,86 @@ fn feed(name: &str, input: &[u8], run: &dyn Fn(&[u8])) {
 
 #[test]
 fn fuzz_every_parser_of_requests() {
-    for target in apiserver::fuzz::TARGETS {
+    for target in apiserver::fuzz::TARGETS.iter().chain(&webui::fuzz::TARGETS) {
         fuzz(target.name, target.seeds, &target.run);
     }
+}
+
+/// A folder of a target that is gone is played by nobody.
+#[test]
+fn fuzz_every_kept_input_has_a_target() {
+    let page = std::fs::read_to_string(PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("it/fuzz.rs")).unwrap();
+    let is_here = |name: &str| page.contains(&format!("\"{name}\","));
+    let is_elsewhere =
+        |name: &str| apiserver::fuzz::TARGETS.iter().chain(&webui::fuzz::TARGETS).any(|target| target.name == name);
+    for folder in std::fs::read_dir(PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("fixtures/fuzz")).unwrap() {
+        let name = folder.unwrap().file_name().into_string().unwrap();
+        assert!(is_here(&name) || is_elsewhere(&name), "no target is called {name}");
+    }
+}
+
+#[test]
+fn fuzz_sizes_formats_and_sessions() {
+    let documents: &[&[u8]] = &[br#"{"a":[{},{"b":1}],"c":{"d":[[],"",null]}}"#, b"a:\n- b: {}\n  c: [1, 2]\n"];
+    fuzz("value-bytes", documents, &|bytes| {
+        let estimate = store::schema::decode::estimated_value_bytes(bytes);
+        assert!(estimate <= store::schema::decode::VALUE_BYTES_MAX, "{estimate}");
+    });
+    let names =
+        ["date-time", "date", "byte", "uri", "email", "hostname", "ipv4", "ipv6", "cidr", "mac", "uuid", "duration"];
+    let checked = names.map(|name| {
+        let schema = json!({"type": "object", "properties": {"a": {"type": "string", "format": name}}});
+        store::schema::CompiledSchema::compile(serde_json::from_value(schema).unwrap()).unwrap()
+    });
+    let seeds: &[&[u8]] = &[
+        b"2026-01-01T00:00:00.123456789+02:00",
+        b"2026-02-29",
+        b"aGVsbG8=",
+        b"https://u:p@[::1]:8443/a?b#c",
+        b"Jane.Doe+x@example.com",
+        b"a-b.example.com.",
+        b"127.0.0.1",
+        b"fe80::1%eth0",
+        b"10.0.0.0/8",
+        b"00:00:5e:00:53:01",
+        b"123e4567-e89b-12d3-a456-426614174000",
+        b"1h30m1.5s",
+        b"2 days",
+    ];
+    fuzz("formats", seeds, &|bytes| {
+        let object = json!({"a": String::from_utf8_lossy(bytes)});
+        for schema in &checked {
+            black_box(schema.validate(&object, None));
+        }
+    });
+    let folder = tempfile::tempdir().unwrap();
+    let key = webui::session::SessionKey::open(&folder.path().join("web.key")).unwrap();
+    let token = key.form_token("browser");
+    fuzz("web-session", &[b"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA", token.as_bytes()], &|bytes| {
+        let text = String::from_utf8_lossy(bytes);
+        assert!(!key.is_form_token("another browser", &text), "a form of another browser");
+        let mut headers = http::HeaderMap::new();
+        if let Ok(value) = format!("{}={text}", webui::session::COOKIE_NAME).parse() {
+            headers.append("cookie", value);
+        }
+        assert!(key.remembered(&headers).is_none(), "a made-up session");
+    });
+}
+
+#[test]
+fn fuzz_backups() {
+    let tried = Tried::new();
+    let folder = tempfile::tempdir().unwrap();
+    let keyring = tried.store.keyring();
+    let mut backup = Vec::new();
+    store::backup::write_backup(&tried.store.state(), keyring, &mut backup).unwrap();
+    let place = folder.path().join("store");
+    fuzz("backup", &[&backup], &|bytes| {
+        let mut input = bytes;
+        let restored = store::backup::restore_backup(&mut input, &place, widgets::built_in(), keyring);
+        assert!(restored.is_ok() == place.exists(), "half a store: {restored:?}");
+        let _ = std::fs::remove_dir_all(&place);
+    });
 }
 
 #[test]

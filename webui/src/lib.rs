@@ -11,6 +11,7 @@ mod answer;
 mod assets;
 mod badge;
 pub mod forges;
+pub mod fuzz;
 mod index;
 mod live;
 mod logs;

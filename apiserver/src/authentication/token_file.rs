@@ -100,9 +100,14 @@ pub fn read(path: &Path) -> Result<Vec<TokenRecord>, TokenError> {
         return Err(malformed(format!("it is larger than {FILE_BYTES_MAX} bytes")));
     }
     let text = fs::read(path).map_err(|source| file_error("read", path, source))?;
-    let file: TokenFile = serde_json::from_slice(&text).map_err(|error| malformed(error.to_string()))?;
+    parse(&text).map_err(malformed)
+}
+
+/// Reads what stands in a file, or says what is wrong with it.
+pub(crate) fn parse(text: &[u8]) -> Result<Vec<TokenRecord>, String> {
+    let file: TokenFile = serde_json::from_slice(text).map_err(|error| error.to_string())?;
     if file.format != FORMAT {
-        return Err(malformed(format!("it has format {}, this program reads {FORMAT}", file.format)));
+        return Err(format!("it has format {}, this program reads {FORMAT}", file.format));
     }
     Ok(file.tokens)
 }

@@ -200,7 +200,7 @@ fn secrets(api: &Api, namespace: &str, name: &str) -> Vec<Vec<u8>> {
 }
 
 /// Returns the signature that a delivery carries, if it is a whole one.
-fn signature(headers: &HeaderMap) -> Option<Vec<u8>> {
+pub(crate) fn signature(headers: &HeaderMap) -> Option<Vec<u8>> {
     let (value, before) =
         SIGNATURES.iter().find_map(|(name, before)| Some((headers.get(*name)?.to_str().ok()?, before)))?;
     let digits = value.trim().strip_prefix(before)?.as_bytes();

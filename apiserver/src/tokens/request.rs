@@ -72,7 +72,7 @@ pub(crate) async fn create(call: &mut Call, served: &Served) -> VerbResult {
 }
 
 /// Reads how long the token shall work.
-fn lifetime(request: &Value, name: &str) -> Result<i64, Status> {
+pub(crate) fn lifetime(request: &Value, name: &str) -> Result<i64, Status> {
     let names =
         ResourceNames { group: "authentication.k8s.io".to_owned(), plural: String::new(), kind: KIND.to_owned() };
     let is_other =

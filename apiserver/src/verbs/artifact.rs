@@ -46,7 +46,8 @@ pub(crate) async fn artifact(call: &mut Call, served: &Served) -> VerbResult {
     Ok(answer(file, found))
 }
 
-fn is_name(file: &str) -> bool {
+/// Whether a file may be called so.
+pub(crate) fn is_name(file: &str) -> bool {
     let fits = |byte: u8| byte.is_ascii_alphanumeric() || b"._+@=-".contains(&byte);
     file.len() <= NAME_BYTES_MAX
         && file.starts_with(|first: char| first.is_ascii_alphanumeric())

@@ -36,9 +36,10 @@ pub(crate) async fn delete(call: &mut Call, served: &Served) -> VerbResult {
     Ok(answer)
 }
 
+/// The options as a client writes them.
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
-struct Document {
+pub(crate) struct Document {
     kind: String,
     propagation_policy: Option<String>,
     orphan_dependents: Option<bool>,
@@ -115,7 +116,8 @@ fn from_query(call: &Call) -> Document {
     }
 }
 
-fn from_body(body_type: BodyType, bytes: &[u8]) -> Result<Document, Status> {
+/// Reads the options out of a body.
+pub(crate) fn from_body(body_type: BodyType, bytes: &[u8]) -> Result<Document, Status> {
     let bad = |why: String| Status::failure(Reason::BadRequest, why);
     let value: Value = match body_type {
         BodyType::Json => {

@@ -14,6 +14,7 @@ use crate::answer::{Answer, raw};
 use crate::api::Call;
 use crate::log_stream::while_allowed;
 use crate::pods::{APPS, AppLogRequest, LogRequest, LogStream, WHOLE_RUN, check_container};
+use crate::query::Query;
 use crate::served::Served;
 
 /// Answers with the log of a run, or of one of its stages.
@@ -47,10 +48,10 @@ pub(crate) async fn log(call: &mut Call, served: &Served) -> VerbResult {
         uid: run.value()["metadata"]["uid"].as_str().unwrap_or_default().to_owned(),
         stage: (!container.is_empty() && container != WHOLE_RUN).then(|| container.to_owned()),
         follow: call.query.flag("follow"),
-        tail_lines: count(call, "tailLines")?,
-        since: since(call)?,
+        tail_lines: count(&call.query, "tailLines")?,
+        since: since(&call.query, call.api.clock.now())?,
         timestamps: call.query.flag("timestamps"),
-        limit_bytes: count(call, "limitBytes")?,
+        limit_bytes: count(&call.query, "limitBytes")?,
     };
     let stream = call.api.logs.open(request).await?;
     Ok(answer(call, stream))
@@ -68,8 +69,8 @@ fn app_request(call: &Call, target: &Target, app: Value) -> Result<AppLogRequest
         app,
         service: (!service.is_empty()).then(|| service.to_owned()),
         follow: call.query.flag("follow"),
-        tail_lines: count(call, "tailLines")?,
-        since: since(call)?,
+        tail_lines: count(&call.query, "tailLines")?,
+        since: since(&call.query, call.api.clock.now())?,
         timestamps: call.query.flag("timestamps"),
     })
 }
@@ -90,23 +91,25 @@ fn answer(call: &mut Call, stream: LogStream) -> Answer {
     raw(200, "text/plain", Body::from_stream(stream))
 }
 
-fn count(call: &Call, name: &str) -> Result<Option<u64>, Status> {
-    let Some(number) = call.query.integer(name)? else { return Ok(None) };
+/// Reads a number of lines or bytes.
+pub(crate) fn count(query: &Query, name: &str) -> Result<Option<u64>, Status> {
+    let Some(number) = query.integer(name)? else { return Ok(None) };
     u64::try_from(number).map(Some).map_err(|_| {
         Status::failure(Reason::BadRequest, format!("{name} must be greater than or equal to 0, not {number}"))
     })
 }
 
-fn since(call: &Call) -> Result<Option<Timestamp>, Status> {
+/// Reads from when on lines are wanted.
+pub(crate) fn since(query: &Query, now: Timestamp) -> Result<Option<Timestamp>, Status> {
     let bad = |why: String| Status::failure(Reason::BadRequest, why);
-    let text = call.query.text("sinceTime");
+    let text = query.text("sinceTime");
     if !text.is_empty() {
         return text.parse().map(Some).map_err(|error| bad(format!("sinceTime is no RFC 3339 time: {error}")));
     }
-    let Some(seconds) = call.query.integer("sinceSeconds")? else { return Ok(None) };
+    let Some(seconds) = query.integer("sinceSeconds")? else { return Ok(None) };
     if seconds < 1 {
         return Err(bad(format!("sinceSeconds must be greater than 0, not {seconds}")));
     }
-    let since = call.api.clock.now().checked_sub(SignedDuration::from_secs(seconds));
+    let since = now.checked_sub(SignedDuration::from_secs(seconds));
     since.map(Some).map_err(|error| bad(format!("sinceSeconds is too far in the past: {error}")))
 }
