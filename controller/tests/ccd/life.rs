@@ -11,16 +11,16 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 
 /// Longer than any step takes, also on a machine that is busy.
-const PATIENCE: Duration = Duration::from_secs(60);
+pub(super) const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A running `ccd serve`; killed when dropped.
-struct Daemon {
+pub(super) struct Daemon {
     child: Child,
     directory: PathBuf,
-    http: String,
+    pub(super) http: String,
 }
 
-fn ccd(arguments: &[&str], directory: &Path) -> Output {
+pub(super) fn ccd(arguments: &[&str], directory: &Path) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_ccd"));
     command.args(arguments).arg("--data-dir").arg(directory).stdin(Stdio::null()).output().unwrap()
 }
@@ -31,15 +31,20 @@ fn text(output: &Output) -> String {
 
 impl Daemon {
     fn start(directory: &Path) -> Self {
+        Self::start_as(directory, |command| command)
+    }
+
+    /// Starts it with what `change` makes different of the command.
+    pub(super) fn start_as(directory: &Path, change: impl Fn(&mut Command) -> &mut Command) -> Self {
         let _ = std::fs::remove_file(directory.join("addresses.json"));
-        let child = Command::new(env!("CARGO_BIN_EXE_ccd"))
+        let mut command = Command::new(env!("CARGO_BIN_EXE_ccd"));
+        command
             .args(["serve", "--http", "127.0.0.1:0", "--https", "127.0.0.1:0", "--data-dir"])
             .arg(directory)
             .stdin(Stdio::null())
             .stdout(Stdio::null())
-            .stderr(Stdio::inherit())
-            .spawn()
-            .unwrap();
+            .stderr(Stdio::inherit());
+        let child = change(&mut command).spawn().unwrap();
         let mut daemon = Self { child, directory: directory.to_owned(), http: String::new() };
         let begun = Instant::now();
         while !daemon.is_ready() {
@@ -57,11 +62,11 @@ impl Daemon {
         self.get("/readyz", None).starts_with("HTTP/1.1 200 ")
     }
 
-    fn get(&self, path: &str, token: Option<&str>) -> String {
+    pub(super) fn get(&self, path: &str, token: Option<&str>) -> String {
         self.ask("GET", path, token, "")
     }
 
-    fn ask(&self, method: &str, path: &str, token: Option<&str>, body: &str) -> String {
+    pub(super) fn ask(&self, method: &str, path: &str, token: Option<&str>, body: &str) -> String {
         let Ok(mut stream) = TcpStream::connect(&self.http) else { return String::new() };
         let authorization = token.map_or(String::new(), |token| format!("authorization: Bearer {token}\r\n"));
         let length = body.len();
@@ -74,14 +79,14 @@ impl Daemon {
         answer
     }
 
-    fn token(&self) -> String {
+    pub(super) fn token(&self) -> String {
         let config = std::fs::read_to_string(self.directory.join("kubeconfig")).unwrap();
         let token = config.lines().find_map(|line| line.trim().strip_prefix("token: ")).unwrap();
         token.trim_matches('"').to_owned()
     }
 
     /// Sends SIGTERM and returns whether the process ended well, and how long it took.
-    fn stop(mut self) -> (bool, Duration) {
+    pub(super) fn stop(mut self) -> (bool, Duration) {
         let begun = Instant::now();
         assert!(Command::new("kill").arg(self.child.id().to_string()).status().unwrap().success());
         let status = self.child.wait().unwrap();
