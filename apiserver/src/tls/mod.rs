@@ -53,6 +53,7 @@ pub struct Pki {
 struct Current {
     server_config: Arc<ServerConfig>,
     authorities_pem: String,
+    authority: Arc<Identity>,
     serving_expires: Timestamp,
 }
 
@@ -153,7 +154,7 @@ impl Pki {
     /// # Errors
     /// When the library refuses a name.
     pub fn issue_client(&self, user: &str, groups: &[String], life: Duration) -> Result<(String, String), PkiError> {
-        issue_client(&self.directory, user, groups, self.clock.now(), life)
+        issue_client_with(&self.current.load().authority, user, groups, self.clock.now(), life)
     }
 }
 
@@ -172,7 +173,17 @@ pub fn issue_client(
 ) -> Result<(String, String), PkiError> {
     let path = directory.join("ca.pem");
     let authority = read_identity(&path)?.ok_or(PkiError::NoAuthority(path))?;
-    let identity = issue(&authority, Purpose::Client { user, groups }, now, life)?;
+    issue_client_with(&authority, user, groups, now, life)
+}
+
+fn issue_client_with(
+    authority: &Identity,
+    user: &str,
+    groups: &[String],
+    now: Timestamp,
+    life: Duration,
+) -> Result<(String, String), PkiError> {
+    let identity = issue(authority, Purpose::Client { user, groups }, now, life)?;
     Ok((identity.certificate_pem, identity.key_pem))
 }
 
@@ -197,7 +208,7 @@ fn load(directory: &Path, names: &[String], client_certificates: bool, now: Time
     let authorities_pem: String = trusted.iter().map(|identity| identity.certificate_pem.as_str()).collect();
     write_if_different(&directory.join("ca.crt"), authorities_pem.as_bytes())?;
     let server_config = Arc::new(server_config(&serving, &trusted, client_certificates)?);
-    Ok(Current { server_config, authorities_pem, serving_expires: serving.expires })
+    Ok(Current { server_config, authorities_pem, authority, serving_expires: serving.expires })
 }
 
 /// Returns the signing authority and all that are trusted, the signing one first.
