@@ -48,7 +48,7 @@ pub async fn run(session: &Session, arguments: ApiResourcesArguments) -> Result<
     };
     let discovery = session.fresh_discovery().await?;
     let mut types: Vec<&ResourceType> =
-        discovery.types.iter().filter(|candidate| wanted(candidate, &arguments)).collect();
+        discovery.each_once().filter(|candidate| wanted(candidate, &arguments)).collect();
     match arguments.sort_by.as_deref() {
         Some("kind") => types.sort_by(|left, right| left.kind.cmp(&right.kind)),
         Some(_) => types.sort_by(|left, right| left.plural.cmp(&right.plural)),

@@ -194,6 +194,15 @@ impl Discovery {
             .copied()
     }
 
+    /// Returns each type once: in the version that the server prefers, or the first that has it.
+    pub fn each_once(&self) -> impl Iterator<Item = &ResourceType> {
+        let same = |one: &ResourceType, other: &ResourceType| one.plural == other.plural && one.group == other.group;
+        self.types.iter().enumerate().filter_map(move |(index, candidate)| {
+            // Of a group the preferred version comes first.
+            (!self.types[..index].iter().any(|before| same(before, candidate))).then_some(candidate)
+        })
+    }
+
     /// Finds the type of an object by its `apiVersion` and `kind`.
     #[must_use]
     pub fn find_kind(&self, api_version: &str, kind: &str) -> Option<&ResourceType> {

@@ -55,6 +55,15 @@ fn a_name_means_the_type_that_people_expect() {
 }
 
 #[test]
+fn each_type_is_shown_once_in_its_preferred_version() {
+    let discovery = discovery();
+    let shown: Vec<String> =
+        discovery.each_once().map(|shown| format!("{} {}", shown.api_version(), shown.kind)).collect();
+    let expected = ["v1 Event", "ci.coopcloud.tech/v1alpha1 TestRun", "events.k8s.io/v1 Event", "a.example.org/v1 Tr"];
+    assert_eq!(shown, expected);
+}
+
+#[test]
 fn an_unknown_name_is_answered_with_the_nearest() {
     let hint = |name: &str| discovery().unknown(name).hints.join(" ");
     assert_eq!(hint("testrns"), "did you mean `testruns`?");
