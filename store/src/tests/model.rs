@@ -1,24 +1,49 @@
 //! Random histories against a model of a few lines: whatever the store is asked, it answers as the model does.
 
 use std::collections::BTreeMap;
+use std::io::Cursor;
+use std::sync::Arc;
 
 use api_types::status::{Reason, Status};
 use proptest::prelude::*;
 use serde_json::json;
 
-use super::Bench;
-use crate::list::{ListAt, ListRequest};
+use super::{Bench, built_in, options};
+use crate::backup::{restore_backup, write_backup};
+use crate::keyring::Keyring;
+use crate::list::{List, ListAt, ListRequest};
+use crate::object::Object;
 use crate::request::{Outcome, Part, Written};
 use crate::selector::Selector;
 use crate::state::{EventKind, HistoryLimits};
+use crate::store::Store;
 use crate::watch::{WatchItem, WatchRequest, WatchStart};
 
 /// What one client asks for.
 #[derive(Clone, Debug)]
 enum Act {
-    Create { name: u8, size: u8, large: bool },
-    Patch { name: u8, size: u8 },
-    Delete { name: u8 },
+    Create {
+        name: u8,
+        size: u8,
+        large: bool,
+        held: bool,
+    },
+    Patch {
+        name: u8,
+        size: u8,
+    },
+    /// Writes the status.
+    Report {
+        name: u8,
+        seen: u8,
+    },
+    Delete {
+        name: u8,
+    },
+    /// Takes the finalizer away.
+    Release {
+        name: u8,
+    },
 }
 
 #[derive(Clone, Debug)]
@@ -26,7 +51,14 @@ enum Step {
     /// Several clients at once.
     Together(Vec<Act>),
     Reopen,
+    /// Goes on in a store that was restored from a backup.
+    Restore,
     Rewrite,
+    /// A list in pages, with writes between the first and the others.
+    Pages {
+        limit: usize,
+        meanwhile: Vec<Act>,
+    },
     ListAt {
         back: u8,
     },
@@ -35,35 +67,68 @@ enum Step {
     },
 }
 
+/// What a widget says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Widget {
+    size: i64,
+    seen: Option<i64>,
+    /// A finalizer keeps it.
+    is_held: bool,
+    /// It was deleted, and waits for its finalizer.
+    is_going: bool,
+}
+
+impl Widget {
+    fn of(object: &Object) -> Self {
+        let value = object.value();
+        Self {
+            size: value["spec"]["size"].as_i64().unwrap(),
+            seen: value["status"]["seen"].as_i64(),
+            is_held: value["metadata"]["finalizers"].as_array().is_some_and(|finalizers| !finalizers.is_empty()),
+            is_going: value["metadata"]["deletionTimestamp"].is_string(),
+        }
+    }
+}
+
 /// All that the store promises, written as simply as possible: what is live, and what happened.
 #[derive(Default)]
 struct Model {
-    live: BTreeMap<String, i64>,
-    events: Vec<(EventKind, String, i64, u64)>,
+    live: BTreeMap<String, Widget>,
+    events: Vec<(EventKind, String, Widget, u64)>,
 }
 
 impl Model {
     /// Does what was acknowledged, which must have been possible.
     fn apply(&mut self, act: &Act, revision: u64) {
-        let (kind, name, size) = match act {
-            Act::Create { name, size, .. } => (EventKind::Added, name_of(*name), i64::from(*size)),
-            Act::Patch { name, size } => (EventKind::Modified, name_of(*name), i64::from(*size)),
-            Act::Delete { name } => (EventKind::Deleted, name_of(*name), self.live[&name_of(*name)]),
-        };
-        let before = match kind {
-            EventKind::Deleted => self.live.remove(&name),
-            EventKind::Added | EventKind::Modified => self.live.insert(name.clone(), size),
+        let name = name_of(act);
+        let before = self.live.get(&name).cloned();
+        let there = || before.clone().unwrap_or_else(|| panic!("{act:?} at {revision}: it was not there"));
+        let (kind, widget) = match act {
+            Act::Create { size, held, .. } => {
+                let widget = Widget { size: i64::from(*size), seen: None, is_held: *held, is_going: false };
+                (EventKind::Added, widget)
+            }
+            Act::Patch { size, .. } => (EventKind::Modified, Widget { size: i64::from(*size), ..there() }),
+            Act::Report { seen, .. } => (EventKind::Modified, Widget { seen: Some(i64::from(*seen)), ..there() }),
+            Act::Delete { .. } if there().is_held => (EventKind::Modified, Widget { is_going: true, ..there() }),
+            Act::Delete { .. } => (EventKind::Deleted, there()),
+            Act::Release { .. } if there().is_going => (EventKind::Deleted, Widget { is_held: false, ..there() }),
+            Act::Release { .. } => (EventKind::Modified, Widget { is_held: false, ..there() }),
         };
         assert_eq!(before.is_none(), kind == EventKind::Added, "{act:?} at {revision}");
-        self.events.push((kind, name, size, revision));
+        match kind {
+            EventKind::Deleted => self.live.remove(&name),
+            EventKind::Added | EventKind::Modified => self.live.insert(name.clone(), widget.clone()),
+        };
+        self.events.push((kind, name, widget, revision));
     }
 
-    fn at(&self, revision: u64) -> BTreeMap<String, i64> {
+    fn at(&self, revision: u64) -> BTreeMap<String, Widget> {
         let mut live = BTreeMap::new();
-        for (kind, name, size, _) in self.events.iter().filter(|(_, _, _, at)| *at <= revision) {
+        for (kind, name, widget, _) in self.events.iter().filter(|(_, _, _, at)| *at <= revision) {
             match kind {
                 EventKind::Deleted => live.remove(name),
-                EventKind::Added | EventKind::Modified => live.insert(name.clone(), *size),
+                EventKind::Added | EventKind::Modified => live.insert(name.clone(), widget.clone()),
             };
         }
         live
@@ -71,21 +136,27 @@ impl Model {
 }
 
 fn act() -> impl Strategy<Value = Act> {
+    let creation = (0..6_u8, 0..20_u8, any::<bool>(), any::<bool>());
     prop_oneof![
-        3 => (0..6_u8, 0..20_u8, any::<bool>()).prop_map(|(name, size, large)| Act::Create { name, size, large }),
+        3 => creation.prop_map(|(name, size, large, held)| Act::Create { name, size, large, held }),
         3 => (0..6_u8, 0..20_u8).prop_map(|(name, size)| Act::Patch { name, size }),
+        2 => (0..6_u8, 0..20_u8).prop_map(|(name, seen)| Act::Report { name, seen }),
         2 => (0..6_u8).prop_map(|name| Act::Delete { name }),
+        1 => (0..6_u8).prop_map(|name| Act::Release { name }),
     ]
 }
 
 fn step() -> impl Strategy<Value = Step> {
+    let pages = (1..4_usize, prop::collection::vec(act(), 0..4));
     prop_oneof![
-        10 => act().prop_map(|act| Step::Together(vec![act])),
-        6 => prop::collection::vec(act(), 2..6).prop_map(Step::Together),
-        1 => Just(Step::Reopen),
-        1 => Just(Step::Rewrite),
-        2 => (0..20_u8).prop_map(|back| Step::ListAt { back }),
-        2 => (0..20_u8).prop_map(|back| Step::ResumeAt { back }),
+        20 => act().prop_map(|act| Step::Together(vec![act])),
+        12 => prop::collection::vec(act(), 2..6).prop_map(Step::Together),
+        2 => Just(Step::Reopen),
+        1 => Just(Step::Restore),
+        2 => Just(Step::Rewrite),
+        4 => pages.prop_map(|(limit, meanwhile)| Step::Pages { limit, meanwhile }),
+        4 => (0..20_u8).prop_map(|back| Step::ListAt { back }),
+        4 => (0..20_u8).prop_map(|back| Step::ResumeAt { back }),
     ]
 }
 
@@ -105,6 +176,8 @@ async fn run(steps: Vec<Step>, events_max: usize) {
     for step in steps {
         match step {
             Step::Reopen => bench = bench.reopen().await,
+            Step::Restore => bench = restored(bench).await,
+            Step::Pages { limit, meanwhile } => check_pages(&bench, &mut model, limit, &meanwhile).await,
             Step::Rewrite => rewrite(&bench).await,
             Step::ListAt { back } => check_list(&bench, &model, u64::from(back)),
             Step::ResumeAt { back } => check_resume(&bench, &model, u64::from(back)),
@@ -127,40 +200,69 @@ async fn together(bench: &Bench, model: &mut Model, acts: &[Act]) {
             Err(status) => refused.push((act, status.reason)),
         }
     }
-    written.sort_unstable_by_key(|(revision, _)| *revision);
+    // Who deletes what is going already is shown how it is: what another act made of it, or an earlier one.
+    written.sort_by_key(|(revision, act)| (*revision, matches!(act, Act::Delete { .. })));
     let mut moments = vec![model.live.clone()];
     for (revision, act) in written {
+        let is_shown = model.events.iter().any(|(_, _, _, at)| *at == revision);
+        if is_shown && matches!(act, Act::Delete { .. }) {
+            refused.push((act, None));
+            continue;
+        }
         model.apply(act, revision);
         moments.push(model.live.clone());
     }
     for (act, reason) in refused {
-        let fits = |live: &BTreeMap<String, i64>| match act {
-            Act::Create { name, .. } => reason == Some(Reason::AlreadyExists) && live.contains_key(&name_of(*name)),
-            Act::Patch { name, size } => match live.get(&name_of(*name)) {
-                None => reason == Some(Reason::NotFound),
-                Some(found) => reason.is_none() && *found == i64::from(*size),
-            },
-            Act::Delete { name } => reason == Some(Reason::NotFound) && !live.contains_key(&name_of(*name)),
+        let fits = |live: &BTreeMap<String, Widget>| match (act, live.get(&name_of(act))) {
+            (Act::Create { .. }, found) => reason == Some(Reason::AlreadyExists) && found.is_some(),
+            (_, None) => reason == Some(Reason::NotFound),
+            (Act::Patch { size, .. }, Some(found)) => reason.is_none() && found.size == i64::from(*size),
+            (Act::Report { seen, .. }, Some(found)) => reason.is_none() && found.seen == Some(i64::from(*seen)),
+            (Act::Delete { .. }, Some(found)) => reason.is_none() && found.is_going,
+            (Act::Release { .. }, Some(found)) => reason.is_none() && !found.is_held,
         };
         assert!(moments.iter().any(fits), "{act:?} was told {reason:?} among {acts:?}");
     }
 }
 
 async fn perform(bench: &Bench, act: &Act) -> Result<Written, Status> {
+    let name = name_of(act);
+    let widget = bench.widget(&name);
     match act {
-        Act::Create { name, size, large } => {
+        Act::Create { size, large, held, .. } => {
             let text = if *large { "x".repeat(9000) } else { String::new() };
-            bench.create(&name_of(*name), json!({"size": size, "text": text})).await
+            let finalizers = if *held { json!(["test.example.com/hold"]) } else { json!([]) };
+            bench.create_with(&name, json!({"finalizers": finalizers}), json!({"size": size, "text": text})).await
         }
-        Act::Patch { name, size } => {
-            bench.merge(&bench.widget(&name_of(*name)), Part::Whole, json!({"spec": {"size": size}})).await
-        }
-        Act::Delete { name } => bench.delete(&bench.widget(&name_of(*name))).await,
+        Act::Patch { size, .. } => bench.merge(&widget, Part::Whole, json!({"spec": {"size": size}})).await,
+        Act::Report { seen, .. } => bench.merge(&widget, Part::Status, json!({"status": {"seen": seen}})).await,
+        Act::Delete { .. } => bench.delete(&widget).await,
+        Act::Release { .. } => bench.merge(&widget, Part::Whole, json!({"metadata": {"finalizers": null}})).await,
     }
 }
 
-fn name_of(name: u8) -> String {
+fn name_of(act: &Act) -> String {
+    let (Act::Create { name, .. }
+    | Act::Patch { name, .. }
+    | Act::Report { name, .. }
+    | Act::Delete { name }
+    | Act::Release { name }) = act;
     format!("w{name}")
+}
+
+/// Returns the store that a backup of this one becomes.
+async fn restored(bench: Bench) -> Bench {
+    let mut file = Vec::new();
+    write_backup(&bench.store.state(), &Keyring::default(), &mut file).unwrap();
+    bench.store.close().await;
+    let parent = tempfile::tempdir().unwrap();
+    let dir = parent.path().join("restored");
+    restore_backup(&mut Cursor::new(&file), &dir, built_in(), &Arc::default()).unwrap();
+    let emptied = bench.dir.path();
+    std::fs::remove_dir_all(emptied).unwrap();
+    std::fs::rename(&dir, emptied).unwrap();
+    let store = Store::open(options(emptied, bench.history, &bench.clock)).unwrap();
+    Bench { store, ..bench }
 }
 
 async fn rewrite(bench: &Bench) {
@@ -169,29 +271,50 @@ async fn rewrite(bench: &Bench) {
     assert_eq!(bench.store.figures().generations_total, before + 1);
 }
 
+fn list(bench: &Bench, limit: usize, at: ListAt) -> Result<List, Status> {
+    let (resource, namespace) = (bench.resource("widgets.test.example.com"), Some("default".to_owned()));
+    bench.store.list(&ListRequest { resource, namespace, selector: Selector::default(), limit, at })
+}
+
+fn widgets(objects: &[Arc<Object>]) -> BTreeMap<String, Widget> {
+    objects.iter().map(|object| (object.name().to_owned(), Widget::of(object))).collect()
+}
+
 fn check_list(bench: &Bench, model: &Model, back: u64) {
     let revision = bench.store.state().revision.saturating_sub(back);
-    let request = ListRequest {
-        resource: bench.resource("widgets.test.example.com"),
-        namespace: Some("default".to_owned()),
-        selector: Selector::default(),
-        limit: 0,
-        at: ListAt::Exact(revision),
-    };
-    match bench.store.list(&request) {
-        Ok(list) => {
-            let found: BTreeMap<String, i64> = list
-                .objects
-                .iter()
-                .map(|object| (object.name().to_owned(), object.value()["spec"]["size"].as_i64().unwrap()))
-                .collect();
-            assert_eq!(found, model.at(revision), "the list at {revision}");
-        }
+    match list(bench, 0, ListAt::Exact(revision)) {
+        Ok(list) => assert_eq!(widgets(&list.objects), model.at(revision), "the list at {revision}"),
         Err(status) => {
             assert_eq!(status.code, 410);
             assert!(back > 0, "the present state can always be listed");
         }
     }
+}
+
+/// Lists in pages. All of them show the revision of the first, unless the history has lost it.
+async fn check_pages(bench: &Bench, model: &mut Model, limit: usize, meanwhile: &[Act]) {
+    let first = list(bench, limit, ListAt::Latest).unwrap();
+    let expected = model.live.clone();
+    let (revision, mut token, mut objects) = (first.revision, first.continue_token, first.objects);
+    together(bench, model, meanwhile).await;
+    while let Some(next) = token {
+        assert_eq!(objects.len() % limit, 0, "only the last page may be short");
+        match list(bench, limit, ListAt::Continue(next)) {
+            Ok(page) => {
+                assert_eq!(page.revision, revision);
+                objects.extend(page.objects);
+                token = page.continue_token;
+            }
+            Err(status) => {
+                assert_eq!(status.code, 410);
+                assert!(revision < bench.store.state().compacted, "only what is forgotten may be refused");
+                return;
+            }
+        }
+    }
+    let names: Vec<&str> = objects.iter().map(|object| object.name()).collect();
+    assert!(names.is_sorted_by(|left, right| left < right), "{names:?}");
+    assert_eq!(widgets(&objects), expected, "the pages at {revision}");
 }
 
 fn check_resume(bench: &Bench, model: &Model, back: u64) {
@@ -209,8 +332,7 @@ fn check_resume(bench: &Bench, model: &Model, back: u64) {
     let mut seen = Vec::new();
     for item in watch.take().unwrap() {
         let WatchItem::Change(change) = item else { continue };
-        let size = change.object.value()["spec"]["size"].as_i64().unwrap();
-        seen.push((change.kind, change.object.name().to_owned(), size, change.object.revision));
+        seen.push((change.kind, change.object.name().to_owned(), Widget::of(&change.object), change.object.revision));
     }
     let expected: Vec<_> = model.events.iter().filter(|(_, _, _, at)| *at > revision).cloned().collect();
     assert_eq!(seen, expected, "the watch after {revision}");
