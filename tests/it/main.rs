@@ -22,6 +22,7 @@ mod kill_ccd;
 mod kubectl;
 mod kubectl_old;
 mod leaks;
+mod older_stores;
 mod open_paths;
 mod power_cut;
 mod reference;
