@@ -15,6 +15,8 @@ fn program() -> PathBuf {
 
 const FORGE: &str = "apiVersion: ci.coopcloud.tech/v1alpha1\nkind: Forge\nmetadata: {name: old}\nspec:\n  url: \"https://git.example\"\n  tokenSecretRef: {namespace: default, name: token, key: token}\n";
 const MAP: &str = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: map}\ndata: {a: \"1\"}\n";
+const REVIEW: &str = "apiVersion: authorization.k8s.io/v1\nkind: SelfSubjectAccessReview\nspec: {resourceAttributes: {verb: get, resource: pods}}\n";
+const TOKEN: &str = "apiVersion: authentication.ci.coopcloud.tech/v1alpha1\nkind: Token\nmetadata: {name: jane}\nspec: {user: jane, groups: [devs], expiresAt: '2999-01-01T00:00:00Z'}\n";
 
 /// One command, what it prints, and whether it must fail.
 struct Step {
@@ -65,6 +67,11 @@ const STEPS: &[Step] = &[
     well("explain forge.metadata.labels", "FIELD:    labels"),
     well("explain events --api-version=events.k8s.io/v1", "regarding"),
     well("explain configmap.data", "FIELD:    data"),
+    well("explain pods.status.containerStatuses.state", "terminated"),
+    well("explain selfsubjectaccessreviews.spec", "resourceAttributes"),
+    well("create -f review.yaml -o jsonpath={.status.allowed}", "true"),
+    refused("create -f question.yaml", "unknown field \"resourceAttribute\""),
+    well("create -f token.yaml -o jsonpath={.status.token}", "ccd_"),
     well("auth can-i create forges", "yes"),
     well("delete forge old", "deleted"),
     refused("get forge old", "NotFound"),
@@ -81,6 +88,9 @@ fn debians_own_kubectl_creates_applies_explains_and_reads() {
     write("number.yaml", FORGE.replace("name: old", "name: number").replace("\"https://git.example\"", "5"));
     write("map.yaml", MAP.to_owned());
     write("map2.yaml", MAP.replace("a: \"1\"", "b: \"2\""));
+    write("review.yaml", REVIEW.to_owned());
+    write("question.yaml", REVIEW.replace("Attributes", "Attribute"));
+    write("token.yaml", TOKEN.to_owned());
     let mut failures = String::new();
     for Step { line, says, fails } in STEPS {
         let output = Command::new(program())

@@ -9,6 +9,7 @@ mod cli;
 mod clients;
 mod dependencies;
 mod deploy;
+mod described;
 mod disk_full;
 mod documents;
 mod endurance;

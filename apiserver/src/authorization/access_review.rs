@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use api_types::status::{ResourceNames, Status, StatusCause};
+use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -25,33 +26,49 @@ pub enum ReviewKind {
     LocalSubject,
 }
 
-#[derive(Debug, Default, Deserialize)]
+/// Who is asked about, and what they would do.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
-struct Spec {
+pub(crate) struct Question {
+    /// A request for a resource.
     resource_attributes: Option<ResourceAttributes>,
+    /// A request for a path that is no resource.
     non_resource_attributes: Option<NonResourceAttributes>,
+    /// Name of the user who is asked about.
     user: String,
+    /// Identity of the user.
     uid: String,
+    /// Groups of the user.
     groups: Vec<String>,
+    /// What else is known of the user.
     extra: BTreeMap<String, Vec<String>>,
 }
 
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(default)]
 struct ResourceAttributes {
+    /// Namespace of the object; empty for all namespaces, and for what lives in none.
     namespace: String,
+    /// What would be done: get, list, watch, create, update, patch, delete, deletecollection, or `*` for all.
     verb: String,
+    /// API group; empty for the core group, `*` for all.
     group: String,
+    /// API version; decisions do not depend on it.
     version: String,
+    /// Resource, as `testruns`; `*` for all.
     resource: String,
+    /// Subresource, as `log`; empty for none.
     subresource: String,
+    /// Name of the object; empty for all.
     name: String,
 }
 
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(default)]
 struct NonResourceAttributes {
+    /// The path.
     path: String,
+    /// The HTTP method in lower case.
     verb: String,
 }
 
@@ -67,7 +84,7 @@ impl Authorizer {
         spec: &Value,
         namespace: &str,
     ) -> Result<Value, Status> {
-        let spec = match Option::<Spec>::deserialize(spec) {
+        let spec = match Option::<Question>::deserialize(spec) {
             Ok(spec) => spec.unwrap_or_default(),
             Err(error) => return Err(invalid(vec![cause("spec", error.to_string())])),
         };
@@ -113,7 +130,7 @@ impl Authorizer {
     }
 }
 
-fn check(spec: &Spec, kind: ReviewKind, namespace: &str) -> Vec<StatusCause> {
+fn check(spec: &Question, kind: ReviewKind, namespace: &str) -> Vec<StatusCause> {
     const EXACTLY_ONE: &str = "exactly one of nonResourceAttributes or resourceAttributes must be specified";
     let mut causes = Vec::new();
     match (&spec.resource_attributes, &spec.non_resource_attributes) {
@@ -142,7 +159,7 @@ fn check(spec: &Spec, kind: ReviewKind, namespace: &str) -> Vec<StatusCause> {
     causes
 }
 
-fn question(spec: &Spec) -> RequestInfo {
+fn question(spec: &Question) -> RequestInfo {
     if let Some(attributes) = &spec.resource_attributes {
         return RequestInfo {
             verb: attributes.verb.clone(),

@@ -27,20 +27,21 @@ pub(crate) struct Entry {
     pub kind: String,
     pub namespaced: bool,
     singular: String,
-    verbs: Vec<&'static str>,
+    pub verbs: Vec<&'static str>,
     short_names: Vec<String>,
     categories: Vec<String>,
     is_stored: bool,
-    subresources: Vec<Subresource>,
+    pub subresources: Vec<Subresource>,
 }
 
+/// One subresource; group, version and kind are those of what it shows.
 #[derive(Clone, Debug)]
-struct Subresource {
-    name: &'static str,
-    group: String,
-    version: String,
-    kind: String,
-    verbs: Vec<&'static str>,
+pub(crate) struct Subresource {
+    pub name: &'static str,
+    pub group: String,
+    pub version: String,
+    pub kind: String,
+    pub verbs: Vec<&'static str>,
 }
 
 /// Returns what is served, in no particular order.

@@ -3,7 +3,7 @@
 pub(crate) mod documents;
 mod entries;
 
-pub(crate) use entries::{Entry, entries};
+pub(crate) use entries::{Entry, Subresource, entries};
 
 use std::cmp::Reverse;
 use std::collections::BTreeMap;

@@ -3,16 +3,15 @@
 mod meta;
 mod paths;
 mod protobuf;
+mod unstored;
 
 use std::collections::BTreeMap;
 
-use api_types::definition::Subresources;
-use api_types::status::ResourceNames;
 use serde_json::{Map, Value, json};
-use store::registry::{Registry, Resource};
+use store::registry::{Origin, Registry};
 
-use crate::discovery::Group;
 use crate::discovery::documents::Document;
+use crate::discovery::{Entry, Group, Subresource};
 use crate::events;
 
 const SCHEMAS: &str = "#/components/schemas/";
@@ -28,7 +27,7 @@ pub(crate) fn documents(registry: &Registry, groups: &[Group]) -> BTreeMap<Strin
             let mut schemas = meta::schemas(SCHEMAS);
             let mut all_paths = Map::new();
             for entry in entries {
-                let Some(kind) = Described::find(registry, &group.name, version, &entry.plural) else { continue };
+                let Some(kind) = Described::find(registry, entry) else { continue };
                 kind.add_schemas(SCHEMAS, &mut schemas);
                 paths::add(&format!("/{prefix}"), &kind, &mut all_paths);
             }
@@ -64,7 +63,7 @@ pub(crate) fn version_2(registry: &Registry, groups: &[Group]) -> Value {
             let prefix =
                 if group.name.is_empty() { format!("api/{version}") } else { format!("apis/{}/{version}", group.name) };
             for entry in entries {
-                let Some(kind) = Described::find(registry, &group.name, version, &entry.plural) else { continue };
+                let Some(kind) = Described::find(registry, entry) else { continue };
                 kind.add_schemas(DEFINITIONS, &mut definitions);
                 paths::add_version_2(&format!("/{prefix}"), &kind, &mut all_paths);
             }
@@ -82,67 +81,90 @@ fn info() -> Value {
     json!({"title": "cc-ci", "version": env!("CARGO_PKG_VERSION")})
 }
 
-/// A kind as it is described: most by their own schema, Events of `events.k8s.io` by the core one under their names.
+/// A kind as it is described: most by their own schema, Events of `events.k8s.io` by the core one under their names,
+/// and what is not stored by [`unstored`].
 struct Described<'a> {
-    resource: &'a Resource,
-    names: ResourceNames,
-    version: String,
+    /// Its names, verbs and subresources.
+    entry: &'a Entry,
+    list_kind: String,
     schema: Value,
-    subresources: &'a Subresources,
+    origin: Origin,
 }
 
 impl<'a> Described<'a> {
-    fn find(registry: &'a Registry, group: &str, version: &str, plural: &str) -> Option<Self> {
-        let is_new_event = (group, version, plural) == (events::NEW_GROUP, "v1", "events");
-        let stored_group = if is_new_event { "" } else { group };
-        let (resource, found) = registry.find(stored_group, version, plural)?;
+    fn find(registry: &Registry, entry: &'a Entry) -> Option<Self> {
+        let is_new_event = (&*entry.group, &*entry.version, &*entry.plural) == (events::NEW_GROUP, "v1", "events");
+        let stored_group = if is_new_event { "" } else { &entry.group };
+        let Some((resource, found)) = registry.find(stored_group, &entry.version, &entry.plural) else {
+            let schema = unstored::schema(&entry.group, &entry.kind)?;
+            return Some(Self { entry, list_kind: format!("{}List", entry.kind), schema, origin: Origin::BuiltIn });
+        };
         let mut schema = serde_json::to_value(found.schema.schema()).expect("a schema always serialises");
         if is_new_event {
             events::schema_to_new(&mut schema);
         }
-        Some(Self {
-            resource,
-            names: ResourceNames { group: group.to_owned(), ..resource.names.clone() },
-            version: found.name.clone(),
-            schema,
-            subresources: &found.subresources,
-        })
+        Some(Self { entry, list_kind: resource.list_kind.clone(), schema, origin: resource.origin })
     }
 
-    /// Adds the schema of the kind and of its list.
+    /// Adds the schema of the kind, of its list, and of what its subresources show.
     fn add_schemas(&self, references: &str, schemas: &mut Map<String, Value>) {
-        let (name, list_kind) = (self.schema_name(), &self.resource.list_kind);
-        let of_kind = |kind: &str| json!([{"group": self.names.group, "version": self.version, "kind": kind}]);
-        let mut schema = self.schema.clone();
-        schema["type"] = json!("object");
-        if !schema["properties"].is_object() {
-            schema["properties"] = json!({});
+        let (name, list_kind, entry) = (self.schema_name(), &self.list_kind, self.entry);
+        if entry.verbs.contains(&"list") {
+            let list = json!({
+                "type": "object",
+                "description": format!("{list_kind} is a list of {}.", entry.kind),
+                "required": ["items"],
+                "properties": {
+                    "apiVersion": meta::api_version(),
+                    "kind": meta::kind(),
+                    "metadata": meta::reference(references, meta::LIST_META, "Standard list metadata."),
+                    "items": {"type": "array", "items": {"allOf": [{"$ref": format!("{references}{name}")}], "default": {}}},
+                },
+                "x-kubernetes-group-version-kind":
+                    [{"group": entry.group, "version": entry.version, "kind": list_kind}],
+            });
+            schemas.insert(format!("{name}List"), list);
         }
-        let properties = &mut schema["properties"];
-        properties["apiVersion"] = meta::api_version();
-        properties["kind"] = meta::kind();
-        properties["metadata"] = meta::reference(references, meta::OBJECT_META, "Standard object's metadata.");
-        schema["x-kubernetes-group-version-kind"] = of_kind(&self.names.kind);
-        let list = json!({
-            "type": "object",
-            "description": format!("{list_kind} is a list of {}.", self.names.kind),
-            "required": ["items"],
-            "properties": {
-                "apiVersion": meta::api_version(),
-                "kind": meta::kind(),
-                "metadata": meta::reference(references, meta::LIST_META, "Standard list metadata."),
-                "items": {"type": "array", "items": {"allOf": [{"$ref": format!("{references}{name}")}], "default": {}}},
-            },
-            "x-kubernetes-group-version-kind": of_kind(list_kind),
-        });
-        schemas.insert(format!("{name}List"), list);
-        schemas.insert(name, schema);
+        for shown in entry.subresources.iter().filter(|shown| shown.kind != entry.kind) {
+            if let Some(schema) = unstored::schema(&shown.group, &shown.kind) {
+                let whole = whole_object(references, schema, &shown.group, &shown.version, &shown.kind);
+                schemas.insert(schema_name(&shown.group, &shown.version, &shown.kind), whole);
+            }
+        }
+        let whole = whole_object(references, self.schema.clone(), &entry.group, &entry.version, &entry.kind);
+        schemas.insert(name, whole);
     }
 
-    /// Returns the name of the schema: its group's parts in reverse order, version, kind.
     fn schema_name(&self) -> String {
-        let group = if self.names.group.is_empty() { "core.api.k8s.io" } else { &self.names.group };
-        let reversed: Vec<&str> = group.split('.').rev().collect();
-        format!("{}.{}.{}", reversed.join("."), self.version, self.names.kind)
+        schema_name(&self.entry.group, &self.entry.version, &self.entry.kind)
     }
+
+    /// Returns the name of the schema of what a subresource shows.
+    fn schema_name_of(subresource: &Subresource) -> String {
+        match &*subresource.kind {
+            "Scale" => meta::SCALE.to_owned(),
+            kind => schema_name(&subresource.group, &subresource.version, kind),
+        }
+    }
+}
+
+/// Returns the schema with what every object has.
+fn whole_object(references: &str, mut schema: Value, group: &str, version: &str, kind: &str) -> Value {
+    schema["type"] = json!("object");
+    if !schema["properties"].is_object() {
+        schema["properties"] = json!({});
+    }
+    let properties = &mut schema["properties"];
+    properties["apiVersion"] = meta::api_version();
+    properties["kind"] = meta::kind();
+    properties["metadata"] = meta::reference(references, meta::OBJECT_META, "Standard object's metadata.");
+    schema["x-kubernetes-group-version-kind"] = json!([{"group": group, "version": version, "kind": kind}]);
+    schema
+}
+
+/// Returns the name of a schema: its group's parts in reverse order, version, kind.
+fn schema_name(group: &str, version: &str, kind: &str) -> String {
+    let group = if group.is_empty() { "core.api.k8s.io" } else { group };
+    let reversed: Vec<&str> = group.split('.').rev().collect();
+    format!("{}.{version}.{kind}", reversed.join("."))
 }

@@ -142,6 +142,10 @@ spec:
                 items: {type: object, required: [type, status], properties: {type: {type: string}, status: {type: string}}}
 "#;
 
+const MAY_I: &str = "apiVersion: authorization.k8s.io/v1\nkind: SelfSubjectAccessReview\nspec: {resourceAttributes: {verb: get, resource: pods, namespace: default}}\n";
+const MAY_WE: &str = "apiVersion: authorization.k8s.io/v1\nkind: SelfSubjectAccessReview\nspec: {resourceAttribute: {verb: get, resource: pods, namespace: default}}\n";
+const WHOSE_TOKEN: &str = "apiVersion: authentication.k8s.io/v1\nkind: TokenReview\nspec: {token: zork}\n";
+const TOKEN: &str = "apiVersion: authentication.ci.coopcloud.tech/v1alpha1\nkind: Token\nmetadata: {name: jane}\nspec: {user: jane, groups: [devs], expiresAt: '2999-01-01T00:00:00Z'}\n";
 const ONE: &str =
     "apiVersion: test.example.com/v1\nkind: Gadget\nmetadata: {name: one, labels: {tier: front}}\nspec: {size: 1}\n";
 const ONE_LARGER: &str =
@@ -230,6 +234,16 @@ pub(super) const COMMANDS: &[Command] = &[
     ok("--cache-dir fresh explain gadgets --recursive", &["size\t<integer>", "color\t<string>"]),
     ok("explain testruns.spec", &["recipeRef"]),
     ok("explain configmaps.data", &["data"]),
+    // what is not stored is explained, and checked before it is sent
+    ok("explain pods", &["KIND:       Pod", "Pod is a TestRun", "status\t<Object>"]),
+    ok("explain pods.spec --recursive", &["containers\t<[]Object>", "image\t<string>", "restartPolicy\t<string>"]),
+    ok("explain tokens.authentication.ci.coopcloud.tech", &["Token lets whoever holds it", "spec\t<Object>"]),
+    ok("explain selfsubjectaccessreviews.spec", &["resourceAttributes\t<Object>", "A request for a path"]),
+    reading("create -f - -o jsonpath={.status.allowed}", MAY_I, &["true"]),
+    Command { code: 1, ..reading("create -f -", MAY_WE, &["unknown field \"resourceAttribute\""]) },
+    reading("create -f - -o jsonpath={.status.error}", WHOSE_TOKEN, &["invalid bearer token"]),
+    reading("create -f - -o jsonpath={.spec.user}{.status.token}", TOKEN, &["janeccd_"]),
+    ok("delete tokens.authentication.ci.coopcloud.tech jane", &["deleted"]),
     // create and look
     ok("--cache-dir fresh create -f one.yaml", &["gadget.test.example.com/one created"]),
     fails("--cache-dir fresh create -f one.yaml", &["AlreadyExists"]),
