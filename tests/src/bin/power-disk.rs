@@ -5,12 +5,17 @@
 use std::io::{BufRead as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError};
+use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use fuser::{BackgroundSession, Config, Errno, MountOption};
+use tests::daemon::wait_a_moment;
 use tests::power::control::{Answer, Command, ErrorKind};
 use tests::power::disk::Fault;
 use tests::power::server::{DiskServer, SharedDisk};
+
+/// So long the disk may be in use after everybody has closed what they had.
+const STILL_IN_USE_MAX: Duration = Duration::from_secs(20);
 
 struct Mounted {
     disk: SharedDisk,
@@ -55,7 +60,11 @@ impl Mounted {
 
     fn remount(&mut self) -> anyhow::Result<Answer> {
         if let Some(session) = self.session.take() {
-            session.umount_and_join().context("the disk is still in use")?;
+            if let Err(why) = unmount(&self.mount_point) {
+                self.session = Some(session);
+                return Err(why);
+            }
+            session.join().context("serve the disk")?;
         }
         self.disk.lock().unwrap_or_else(PoisonError::into_inner).power_on();
         self.mount()
@@ -79,6 +88,20 @@ impl Drop for Mounted {
         }
         // A test that was killed does not remove what it made.
         let _ = std::fs::remove_dir(&self.mount_point);
+    }
+}
+
+/// Unmounts the disk. Threads of sled that met an error close its files a moment after their store was closed.
+fn unmount(mount_point: &Path) -> anyhow::Result<()> {
+    let begun = Instant::now();
+    loop {
+        let output = std::process::Command::new("umount").arg(mount_point).output().context("umount does not run")?;
+        if output.status.success() {
+            return Ok(());
+        }
+        let why = String::from_utf8_lossy(&output.stderr);
+        anyhow::ensure!(begun.elapsed() < STILL_IN_USE_MAX, "the disk is still in use: {why}");
+        wait_a_moment();
     }
 }
 

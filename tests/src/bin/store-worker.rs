@@ -27,6 +27,9 @@ async fn main() -> anyhow::Result<()> {
     let store = widgets::open_with(options).await?;
     let revision = store.state().revision;
     say(&format!("open {revision}"));
+    if store.registry().get(widgets::WIDGETS).is_none() {
+        say(&format!("denies {}: its definition was acknowledged, and it is not served", widgets::WIDGETS));
+    }
     let mut tasks = tokio::task::JoinSet::new();
     for number in 0..work.watchers {
         tasks.spawn(follow(store.clone(), revision, number));
