@@ -2,7 +2,7 @@
 
 use std::any::Any;
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
 
 use super::{Batch, Engine, EngineError, Generation, Visit};
 
@@ -51,6 +51,25 @@ struct Inner {
     /// What the call with that number answers.
     faults: BTreeMap<(Call, u64), Fault>,
     failed: Option<EngineError>,
+    /// What the rows take on disk, if a test says so.
+    claimed_bytes: Option<u64>,
+    /// What every commit passes, if a test holds them.
+    gate: Option<Arc<Gate>>,
+}
+
+/// Each commit says here that it has begun, and goes on when it is let, or when nobody is left to let it.
+#[derive(Debug)]
+struct Gate {
+    begun: tokio::sync::mpsc::UnboundedSender<()>,
+    goes_on: Mutex<mpsc::Receiver<()>>,
+}
+
+impl Gate {
+    fn pass(&self) {
+        // A test that has seen enough does not listen any more.
+        let _ = self.begun.send(());
+        let _ = self.goes_on.lock().unwrap_or_else(PoisonError::into_inner).recv();
+    }
 }
 
 #[derive(Debug)]
@@ -71,6 +90,20 @@ impl MemoryEngine {
         let mut inner = self.inner();
         let number = inner.calls.get(&call).copied().unwrap_or_default() + n;
         inner.faults.insert((call, number), fault);
+    }
+
+    /// Holds every commit from now on. Each is told of when it begins, and goes on for one message; all do when what is
+    /// returned second is dropped.
+    pub(crate) fn hold_commits(&self) -> (tokio::sync::mpsc::UnboundedReceiver<()>, mpsc::Sender<()>) {
+        let (begun, told) = tokio::sync::mpsc::unbounded_channel();
+        let (let_go_on, goes_on) = mpsc::channel();
+        self.inner().gate = Some(Arc::new(Gate { begun, goes_on: Mutex::new(goes_on) }));
+        (told, let_go_on)
+    }
+
+    /// Claims that the rows take so many bytes on disk.
+    pub(crate) fn claim_disk_bytes(&self, bytes: u64) {
+        self.inner().claimed_bytes = Some(bytes);
     }
 
     /// Returns how many calls of a sort there were.
@@ -121,6 +154,10 @@ impl Inner {
 
 impl Engine for MemoryEngine {
     fn commit(&self, batch: Batch) -> Result<(), EngineError> {
+        let gate = self.inner().gate.clone();
+        if let Some(gate) = gate {
+            gate.pass();
+        }
         let mut inner = self.inner();
         batch.check()?;
         inner.call(Call::Commit, |inner| apply(&mut inner.rows, batch))
@@ -137,7 +174,9 @@ impl Engine for MemoryEngine {
     }
 
     fn disk_bytes(&self) -> u64 {
-        self.inner().rows.iter().map(|(key, value)| (key.len() + value.len()) as u64).sum()
+        let inner = self.inner();
+        let held = || inner.rows.iter().map(|(key, value)| (key.len() + value.len()) as u64).sum();
+        inner.claimed_bytes.unwrap_or_else(held)
     }
 
     fn new_generation(&self) -> Result<Box<dyn Generation>, EngineError> {

@@ -1,7 +1,6 @@
 //! Writes that wait for the disk share its next sync; when too many wait, the next is told to come again.
 
 use std::pin::Pin;
-use std::sync::{Mutex, mpsc};
 
 use api_types::status::{Reason, Status};
 use futures::FutureExt as _;
@@ -9,45 +8,8 @@ use serde_json::json;
 
 use super::{Clock, memory_options};
 use crate::engine::memory::{Call, MemoryEngine};
-use crate::engine::{Batch, Engine, EngineError, Generation, Visit};
 use crate::request::{Body, Target, WriteOptions, Written};
 use crate::store::{QUEUE_TRANSACTIONS_MAX, Store};
-
-/// Rows in memory, of which each commit says that it has begun, and goes on when it is let, or when nobody is left to let it.
-struct Held {
-    engine: MemoryEngine,
-    begun: tokio::sync::mpsc::UnboundedSender<()>,
-    goes_on: Mutex<mpsc::Receiver<()>>,
-}
-
-impl Engine for Held {
-    fn commit(&self, batch: Batch) -> Result<(), EngineError> {
-        // A test that has seen enough does not listen any more.
-        let _ = self.begun.send(());
-        let _ = self.goes_on.lock().unwrap().recv();
-        self.engine.commit(batch)
-    }
-
-    fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, EngineError> {
-        self.engine.get(key)
-    }
-
-    fn scan(&self, visit: &mut Visit<'_>) -> Result<(), EngineError> {
-        self.engine.scan(visit)
-    }
-
-    fn disk_bytes(&self) -> u64 {
-        self.engine.disk_bytes()
-    }
-
-    fn new_generation(&self) -> Result<Box<dyn Generation>, EngineError> {
-        self.engine.new_generation()
-    }
-
-    fn switch_to(&self, generation: Box<dyn Generation>) -> Result<(), EngineError> {
-        self.engine.switch_to(generation)
-    }
-}
 
 type Creation<'a> = Pin<Box<dyn Future<Output = Result<Written, Status>> + 'a>>;
 
@@ -61,11 +23,9 @@ fn create(store: &Store, number: usize) -> Creation<'_> {
 /// Holds the first write at the disk, lets `waiting` others come meanwhile and one more, and then lets go. Returns how the one
 /// more was answered, if it was at once, and how many commits there were.
 async fn crowd(waiting: usize) -> (Option<Status>, u64) {
-    let (begun, mut commits_begun) = tokio::sync::mpsc::unbounded_channel();
-    let (let_go_on, goes_on) = mpsc::channel();
     let engine = MemoryEngine::default();
-    let held = Held { engine: engine.clone(), begun, goes_on: Mutex::new(goes_on) };
-    let store = Store::with_engine(Box::new(held), memory_options(&Clock::default())).unwrap();
+    let (mut commits_begun, let_go_on) = engine.hold_commits();
+    let store = Store::with_engine(Box::new(engine.clone()), memory_options(&Clock::default())).unwrap();
     let mut creations: Vec<Creation<'_>> = (0..=waiting).map(|number| create(&store, number)).collect();
     let (first, others) = creations.split_first_mut().unwrap();
     assert!(first.now_or_never().is_none());

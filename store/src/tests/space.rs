@@ -1,7 +1,6 @@
 //! Rewriting the files: they shrink, nothing is lost, writes go on.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use serde_json::json;
@@ -9,7 +8,6 @@ use serde_json::json;
 use super::{Bench, Clock, memory_options, options};
 use crate::backup::verify;
 use crate::engine::memory::{Call, MemoryEngine};
-use crate::engine::{Batch, Engine, EngineError, Generation, Visit};
 use crate::guards::{Guard, Guards};
 use crate::request::{Body, Part, Patch, Target, WriteOptions};
 use crate::selector::Selector;
@@ -119,50 +117,18 @@ async fn files_that_were_written_anew_have_the_deletions_of_their_history() {
     assert_eq!(seen_after_a_rewriting(Guards::without(Guard::KeepDeletions)).await, all[1..]);
 }
 
-/// Rows in memory that are said to take any number of bytes on disk.
-struct Claimed {
-    engine: MemoryEngine,
-    disk_bytes: Arc<AtomicU64>,
-}
-
-impl Engine for Claimed {
-    fn commit(&self, batch: Batch) -> Result<(), EngineError> {
-        self.engine.commit(batch)
-    }
-
-    fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, EngineError> {
-        self.engine.get(key)
-    }
-
-    fn scan(&self, visit: &mut Visit<'_>) -> Result<(), EngineError> {
-        self.engine.scan(visit)
-    }
-
-    fn disk_bytes(&self) -> u64 {
-        self.disk_bytes.load(Ordering::Relaxed)
-    }
-
-    fn new_generation(&self) -> Result<Box<dyn Generation>, EngineError> {
-        self.engine.new_generation()
-    }
-
-    fn switch_to(&self, generation: Box<dyn Generation>) -> Result<(), EngineError> {
-        self.engine.switch_to(generation)
-    }
-}
-
 /// Groups after which the committer has looked at the size on disk once more, and has done what it then does.
 const GROUPS_OF_A_LOOK: u64 = 256 + 1;
 
 /// Lets the files be `surplus` bytes larger than the larger of `disk_bytes_min` and three times what a store holds;
 /// returns how often they were begun to be written anew.
 async fn times_written_anew(disk_bytes_min: u64, surplus: u64) -> u64 {
-    let (engine, disk_bytes) = (MemoryEngine::default(), Arc::new(AtomicU64::new(0)));
+    let engine = MemoryEngine::default();
+    engine.claim_disk_bytes(0);
     let history = HistoryLimits { events_max: 4, bytes_max: 1 << 20 };
     let space = SpaceLimits { disk_bytes_min, ratio_max: 3, history_events_max: 4 };
-    let claimed = Claimed { engine: engine.clone(), disk_bytes: disk_bytes.clone() };
     let options = OpenOptions { history, space, ..memory_options(&Clock::default()) };
-    let store = Store::with_engine(Box::new(claimed), options).unwrap();
+    let store = Store::with_engine(Box::new(engine.clone()), options).unwrap();
     let target = Target::new(store.registry().get("namespaces").unwrap(), "", "default");
     let body = Body::from(json!({"metadata": {"name": "default"}}));
     store.create(&target, body, &WriteOptions::by("test")).await.unwrap();
@@ -177,7 +143,7 @@ async fn times_written_anew(disk_bytes_min: u64, surplus: u64) -> u64 {
         change(number).await;
     }
     let full = held();
-    disk_bytes.store(disk_bytes_min.max(3 * full) + surplus, Ordering::Relaxed);
+    engine.claim_disk_bytes(disk_bytes_min.max(3 * full) + surplus);
     for number in 220..220 + GROUPS_OF_A_LOOK {
         change(number).await;
     }

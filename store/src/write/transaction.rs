@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use api_types::status::{Reason, Status};
 
 use super::{Force, MODIFIED, admit};
-use crate::commit::Write;
+use crate::commit::{Expected, Write};
 use crate::error::CommitError;
 use crate::object::Object;
 use crate::registry::Resource;
@@ -156,9 +156,7 @@ impl Transaction {
             (CommitError::NamespaceGone { .. }, _) => {
                 admit::namespace_gone(&self.store.state(), resource, namespace, name)
             }
-            (CommitError::Stale { .. }, crate::commit::Expected::Absent) => {
-                Status::already_exists(&resource.names, name)
-            }
+            (CommitError::Stale { .. }, Expected::Absent) => Status::already_exists(&resource.names, name),
             _ => Status::conflict(&resource.names, name, MODIFIED),
         })
     }
