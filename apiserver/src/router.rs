@@ -29,7 +29,7 @@ use api_types::status::{Reason, Status};
 use axum::body::Body;
 use axum::extract::Request;
 use futures::FutureExt as _;
-use http::header::CONTENT_TYPE;
+use http::header::{ACCEPT_ENCODING, CONTENT_TYPE};
 use http::{HeaderValue, Method};
 use http_body_util::BodyExt as _;
 use store::registry::NAMESPACES;
@@ -120,12 +120,16 @@ fn admit(api: &Api, parts: &http::request::Parts, info: &Arc<RequestInfo>, audit
 /// Runs the verb of a request that may go on, under its time limit; a verb that panics fails alone.
 async fn admitted_answer(
     api: Arc<Api>,
-    parts: http::request::Parts,
+    mut parts: http::request::Parts,
     body: Body,
     info: Arc<RequestInfo>,
     query: Query,
     admitted: Admitted,
 ) -> Answer {
+    if admitted.record.wants_response() {
+        // What is written down has to be read first.
+        parts.headers.remove(ACCEPT_ENCODING);
+    }
     let fallback = Negotiated::fallback(&parts.headers, &query);
     let limit = api.access.limits.request_timeout(&info);
     let registry = api.store.registry();

@@ -114,3 +114,34 @@ fn no_secret_and_no_token_is_in_the_audit_log_at_any_level() {
         assert!(!all.contains(secret), "{secret} is in the daemon's log");
     }
 }
+
+#[test]
+fn answers_are_in_the_audit_log_though_the_client_reads_gzip() {
+    let dir = tempfile::tempdir().unwrap();
+    let config = dir.path().join("audit.toml");
+    std::fs::write(&config, POLICY).unwrap();
+    let data = dir.path().join("data");
+    let mut daemon = Daemon::start_with(&data, &["--config", config.to_str().unwrap()]).unwrap();
+    let kubeconfig: Value = serde_saphyr::from_str(&std::fs::read_to_string(daemon.kubeconfig()).unwrap()).unwrap();
+    let admin = kubeconfig["users"][0]["user"]["token"].as_str().unwrap().to_owned();
+    const MAPS: &str = "/api/v1/namespaces/default/configmaps";
+    for (name, length) in [("large", 200_000), ("too-large", 300_000)] {
+        let map = json!({"metadata": {"name": name}, "data": {"text": "a".repeat(length)}}).to_string();
+        let answer = send(&daemon, &admin, "POST", MAPS, JSON, &map);
+        assert!(answer.starts_with("HTTP/1.1 201"), "{answer}");
+        let asked = format!("{JSON}\r\nAccept-Encoding: gzip");
+        let answer = send(&daemon, &admin, "GET", &format!("{MAPS}/{name}"), &asked, "");
+        assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    }
+    daemon.stop().unwrap();
+    let log = std::fs::read_to_string(data.join("audit").join("audit.log")).unwrap();
+    let events: Vec<Value> = log.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let of = |name: &str| {
+        let is_it = |event: &&Value| event["verb"] == "get" && event["objectRef"]["name"] == name;
+        events.iter().find(is_it).unwrap_or_else(|| panic!("{name} was read: {events:?}"))
+    };
+    assert_eq!(of("large")["responseObject"]["data"]["text"].as_str().map(str::len), Some(200_000));
+    let left_out = of("too-large");
+    assert_eq!(left_out["responseObject"], Value::Null);
+    assert_eq!(left_out["annotations"]["audit.k8s.io/truncated"], "true");
+}
