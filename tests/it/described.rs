@@ -251,7 +251,8 @@ async fn answers_are_as_they_are_described() {
     let authorization = "/apis/authorization.k8s.io/v1";
     let attributes = json!({
         "namespace": "default", "verb": "get", "group": "", "version": "v1", "resource": "pods", "subresource": "log",
-        "name": "r",
+        "name": "r", "fieldSelector": {"rawSelector": "metadata.name=r"},
+        "labelSelector": {"requirements": [{"key": "a", "operator": "In", "values": ["b"]}]},
     });
     let about = json!({
         "resourceAttributes": attributes, "user": "jane", "uid": "1", "groups": ["system:masters"], "extra": {"a": ["b"]},

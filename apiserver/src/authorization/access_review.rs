@@ -45,7 +45,7 @@ pub(crate) struct Question {
 }
 
 #[derive(Debug, Default, Deserialize, JsonSchema)]
-#[serde(default)]
+#[serde(rename_all = "camelCase", default)]
 struct ResourceAttributes {
     /// Namespace of the object; empty for all namespaces, and for what lives in none.
     namespace: String,
@@ -61,6 +61,32 @@ struct ResourceAttributes {
     subresource: String,
     /// Name of the object; empty for all.
     name: String,
+    /// To which fields the request would be limited; decisions do not depend on it.
+    field_selector: Option<Selector>,
+    /// To which labels the request would be limited; decisions do not depend on it.
+    label_selector: Option<Selector>,
+}
+
+/// A selector, in one of two forms.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+struct Selector {
+    /// The selector as it stands in a query.
+    raw_selector: String,
+    /// The selector in parts, all of which hold.
+    requirements: Vec<Requirement>,
+}
+
+/// One part of a selector.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(default)]
+struct Requirement {
+    /// The field or label.
+    key: String,
+    /// In, NotIn, Exists or DoesNotExist.
+    operator: String,
+    /// What it is compared with.
+    values: Vec<String>,
 }
 
 #[derive(Debug, Default, Deserialize, JsonSchema)]
@@ -141,6 +167,10 @@ fn check(spec: &Question, kind: ReviewKind, namespace: &str) -> Vec<StatusCause>
         )),
         _ => {}
     }
+    if let Some(attributes) = &spec.resource_attributes {
+        let selectors = [("fieldSelector", &attributes.field_selector), ("labelSelector", &attributes.label_selector)];
+        causes.extend(selectors.into_iter().filter_map(|(name, selector)| check_selector(name, selector.as_ref()?)));
+    }
     if kind != ReviewKind::SelfSubject && spec.user.is_empty() && spec.groups.is_empty() {
         let text = "Invalid value: \"\": at least one of user or group must be specified";
         causes.push(cause("spec.user", text.to_owned()));
@@ -157,6 +187,22 @@ fn check(spec: &Question, kind: ReviewKind, namespace: &str) -> Vec<StatusCause>
         }
     }
     causes
+}
+
+fn check_selector(name: &str, selector: &Selector) -> Option<StatusCause> {
+    let field = |last: &str| format!("spec.resourceAttributes.{name}.{last}");
+    match (selector.raw_selector.is_empty(), selector.requirements.is_empty()) {
+        (false, false) => {
+            let raw = &selector.raw_selector;
+            let text = format!("Invalid value: {raw:?}: may not specified at the same time as requirements");
+            Some(cause(&field("rawSelector"), text))
+        }
+        (true, true) => {
+            let message = format!("Required value: when {name} is specified, requirements or rawSelector is required");
+            Some(StatusCause { reason: "FieldValueRequired".to_owned(), message, field: field("requirements") })
+        }
+        _ => None,
+    }
 }
 
 fn question(spec: &Question) -> RequestInfo {

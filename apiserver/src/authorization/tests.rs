@@ -319,6 +319,20 @@ fn access_reviews_answer_as_the_real_server() {
     let other = json!({"user": "x", "resourceAttributes": {"namespace": "m", "verb": "get", "resource": "pods"}});
     let other = ask(ReviewKind::LocalSubject, other).unwrap_err();
     assert_eq!(other.details.unwrap().causes[0].field, "spec.resourceAttributes.namespace");
+    let limited = |selector: Value| {
+        let attributes = json!({"verb": "list", "resource": "pods", "labelSelector": selector});
+        ask(ReviewKind::SelfSubject, json!({"resourceAttributes": attributes}))
+    };
+    let part = json!({"key": "a", "operator": "In", "values": ["b"]});
+    for whole in [json!({"rawSelector": "a in (b)"}), json!({"requirements": [part]})] {
+        assert_eq!(limited(whole), Ok(json!({"allowed": false})));
+    }
+    for (half, field) in [
+        (json!({}), "spec.resourceAttributes.labelSelector.requirements"),
+        (json!({"rawSelector": "a", "requirements": [part]}), "spec.resourceAttributes.labelSelector.rawSelector"),
+    ] {
+        assert_eq!(limited(half).unwrap_err().details.unwrap().causes[0].field, field);
+    }
     assert_eq!(ask(ReviewKind::SelfSubject, json!({"resourceAttributes": "x"})).unwrap_err().code, 422);
     assert_eq!(ask(ReviewKind::SelfSubject, Value::Null).unwrap_err().code, 422);
 }

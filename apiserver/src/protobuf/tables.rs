@@ -226,6 +226,13 @@ const RESOURCE_ATTRIBUTES: &Message = &[
     (5, "resource", Text),
     (6, "subresource", Text),
     (7, "name", Text),
+    (8, "fieldSelector", Kind::Message(SELECTOR_ATTRIBUTES)),
+    (9, "labelSelector", Kind::Message(SELECTOR_ATTRIBUTES)),
+];
+
+const SELECTOR_ATTRIBUTES: &Message = &[
+    (1, "rawSelector", Text),
+    (2, "requirements", List(&Kind::Message(&[(1, "key", Text), (2, "operator", Text), (3, "values", TEXT_LIST)]))),
 ];
 
 const RULES_REVIEW: &Message = &[META, (2, "spec", Kind::Message(&[(1, "namespace", Text)]))];

@@ -22,15 +22,28 @@ fn envelope(api_version: &str, kind: &str, object: &[u8]) -> Vec<u8> {
 
 #[test]
 fn an_access_review_is_read() {
-    let attributes =
-        [field(1, b"prod"), field(2, b"create"), field(3, b"g.x"), field(5, b"things"), field(6, b""), field(7, b"")];
+    let part = [field(1, b"app"), field(2, b"In"), field(3, b"wiki"), field(3, b"blog")].concat();
+    let attributes = [
+        field(1, b"prod"),
+        field(2, b"create"),
+        field(3, b"g.x"),
+        field(5, b"things"),
+        field(6, b""),
+        field(7, b""),
+        field(8, &field(1, b"metadata.name=a")),
+        field(9, &[field(1, b""), field(2, &part)].concat()),
+    ];
     let spec = field(1, &attributes.concat());
     // Go writes the empty parts of the metadata, too.
     let metadata = [field(1, b""), field(8, b"")].concat();
     let object = [field(1, &metadata), field(2, &spec), field(3, &number(1, 0))].concat();
     let expected = json!({
         "apiVersion": "authorization.k8s.io/v1", "kind": "SelfSubjectAccessReview", "metadata": {},
-        "spec": {"resourceAttributes": {"namespace": "prod", "verb": "create", "group": "g.x", "resource": "things"}},
+        "spec": {"resourceAttributes": {
+            "namespace": "prod", "verb": "create", "group": "g.x", "resource": "things",
+            "fieldSelector": {"rawSelector": "metadata.name=a"},
+            "labelSelector": {"requirements": [{"key": "app", "operator": "In", "values": ["wiki", "blog"]}]},
+        }},
     });
     assert_eq!(decode(&envelope("authorization.k8s.io/v1", "SelfSubjectAccessReview", &object)).unwrap(), expected);
 }
