@@ -37,7 +37,7 @@ const FILE_SYSTEM: &str = r"(?m)^ *[^/ ].*(\bfs\b|\.(exists|try_exists|read_dir|
 
 /// Which files, or folders of them, may use the file system outside their tests, and what for. A list, because clippy's
 /// `disallowed_methods` would want an `expect` on each of the many functions that have business with files.
-const FILE_USERS: [(&str, &str); 17] = [
+const FILE_USERS: [(&str, &str); 16] = [
     ("ports/", "effects live here"),
     ("ccctl/", "a person's program reads and writes the files that the person names"),
     ("store/src/engine/", "rows on disk, and the room for them"),
@@ -54,7 +54,6 @@ const FILE_USERS: [(&str, &str); 17] = [
     ("webui/src/session.rs", "the key of sessions is a file"),
     ("controller/src/commands/", "what a person types is about the data directory and files of theirs"),
     ("controller/src/environment.rs", "reads the machine's name, looks for programs"),
-    ("controller/src/kinds/app/prepare/mod.rs", "makes the folder that git checks an App's recipe out into"),
 ];
 
 /// A test that takes a guard of the store away and fails unless that is missed: file, name, guard.
@@ -88,7 +87,7 @@ pub(crate) fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("tests/ lies in the workspace").to_path_buf()
 }
 
-fn tracked(pattern: &str) -> Vec<PathBuf> {
+pub(crate) fn tracked(pattern: &str) -> Vec<PathBuf> {
     let output = Command::new("git")
         .args(["ls-files", "--cached", "--others", "--exclude-standard", pattern])
         .current_dir(root())
@@ -176,7 +175,7 @@ fn only_one_file_names_sled() {
 }
 
 /// Returns what a source file holds for others than its tests; nothing if all of it is for them.
-fn beside_tests(path: &Path) -> String {
+pub(crate) fn beside_tests(path: &Path) -> String {
     let is_test = path.components().any(|part| part.as_os_str() == "tests") || path.ends_with("tests.rs");
     let text = if is_test { String::new() } else { read(&root().join(path)) };
     let tests = text.find("#[cfg(test)]\nmod tests {").unwrap_or(text.len());

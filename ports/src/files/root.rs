@@ -76,6 +76,16 @@ impl FileRoot {
         self.path.join(area.name()).join(name.as_str())
     }
 
+    /// Makes a folder of an area, which may be there, and returns its path.
+    ///
+    /// # Errors
+    /// `Retryable` when it cannot be made.
+    pub fn make(&self, area: Area, name: &FileName) -> Result<PathBuf, Error> {
+        let made = self.faults.check().and_then(|()| self.made(&Path::new(area.name()).join(name.as_str())));
+        made.map_err(|error| failure(&format!("the folder {name} cannot be made"), error))?;
+        Ok(self.path(area, name))
+    }
+
     /// Returns the names directly in an area, in their order, and removes nothing.
     ///
     /// # Errors
@@ -231,20 +241,25 @@ impl FileRoot {
         let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else {
             return Err(io::ErrorKind::InvalidInput.into());
         };
-        match self.resolve(parent, OFlags::DIRECTORY) {
+        Ok((self.made(parent)?, name))
+    }
+
+    /// Opens a folder, which is made when it is not there.
+    fn made(&self, folder: &Path) -> io::Result<OwnedFd> {
+        match self.resolve(folder, OFlags::DIRECTORY) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            other => return Ok((other?, name)),
+            other => return other,
         }
         let mut so_far = PathBuf::new();
-        for part in parent.components().take(DEPTH_MAX) {
+        for part in folder.components().take(DEPTH_MAX) {
             let above = if so_far.as_os_str().is_empty() { Path::new(".") } else { &*so_far };
-            let folder = self.resolve(above, OFlags::DIRECTORY)?;
-            match rustix::fs::mkdirat(&folder, part.as_os_str(), Mode::RWXU) {
+            let above = self.resolve(above, OFlags::DIRECTORY)?;
+            match rustix::fs::mkdirat(&above, part.as_os_str(), Mode::RWXU) {
                 Ok(()) | Err(rustix::io::Errno::EXIST) => so_far.push(part),
                 Err(error) => return Err(error.into()),
             }
         }
-        Ok((self.resolve(parent, OFlags::DIRECTORY)?, name))
+        self.resolve(folder, OFlags::DIRECTORY)
     }
 }
 

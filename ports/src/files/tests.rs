@@ -220,6 +220,7 @@ fn a_full_disk_is_said_and_got_over() {
         log.line("lost").unwrap_err(),
         files.put_artifact(&key(), &name("a"), b"").unwrap_err(),
         files.complete(&key()).unwrap_err(),
+        world.root().make(Area::Apps, &name("blog")).unwrap_err(),
     ] {
         assert_eq!((error.kind, error.reason), (ErrorKind::Retryable, "DiskFull"));
         assert!(error.message.contains("free some space"), "{error}");
@@ -248,6 +249,11 @@ fn links_are_not_followed() {
     assert_eq!(fs::read_to_string(outside.path().join("passwd")).unwrap(), "root");
     let root = world.root();
     symlink(outside.path(), root.path(Area::Trees, &name("tree"))).unwrap();
+    assert_eq!(root.make(Area::Trees, &name("tree")).unwrap_err().reason, "SymbolicLink");
+    root.remove(Area::Trees, &name("tree")).unwrap();
+    for _ in 0..2 {
+        assert!(root.make(Area::Trees, &name("tree")).unwrap().is_dir());
+    }
     root.remove(Area::Trees, &name("tree")).unwrap();
     assert!(outside.path().join("passwd").exists() && root.list(Area::Trees).unwrap().is_empty());
     assert!(root.read(Path::new("../../etc/passwd"), 100).is_err());

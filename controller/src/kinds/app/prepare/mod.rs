@@ -115,11 +115,8 @@ pub(crate) async fn prepare(inputs: &Inputs, outside: &Outside) -> Result<Outcom
         Ok(found) => found,
         Err(refusal) => return Ok(Err(refusal)),
     };
-    let folder = outside.files.path(Area::Apps, &secrets::folder(&inputs.owner.stack)?);
-    let checkout = folder.join(inputs.checkout);
-    tokio::fs::create_dir_all(&folder)
-        .await
-        .map_err(|error| Failure::retryable("FileFailed", format!("the folder of the app cannot be made: {error}")))?;
+    let (files, folder) = (outside.files.clone(), secrets::folder(&inputs.owner.stack)?);
+    let checkout = super::act::blocking(move || files.make(Area::Apps, &folder)).await??.join(inputs.checkout);
     outside.git.checkout(&url, &chosen.commit, &checkout).await?;
     let inputs = inputs.clone();
     let work = move || {
