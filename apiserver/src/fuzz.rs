@@ -24,6 +24,7 @@ use crate::negotiation::{BodyType, Negotiated, PatchType, aggregated_discovery};
 use crate::query::{OptionsKind, Query};
 use crate::request::RequestInfo;
 use crate::reviews::{self, REVIEWS};
+use crate::table::Include;
 use crate::tokens;
 use crate::verbs::{artifact, delete, log, patch, versions};
 
@@ -196,7 +197,7 @@ fn query(bytes: &[u8]) {
         forget((query.integer(name), query.flag(name)));
     }
     forget(query.write_options(OptionsKind::Patch, "fuzz"));
-    forget(versions::list_match(&query));
+    forget((versions::list_match(&query), Include::parse(&text)));
     forget(RequestInfo::parse(&Method::GET, "/api/v1/pods", Some(&text)));
 }
 

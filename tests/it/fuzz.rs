@@ -4,6 +4,8 @@
 //! with `CC_FUZZ_MILLIS` it gets new ones for as long as that, and `CC_SEED` repeats them. An input that broke something
 //! is printed, and kept in `tests/fixtures/fuzz/TARGET/` once it is mended: those files are played first, as they are.
 
+mod parsers;
+
 use std::hint::black_box;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
@@ -71,14 +73,20 @@ fn fuzz_every_parser_of_requests() {
 /// A folder of a target that is gone is played by nobody.
 #[test]
 fn fuzz_every_kept_input_has_a_target() {
-    let page = std::fs::read_to_string(PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("it/fuzz.rs")).unwrap();
-    let is_here = |name: &str| page.contains(&format!("\"{name}\","));
-    let is_elsewhere =
-        |name: &str| apiserver::fuzz::TARGETS.iter().chain(&webui::fuzz::TARGETS).any(|target| target.name == name);
+    let targets = target_names();
     for folder in std::fs::read_dir(PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("fixtures/fuzz")).unwrap() {
         let name = folder.unwrap().file_name().into_string().unwrap();
-        assert!(is_here(&name) || is_elsewhere(&name), "no target is called {name}");
+        assert!(targets.contains(&name), "no target is called {name}");
     }
+}
+
+/// Returns what all targets are called, here and in the crates.
+fn target_names() -> Vec<String> {
+    let page = std::fs::read_to_string(PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("it/fuzz.rs")).unwrap();
+    let here = regex::Regex::new(r#"fuzz\(\s*"([a-z-]+)","#).unwrap();
+    let here = here.captures_iter(&page).map(|name| name[1].to_owned());
+    here.chain(apiserver::fuzz::TARGETS.iter().chain(&webui::fuzz::TARGETS).map(|target| target.name.to_owned()))
+        .collect()
 }
 
 #[test]
@@ -126,6 +134,48 @@ fn fuzz_sizes_formats_and_sessions() {
             headers.append("cookie", value);
         }
         assert!(key.remembered(&headers).is_none(), "a made-up session");
+    });
+}
+
+#[test]
+fn fuzz_what_people_write_in_forges_recipes_and_secrets() {
+    const PHRASES: [&str; 2] = ["!testme", "/test"];
+    let seeds: &[&[u8]] = &[
+        b"please\n!testme install upgrade --from last --lane fast --hold 2h\n> !testme\n",
+        b"```\n!testme\n```\n<!-- /test -->\n/test abort",
+        b"!testme rerun failed\r\n    !testme help",
+    ];
+    fuzz("comment", seeds, &|bytes| {
+        black_box(controller::kinds::repository::grammar::read(&String::from_utf8_lossy(bytes), &PHRASES));
+    });
+    let seeds: &[&[u8]] = &[b"*/5 0-6,22 1,15 jan-mar mon\nEurope/Berlin", b"@daily\nUTC", b"0 0 31 2 7"];
+    fuzz("cron", seeds, &|bytes| {
+        let text = String::from_utf8_lossy(bytes);
+        let (schedule, zone) = text.split_once('\n').map_or((&*text, None), |(schedule, zone)| (schedule, Some(zone)));
+        if let Ok(cron) = controller::schedule::Cron::parse(schedule, zone) {
+            black_box((cron.next_after(jiff::Timestamp::UNIX_EPOCH), cron.next_after(jiff::Timestamp::MAX)));
+            black_box(cron.last_between(jiff::Timestamp::MIN, jiff::Timestamp::UNIX_EPOCH));
+        }
+    });
+    let pair =
+        ports::certificate::self_signed(&["a.test".to_owned()], jiff::Timestamp::UNIX_EPOCH, Duration::from_secs(3600))
+            .unwrap();
+    let origin = ports::certificate::Origin { certificate: "one".to_owned(), key: "another".to_owned() };
+    fuzz("certificate", &[pair.certificate_pem().as_bytes(), pair.key_pem().as_bytes()], &|bytes| {
+        for (certificate, key) in [(bytes, pair.key_pem().as_bytes()), (pair.certificate_pem().as_bytes(), bytes)] {
+            black_box(ports::certificate::Pair::read(certificate, key, &origin).is_ok());
+        }
+    });
+    let mut identities = ports::sops::Identities::default();
+    identities.add(include_str!("../../ports/src/sops/testdata/age_identity")).unwrap();
+    let seeds: [&[u8]; 2] = [
+        include_bytes!("../../ports/src/sops/testdata/all.yaml"),
+        include_bytes!("../../ports/src/sops/testdata/manifest.json"),
+    ];
+    fuzz("sops", &seeds, &|bytes| {
+        let mut again = ports::sops::Identities::default();
+        drop(again.add(&String::from_utf8_lossy(bytes)));
+        black_box(ports::sops::Opened::read(bytes, &identities).is_ok());
     });
 }
 
