@@ -31,6 +31,7 @@ use axum::extract::Request;
 use futures::FutureExt as _;
 use http::header::{ACCEPT_ENCODING, CONTENT_TYPE};
 use http::{HeaderValue, Method};
+use http_body::Body as _;
 use http_body_util::BodyExt as _;
 use store::registry::NAMESPACES;
 use store::request::Part;
@@ -45,6 +46,7 @@ use crate::negotiation::{BodyType, Negotiated};
 use crate::query::Query;
 use crate::request::RequestInfo;
 use crate::reviews::{self, Review};
+use crate::serve::is_small;
 use crate::served::{Served, View};
 use crate::verbs::{VerbResult, artifact, create, delete, delete_collection, get, list, log, patch, update, watch};
 use crate::{documents, hooks, plans, pods, scale, tokens};
@@ -158,7 +160,7 @@ async fn admitted_answer(
         )),
         Err(_) => Err(Status::failure(Reason::Timeout, "the request did not finish within its time limit")),
     };
-    match result {
+    match result.and_then(|answer| placed(&mut call, answer)) {
         Ok(answer) => match call.record.take() {
             Some(record) if record.wants_response() => Box::pin(recorded(answer, record)).await,
             Some(record) => {
@@ -175,6 +177,20 @@ async fn admitted_answer(
             answer
         }
     }
+}
+
+/// Puts the place of a request that is no stream into an answer that takes its time, for `serve` to hold until its end.
+fn placed(call: &mut Call, mut answer: Answer) -> VerbResult {
+    if is_small(&answer) {
+        return Ok(answer);
+    }
+    if let Some(mut permit) = call.permit.take() {
+        if let Some(bytes) = answer.body().size_hint().exact() {
+            permit.hold_answer(usize::try_from(bytes).unwrap_or(usize::MAX))?;
+        }
+        answer.extensions_mut().insert(Arc::new(permit));
+    }
+    Ok(answer)
 }
 
 /// Finishes the audit record of an answer with its body, which the policy wants. Streams finish their own.
@@ -386,7 +402,6 @@ fn unsupported(served: &Served, method: &Method) -> Status {
 
 /// HEAD is GET without the body; its length is still told when it is known.
 fn without_body(answer: Answer) -> Answer {
-    use http_body::Body as _;
     let length = answer.body().size_hint().exact();
     let (mut parts, _) = answer.into_parts();
     if let Some(length) = length {

@@ -100,6 +100,11 @@ pub struct AnonymousConfig {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct LimitsConfig {
+    /// Memory that large answers may take at the same time while they are read, in bytes; one user may take half of it, and
+    /// then gets 429. Lists are made piece by piece, and do not count.
+    pub answer_bytes_total: usize,
+    /// Seconds that a client may take to read nothing of an answer.
+    pub answer_seconds: u64,
     /// Largest request body in bytes.
     pub body_bytes_max: usize,
     /// Memory that request bodies and what is made of them may take at the same time, in bytes; more of them wait,
@@ -260,6 +265,8 @@ impl Default for TlsConfig {
 impl Default for LimitsConfig {
     fn default() -> Self {
         Self {
+            answer_bytes_total: 256 * 1024 * 1024,
+            answer_seconds: 60,
             body_bytes_max: 3 * 1024 * 1024,
             body_bytes_total: 128 * 1024 * 1024,
             header_bytes_max: 64 * 1024,
@@ -386,6 +393,7 @@ impl Config {
 impl LimitsConfig {
     fn check(&self) -> Result<(), ConfigError> {
         let at_least_one = [
+            ("limits.answer_bytes_total", self.answer_bytes_total),
             ("limits.body_bytes_max", self.body_bytes_max),
             ("limits.mutating_per_user", self.mutating_per_user),
             ("limits.reading_per_user", self.reading_per_user),
@@ -394,6 +402,8 @@ impl LimitsConfig {
             ("limits.streams_per_user", self.streams_per_user),
         ];
         let seconds = [
+            ("limits.answer_seconds", self.answer_seconds),
+            ("limits.idle_seconds", self.idle_seconds),
             ("limits.request_seconds", self.request_seconds),
             ("limits.header_seconds", self.header_seconds),
             ("limits.body_seconds", self.body_seconds),

@@ -1,8 +1,8 @@
 //! How much one caller may ask for, so that nobody can starve the rest.
 //!
-//! Three independent bounds on a request: a token bucket per user (rate), counts of requests in work per user and in
-//! all (by reading, changing, streaming), and one memory budget for the bodies of all requests. What does not fit is
-//! refused at once with 429 and `Retry-After`, except that bodies wait a moment for memory. A user's share is smaller
+//! Four independent bounds on a request: a token bucket per user (rate), counts of requests in work per user and in
+//! all (by reading, changing, streaming), and memory budgets for the bodies of all requests and for their answers. What
+//! does not fit is refused at once with 429 and `Retry-After`, except that bodies wait a moment for memory. A user's share is smaller
 //! than the whole, so one user alone cannot take the last place. Whoever shows a wrong credential spends the share of
 //! those who show none.
 
@@ -43,10 +43,12 @@ struct Shared {
 struct State {
     users: HashMap<String, UserState>,
     total: [usize; 3],
+    answer_bytes: usize,
 }
 
 struct UserState {
     in_flight: [usize; 3],
+    answer_bytes: usize,
     tokens: f64,
     refilled: Instant,
 }
@@ -62,12 +64,14 @@ pub enum Class {
     Stream,
 }
 
-/// A place that a request holds while it is in work; dropped with the answer, by streams with their last byte.
+/// A place that a request holds while it is in work; dropped with the answer, by large ones and streams with their last
+/// byte.
 #[must_use]
 pub struct Permit {
     shared: Arc<Shared>,
     user: String,
     class: Class,
+    answer_bytes: usize,
 }
 
 impl Class {
@@ -113,6 +117,7 @@ impl Limits {
         let total = state.total[class as usize];
         let entry = state.users.entry(name.clone()).or_insert_with(|| UserState {
             in_flight: [0; 3],
+            answer_bytes: 0,
             tokens: burst,
             refilled: now,
         });
@@ -129,7 +134,7 @@ impl Limits {
         entry.in_flight[class as usize] += 1;
         state.total[class as usize] += 1;
         drop(state);
-        Ok(Permit { shared: Arc::clone(&self.shared), user: name.clone(), class })
+        Ok(Permit { shared: Arc::clone(&self.shared), user: name.clone(), class, answer_bytes: 0 })
     }
 
     /// Charges a request whose credential was wrong to those who have none: a made-up one must not buy more than no
@@ -200,12 +205,47 @@ impl Shared {
     }
 }
 
+impl Permit {
+    /// Counts an answer that is whole in memory until it has been read. One that is larger than a user's share counts as the
+    /// share.
+    ///
+    /// # Errors
+    /// 429 when the user's or all users' answers take too much. What has changed something is not refused any more.
+    pub fn hold_answer(&mut self, bytes: usize) -> Result<(), Status> {
+        let total_max = self.shared.config.answer_bytes_total;
+        let own_max = total_max / 2;
+        let bytes = bytes.min(own_max);
+        let mut state = self.shared.lock();
+        let total = state.answer_bytes + bytes;
+        // Who holds a place is known.
+        let own = state.users.get_mut(&self.user).map(|user| &mut user.answer_bytes);
+        let own_total = own.as_ref().map_or(0, |own| **own) + bytes;
+        if self.class != Class::Mutating {
+            if own_total > own_max {
+                return Err(too_many("the client does not read its answers"));
+            }
+            if total > total_max {
+                return Err(too_many("answers that are not read yet take all memory for answers"));
+            }
+        }
+        if let Some(own) = own {
+            *own = own_total;
+        }
+        state.answer_bytes = total;
+        drop(state);
+        self.answer_bytes += bytes;
+        Ok(())
+    }
+}
+
 impl Drop for Permit {
     fn drop(&mut self) {
         let mut state = self.shared.lock();
         state.total[self.class as usize] -= 1;
+        state.answer_bytes -= self.answer_bytes;
         if let Some(user) = state.users.get_mut(&self.user) {
             user.in_flight[self.class as usize] -= 1;
+            user.answer_bytes -= self.answer_bytes;
         }
     }
 }

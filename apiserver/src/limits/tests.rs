@@ -17,6 +17,7 @@ use crate::request::RequestInfo;
 
 fn config() -> LimitsConfig {
     LimitsConfig {
+        answer_bytes_total: 1000,
         body_bytes_max: 1000,
         body_bytes_total: 2048,
         mutating_per_user: 2,
@@ -78,6 +79,34 @@ fn one_user_cannot_take_the_last_place() {
     drop((greedy, modest, reading));
     assert_eq!([Class::Mutating, Class::Reading].map(|class| limits.in_flight(class)), [0, 0]);
     assert!(limits.admit(&user("third"), &write, now).is_ok());
+}
+
+#[test]
+fn answers_that_are_not_read_take_bounded_memory() {
+    let limits = Limits::new(LimitsConfig { rate_per_second: 0, reading_total: 100, ..config() });
+    let now = Instant::now();
+    let read = request(&Method::GET, "/api/v1/namespaces/n/secrets/s");
+    let write = request(&Method::PUT, "/api/v1/namespaces/n/secrets/s");
+    let hold = |name: &str, request: &RequestInfo, bytes| {
+        let mut permit = limits.admit(&user(name), request, now).unwrap();
+        permit.hold_answer(bytes).map(|()| permit)
+    };
+    let first = hold("slow", &read, 400).unwrap();
+    let refused = hold("slow", &read, 101).err().unwrap();
+    assert_eq!((refused.code, retry_after_seconds(&refused)), (429, Some(1)));
+    assert!(refused.message.contains("the client does not read its answers"), "{refused}");
+    let second = hold("slow", &read, 100).unwrap();
+    // What is larger than a share is answered, to one who holds nothing else.
+    let whole = hold("other", &read, 1_000_000).unwrap();
+    let refused = hold("third", &read, 1).err().unwrap();
+    assert!(refused.message.contains("answers that are not read yet take all memory"), "{refused}");
+    // What has been written is said, however much is held.
+    let written = hold("slow", &write, 300).unwrap();
+    drop((first, second, whole));
+    let rest: Vec<_> = (0..2).map(|_| hold("third", &read, 250).unwrap()).collect();
+    assert!(hold("slow", &read, 201).is_err(), "the write's answer still counts");
+    drop((written, rest));
+    assert!(hold("slow", &read, 500).is_ok());
 }
 
 #[test]

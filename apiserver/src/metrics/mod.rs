@@ -39,6 +39,7 @@ struct Shared {
     watches: Family<ResourceLabels, Gauge>,
     connections: Gauge,
     connections_refused: Counter,
+    answers_given_up: Counter,
     resources: Mutex<HashSet<String>>,
 }
 
@@ -100,6 +101,7 @@ impl Metrics {
         let requests = Family::new_with_constructor(Buckets);
         let (in_flight, watches) = (Family::default(), Family::default());
         let (connections, connections_refused) = (Gauge::default(), Counter::default());
+        let answers_given_up = Counter::default();
         let mut registry = Registry::default();
         registry.register("cc_api_request_seconds", "Time from a request's head to its answer's end", requests.clone());
         registry.register("cc_api_requests_in_flight", "Requests in work", in_flight.clone());
@@ -107,10 +109,21 @@ impl Metrics {
         registry.register("cc_api_connections", "Open connections", connections.clone());
         let refused = "Connections closed at once because too many were open";
         registry.register("cc_api_connections_refused", refused, connections_refused.clone());
+        let given_up = "Answers let go because nothing of them was read for too long";
+        registry.register("cc_api_answers_given_up", given_up, answers_given_up.clone());
         registry.register_collector(Box::new(Figures::new(Box::new(process_figures))));
         let registry = RwLock::new(registry);
         let resources = Mutex::default();
-        let shared = Shared { registry, requests, in_flight, watches, connections, connections_refused, resources };
+        let shared = Shared {
+            registry,
+            requests,
+            in_flight,
+            watches,
+            connections,
+            connections_refused,
+            answers_given_up,
+            resources,
+        };
         Self { shared: Arc::new(shared) }
     }
 
@@ -191,6 +204,10 @@ impl Metrics {
 
     pub(crate) fn connection_refused(&self) {
         self.shared.connections_refused.inc();
+    }
+
+    pub(crate) fn answer_given_up(&self) {
+        self.shared.answers_given_up.inc();
     }
 
     fn registry_mut(&self) -> std::sync::RwLockWriteGuard<'_, Registry> {

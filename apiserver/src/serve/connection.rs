@@ -2,19 +2,16 @@
 
 use std::future::{Future, poll_fn};
 use std::net::SocketAddr;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::task::{Context, Poll};
+use std::task::Poll;
 use std::time::Duration;
 
 use axum::body::Body;
-use bytes::Bytes;
 use futures::TryFutureExt as _;
 use futures::future::Either;
 use http::header::{CACHE_CONTROL, CONNECTION, TRANSFER_ENCODING};
 use http::{HeaderValue, Response};
-use http_body::{Body as _, Frame, SizeHint};
 use hyper::body::Incoming;
 use hyper::{Request, service::service_fn};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
@@ -26,12 +23,14 @@ use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 
 use super::Answers;
+use super::delivery::Delivering;
 use super::gathering::gathering;
 use super::refusals::{self, WithBodies};
 use crate::answer::failure;
 use crate::authentication::Peer;
 use crate::authentication::certificate::ClientCertificate;
 use crate::config::LimitsConfig;
+use crate::metrics::Metrics;
 use crate::negotiation::{Encoding, Form, Negotiated};
 
 /// Real API servers allow 1000 streams; each watch of a client is one.
@@ -43,15 +42,19 @@ const PING_TIMEOUT: Duration = Duration::from_secs(20);
 const STREAM_WINDOW_BYTES: u32 = 256 * 1024;
 const CONNECTION_WINDOW_BYTES: u32 = 1024 * 1024;
 
-/// An answer of at most so many bytes is done with when it has been handed over.
-const ANSWER_BYTES_SMALL: u64 = 256 * 1024;
-
 /// How connections are served; shared by all of them.
 pub(super) struct Connections<A> {
     answers: A,
     http1: Arc<Builder<TokioExecutor>>,
     http2: Arc<Builder<TokioExecutor>>,
+    terms: Terms,
+}
+
+/// What every connection has to keep to.
+#[derive(Clone)]
+struct Terms {
     patience: Patience,
+    delivering: Delivering,
     ends: Ends,
 }
 
@@ -75,7 +78,7 @@ pub(super) struct Ends {
 }
 
 impl<A: Answers> Connections<A> {
-    pub(super) fn new(answers: A, limits: &LimitsConfig, ends: Ends) -> Self {
+    pub(super) fn new(answers: A, limits: &LimitsConfig, metrics: &Metrics, ends: Ends) -> Self {
         let patience = Patience {
             head: Duration::from_secs(limits.header_seconds),
             idle: Duration::from_secs(limits.idle_seconds),
@@ -100,7 +103,9 @@ impl<A: Answers> Connections<A> {
             .max_header_list_size(u32::try_from(limits.header_bytes_max.saturating_mul(2)).unwrap_or(u32::MAX))
             .keep_alive_interval(PING_INTERVAL)
             .keep_alive_timeout(PING_TIMEOUT);
-        Self { answers, http1: Arc::new(http1), http2: Arc::new(http2), patience, ends }
+        let delivering = Delivering { patience: Duration::from_secs(limits.answer_seconds), metrics: metrics.clone() };
+        let terms = Terms { patience, delivering, ends };
+        Self { answers, http1: Arc::new(http1), http2: Arc::new(http2), terms }
     }
 
     /// Returns the whole life of a connection. Errors end it and are nobody else's business.
@@ -110,21 +115,21 @@ impl<A: Answers> Connections<A> {
         address: SocketAddr,
         tls: Option<Arc<ServerConfig>>,
     ) -> impl Future<Output = ()> + Send + 'static {
-        let (answers, patience, ends) = (self.answers.clone(), self.patience, self.ends.clone());
+        let (answers, terms) = (self.answers.clone(), self.terms.clone());
         let (http1, http2) = (Arc::clone(&self.http1), Arc::clone(&self.http2));
         async move {
             let Some(tls) = tls else {
                 let peer = Arc::new(Peer { address, encrypted: false, certificate: None });
-                return drive(stream, &http1, answers, peer, &ends, patience).await;
+                return drive(stream, &http1, answers, peer, &terms).await;
             };
-            let handshake = tokio::time::timeout(patience.head, TlsAcceptor::from(tls).accept(stream));
+            let handshake = tokio::time::timeout(terms.patience.head, TlsAcceptor::from(tls).accept(stream));
             let stream = tokio::select! {
                 result = handshake => match result {
                     Ok(Ok(stream)) => stream,
                     Ok(Err(error)) => return tracing::debug!(%address, "TLS handshake failed: {error}"),
                     Err(_) => return tracing::debug!(%address, "TLS handshake took too long"),
                 },
-                () = ends.stop.cancelled() => return,
+                () = terms.ends.stop.cancelled() => return,
             };
             let session = stream.get_ref().1;
             let http2_chosen = session.alpn_protocol() == Some(b"h2");
@@ -137,7 +142,7 @@ impl<A: Answers> Connections<A> {
             };
             let peer = Arc::new(Peer { address, encrypted: true, certificate });
             let builder = if http2_chosen { &http2 } else { &http1 };
-            drive(stream, builder, answers, peer, &ends, patience).await;
+            drive(stream, builder, answers, peer, &terms).await;
         }
     }
 }
@@ -145,40 +150,6 @@ impl<A: Answers> Connections<A> {
 fn head_bytes(request: &Request<Incoming>) -> usize {
     let line = request.uri().path().len() + request.uri().query().map_or(0, str::len);
     request.headers().iter().fold(line, |sum, (name, value)| sum + name.as_str().len() + value.len() + 4)
-}
-
-/// Holds `present` until the end of an answer that is still being made, or that a client may need long to read.
-fn holding(response: Response<Body>, present: Option<Arc<()>>) -> Response<Body> {
-    if response.body().size_hint().exact().is_some_and(|length| length <= ANSWER_BYTES_SMALL) {
-        return response;
-    }
-    response.map(|body| Body::new(Held { body, _present: present }))
-}
-
-/// A body in work.
-struct Held {
-    body: Body,
-    _present: Option<Arc<()>>,
-}
-
-impl http_body::Body for Held {
-    type Data = Bytes;
-    type Error = axum::Error;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
-        Pin::new(&mut self.body).poll_frame(context)
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
-    }
 }
 
 /// Announces the end of the connection after this answer, when it is the last.
@@ -196,17 +167,12 @@ fn head_too_large() -> Response<Body> {
     answer
 }
 
-async fn drive<S, A>(
-    stream: S,
-    builder: &Builder<TokioExecutor>,
-    answers: A,
-    peer: Arc<Peer>,
-    ends: &Ends,
-    patience: Patience,
-) where
+async fn drive<S, A>(stream: S, builder: &Builder<TokioExecutor>, answers: A, peer: Arc<Peer>, terms: &Terms)
+where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     A: Answers,
 {
+    let Terms { patience, delivering, ends } = terms;
     // How many requests have come.
     let begun = Arc::new(AtomicU64::new(0));
     // Held once for each request until its answer is there, and by answers that have no length until they end.
@@ -214,6 +180,7 @@ async fn drive<S, A>(
     let head_bytes_max = patience.head_bytes_max;
     let service = {
         let (begun, peer, requests) = (Arc::clone(&begun), Arc::clone(&peer), Arc::downgrade(&requests));
+        let delivering = delivering.clone();
         service_fn(move |mut request: Request<Incoming>| {
             begun.fetch_add(1, Ordering::Relaxed);
             // The library bounds its buffer, which may hold more than one head.
@@ -226,7 +193,8 @@ async fn drive<S, A>(
                 let is_last = request.headers().contains_key(TRANSFER_ENCODING);
                 let present = requests.upgrade();
                 let answer = answers.clone().call(request.map(Body::new));
-                Either::Right(answer.map_ok(move |response| closing(holding(response, present), is_last)))
+                let delivering = delivering.clone();
+                Either::Right(answer.map_ok(move |response| closing(delivering.deliver(response, present), is_last)))
             }
         })
     };

@@ -4,6 +4,7 @@
 //! moment on. A connection that has not brought a whole request head in time is closed.
 
 mod connection;
+mod delivery;
 mod gathering;
 mod refusals;
 pub mod systemd;
@@ -29,6 +30,7 @@ use crate::health::Health;
 use crate::metrics::Metrics;
 use crate::tls::Pki;
 use connection::{Connections, Ends};
+pub(crate) use delivery::is_small;
 
 /// What is left of the drain's time for cutting connections and closing logs.
 const CUT_OFF: Duration = Duration::from_millis(1000);
@@ -176,8 +178,9 @@ impl<A: Answers> Server<A> {
         let tracker = TaskTracker::new();
         let ends = Ends { stop: stop.clone(), ..Ends::default() };
         let shared = Arc::new(Accepting {
-            connections: Connections::new(self.answers, &self.limits, ends.clone()),
+            connections: Connections::new(self.answers, &self.limits, &self.metrics, ends.clone()),
             places: Arc::new(Semaphore::new(self.config.connections_max.min(Semaphore::MAX_PERMITS))),
+            unread_milliseconds_max: u32::try_from(self.limits.answer_seconds.saturating_mul(1000)).unwrap_or(u32::MAX),
             tracker: tracker.clone(),
             metrics: self.metrics,
         });
@@ -217,6 +220,8 @@ impl<A: Answers> Server<A> {
 struct Accepting<A> {
     connections: Connections<A>,
     places: Arc<Semaphore>,
+    /// How long something may be sent before the client has read of it.
+    unread_milliseconds_max: u32,
     tracker: TaskTracker,
     metrics: Metrics,
 }
@@ -248,6 +253,8 @@ impl<A: Answers> Accepting<A> {
         };
         // Answers are written whole; waiting to fill packets only adds latency.
         let _ = stream.set_nodelay(true);
+        // Nobody waits for a client that is gone, or has stopped reading: this counts closed windows too (tcp(7)).
+        let _ = rustix::net::sockopt::set_tcp_user_timeout(&stream, self.unread_milliseconds_max);
         let open = self.metrics.connection_opened();
         let serve = self.connections.serve(stream, address, pki.map(|pki| pki.server_config()));
         self.tracker.spawn(async move {

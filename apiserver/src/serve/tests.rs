@@ -25,10 +25,12 @@ use tokio_util::sync::CancellationToken;
 
 use super::systemd::{Notice, notify};
 use super::{BindError, Drained, Lifecycle, Listeners, Server};
-use crate::authentication::Peer;
+use crate::authentication::{Peer, User};
 use crate::clock::Clock;
 use crate::config::{LimitsConfig, ServerConfig};
+use crate::limits::{Class, Limits};
 use crate::metrics::Metrics;
+use crate::request::RequestInfo;
 use crate::tls::Pki;
 
 /// A server on free ports with a few routes.
@@ -40,6 +42,7 @@ struct World {
     stop: CancellationToken,
     entered: Arc<Notify>,
     release: Arc<Notify>,
+    places: Limits,
     metrics: Metrics,
     running: JoinHandle<Drained>,
     _directory: tempfile::TempDir,
@@ -57,10 +60,10 @@ async fn world(config: ServerConfig, limits: LimitsConfig) -> World {
     let (http, https) = listeners.addresses();
     let lifecycle = Lifecycle::default();
     let (entered, release) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
-    let metrics = Metrics::new();
+    let (metrics, places) = (Metrics::new(), Limits::new(limits.clone()));
     let server = Server {
         listeners,
-        answers: router(&lifecycle, &entered, &release),
+        answers: router(&lifecycle, &entered, &release, &places),
         pki: Some(Arc::clone(&pki)),
         config,
         limits,
@@ -70,18 +73,37 @@ async fn world(config: ServerConfig, limits: LimitsConfig) -> World {
     let stop = CancellationToken::new();
     let running = tokio::spawn(server.run(stop.clone()));
     let (http, https) = (http.unwrap(), https.unwrap());
-    World { http, https, pki, lifecycle, stop, entered, release, metrics, running, _directory: directory }
+    World { http, https, pki, lifecycle, stop, entered, release, places, metrics, running, _directory: directory }
 }
 
 /// Who asks for `/together` is answered, and for `/together-streamed` gets what the answer holds, when so many have asked.
 const TOGETHER: usize = 50;
 
-/// `/peer` names the caller, `/slow` waits to be released, `/watch` streams until the drain.
-fn router(lifecycle: &Lifecycle, entered: &Arc<Notify>, release: &Arc<Notify>) -> Router {
+/// More than what the sockets of one connection hold.
+const LARGE_BYTES: usize = 24 << 20;
+
+/// `/peer` names the caller, `/slow` waits to be released, `/watch` streams until the drain, `/large` and `/pieces` are many
+/// bytes that hold a place, `/endless` has no end and no place.
+fn router(lifecycle: &Lifecycle, entered: &Arc<Notify>, release: &Arc<Notify>, places: &Limits) -> Router {
     let (entered, release, streams_end) = (Arc::clone(entered), Arc::clone(release), lifecycle.streams_end.clone());
     let again = Arc::clone(&entered);
     let [together, streamed] = [(); 2].map(|()| Arc::new(Barrier::new(TOGETHER)));
+    let piece = || Ok::<_, io::Error>(Bytes::from(vec![b'x'; 1 << 20]));
+    let [large, pieces] = [(); 2].map(|()| places.clone());
+    let place = |places: &Limits| {
+        let request = RequestInfo::parse(&http::Method::GET, "/large", None);
+        Extension(Arc::new(places.admit(&User::anonymous(), &request, Instant::now()).unwrap()))
+    };
     Router::new()
+        .route("/large", get(move || async move { (place(&large), Body::from(vec![b'x'; LARGE_BYTES])) }))
+        .route(
+            "/pieces",
+            get(move || async move {
+                let all = futures::stream::repeat_with(piece).take(LARGE_BYTES >> 20);
+                (place(&pieces), Body::from_stream(all))
+            }),
+        )
+        .route("/endless", get(move || async move { Body::from_stream(futures::stream::repeat_with(piece)) }))
         .route(
             "/peer",
             get(|Extension(peer): Extension<Arc<Peer>>| async move {
@@ -467,6 +489,100 @@ async fn http2_connections_that_rest_are_closed() {
     assert_eq!(watch.frame().await.unwrap().unwrap().into_data().unwrap(), "last\n");
     drop((watch, watching));
     let _ = watched.await;
+    assert_eq!(world.end().await, Drained::Clean);
+}
+
+/// Waits until something is so; not for ever.
+async fn until(what: &str, is_so: impl Fn() -> bool) {
+    for _ in 0..1000 {
+        if is_so() {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    panic!("{what}: not within 20 s");
+}
+
+#[tokio::test]
+async fn an_answer_that_nobody_reads_is_given_up_alone() {
+    let world = world(config(), LimitsConfig { answer_seconds: 1, ..limits() }).await;
+    let (mut sender, connection) = http2(world.tls(b"h2", None).await).await;
+    let get = |path: &str| http::Request::get(format!("https://localhost{path}")).body(Empty::new()).unwrap();
+    let reading = || world.places.in_flight(Class::Reading);
+    let figure = |count: usize| {
+        let text = world.metrics.render(crate::metrics::TextForm::OpenMetrics);
+        text.contains(&format!("cc_api_answers_given_up_total {count}\n"))
+    };
+    let mut unread = Vec::new();
+    for path in ["/large", "/pieces", "/endless"] {
+        unread.push(sender.send_request(get(path)).await.unwrap().into_body());
+    }
+    assert_eq!(reading(), 2, "an answer holds its place while it is read");
+    until("both let their places go", || reading() == 0).await;
+    assert!(figure(2), "{}", world.metrics.render(crate::metrics::TextForm::OpenMetrics));
+    assert_eq!(sender.send_request(get("/peer")).await.unwrap().status(), 200, "others on the connection go on");
+    let endless = unread.pop().unwrap();
+    for mut body in unread {
+        let mut read = 0;
+        let end = loop {
+            match body.frame().await {
+                Some(Ok(frame)) => read += frame.data_ref().map_or(0, Bytes::len),
+                end => break end,
+            }
+        };
+        assert!(end.is_some_and(|end| end.is_err()) && read < LARGE_BYTES, "{read} bytes are not the whole");
+    }
+    // Streams have no such end: whoever pauses `kubectl logs --follow` goes on where it was.
+    let mut endless = endless;
+    let mut read = 0;
+    while read < LARGE_BYTES {
+        read += endless.frame().await.unwrap().unwrap().data_ref().map_or(0, Bytes::len);
+    }
+    drop((endless, sender));
+    let _ = connection.await;
+    assert_eq!(world.end().await, Drained::Clean);
+}
+
+#[tokio::test]
+async fn who_reads_slowly_gets_everything() {
+    let world = world(config(), LimitsConfig { answer_seconds: 1, ..limits() }).await;
+    let (mut sender, connection) = http2(world.tls(b"h2", None).await).await;
+    for path in ["/large", "/pieces"] {
+        let request = http::Request::get(format!("https://localhost{path}")).body(Empty::new()).unwrap();
+        let mut body = sender.send_request(request).await.unwrap().into_body();
+        let (begun, mut read, mut pause) = (Instant::now(), 0, 0);
+        while let Some(frame) = body.frame().await {
+            read += frame.unwrap().data_ref().map_or(0, Bytes::len);
+            if read >> 20 > pause {
+                pause = read >> 20;
+                tokio::time::sleep(Duration::from_millis(70)).await;
+            }
+        }
+        assert_eq!(read, LARGE_BYTES, "{path}");
+        assert!(begun.elapsed() > Duration::from_millis(1500), "that was not slow");
+    }
+    assert_eq!(world.places.in_flight(Class::Reading), 0);
+    drop(sender);
+    let _ = connection.await;
+    assert_eq!(world.end().await, Drained::Clean);
+}
+
+#[tokio::test]
+async fn connections_on_which_nothing_is_read_are_closed() {
+    let world = world(config(), LimitsConfig { answer_seconds: 1, ..limits() }).await;
+    let mut unread = Vec::new();
+    for path in ["/large", "/pieces", "/endless"] {
+        let mut plain = TcpStream::connect(world.http).await.unwrap();
+        send(&mut plain, path).await;
+        let mut encrypted = world.tls(b"http/1.1", None).await;
+        send(&mut encrypted, path).await;
+        unread.push((plain, encrypted));
+    }
+    let count = |wanted: &str| world.metrics.render(crate::metrics::TextForm::OpenMetrics).contains(wanted);
+    assert!(count("cc_api_connections 6\n"));
+    until("they are closed", || count("cc_api_connections 0\n")).await;
+    assert_eq!(world.places.in_flight(Class::Reading), 0);
+    drop(unread);
     assert_eq!(world.end().await, Drained::Clean);
 }
 

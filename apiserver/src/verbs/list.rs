@@ -34,17 +34,12 @@ pub(crate) async fn list(call: &mut Call, served: &Served) -> VerbResult {
     let list = call.api.store.list(&request)?;
     let rendering = rendering(call, served)?;
     let is_small = list.objects.iter().map(|object| object.size_bytes()).sum::<usize>() < SMALL_BYTES / 4;
-    let permit = call.permit.take();
     let parts = rendering.list(list);
     let mut answer = if is_small || call.negotiated.encoding != Encoding::Json {
         let whole: Vec<u8> = parts.flatten().collect();
         document(200, whole.into(), &call.negotiated)
     } else {
-        // The place among the requests in work is given back with the last piece.
-        let held = parts.inspect(move |_| {
-            let _ = &permit;
-        });
-        pieces(held, &call.negotiated)
+        pieces(parts, &call.negotiated)
     };
     if let Some(warning) = &served.version().deprecation_warning {
         warn(&mut answer, std::slice::from_ref(warning));

@@ -100,6 +100,51 @@ fn hostile_slowness_is_cut_off() {
 }
 
 #[test]
+fn hostile_readers_who_take_nothing_are_cut_off() {
+    const READERS: usize = 8;
+    let config = "[limits]\nanswer_seconds = 2\nanswer_bytes_total = 16777216\nreading_per_user = 8\n";
+    let victim = Victim::start(config);
+    let text = "y".repeat(250_000);
+    for number in 0..48 {
+        let map = json!({
+            "apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": format!("m{number}")}, "data": {"text": text},
+        });
+        let answer = victim.send("POST", MAPS, JSON, &serde_json::to_vec(&map).unwrap());
+        assert_eq!(answer.code(), 201, "{}", answer.text);
+    }
+    let ask = |more: &str| {
+        let mut stream = TcpStream::connect(victim.daemon.http()).unwrap();
+        stream.write_all(victim.head("GET", MAPS, more).as_bytes()).unwrap();
+        let mut answer = [0; 12];
+        stream.set_read_timeout(Some(ANSWER_WITHIN)).unwrap();
+        stream.read_exact(&mut answer).unwrap();
+        (String::from_utf8_lossy(&answer[9..]).into_owned(), stream)
+    };
+    let yaml = "Accept: application/yaml\r\n";
+    for (name, more, readers, why) in [
+        ("lists", "", READERS, "the client has too many requests in work"),
+        ("lists as YAML, which are made whole", yaml, 1, "the client does not read its answers"),
+    ] {
+        let unread: Vec<_> = (0..readers).map(|_| ask(more)).collect();
+        assert!(unread.iter().all(|(code, _)| code == "200"), "{name}: {unread:?}");
+        let refused = exchange(
+            victim.daemon.http(),
+            victim.head("GET", MAPS, &format!("{more}Connection: close\r\n")).as_bytes(),
+        );
+        assert_eq!(refused.code(), 429, "{name}");
+        assert!(refused.text.contains(why), "{name}: {}", refused.text);
+        victim.assert_well(name);
+        let begun = Instant::now();
+        while ask(more).0 != "200" {
+            assert!(begun.elapsed() < ANSWER_WITHIN, "{name} keep their places");
+            wait_a_moment();
+        }
+        drop(unread);
+    }
+    victim.assert_well("answers that nobody reads");
+}
+
+#[test]
 fn hostile_crowds_of_idle_watches_stay_cheap() {
     // This process and the daemon need a descriptor for each.
     let pid = std::process::id().to_string();
