@@ -35,7 +35,8 @@ pub fn built_in() -> Registry {
 /// times and stop it at any moment.
 #[must_use]
 pub fn short_history(dir: &Path) -> OpenOptions {
-    let history = HistoryLimits { events_max: 20_000, bytes_max: 4 << 20 };
+    // More than is written between two openings: a watch from the first of them can always go on.
+    let history = HistoryLimits { events_max: 20_000, bytes_max: 16 << 20 };
     let space = SpaceLimits { disk_bytes_min: 16 << 20, ..SpaceLimits::default() };
     let journal = JournalLimits { part_bytes: 16 << 10, apply_bytes: 8 << 10, apply_after: Duration::from_millis(5) };
     OpenOptions { history, space, journal, ..OpenOptions::new(dir, built_in()) }
