@@ -10,7 +10,7 @@ use super::*;
 /// Builds when the source is newer; the program has the same bytes as long as its source has.
 const CARGO: &str = r#"#!/bin/bash
 [ ! target/release/ccd -nt controller/src/main.rs ] || { echo fresh >>log; exit 0; }
-echo "cargo $* with ${CCD_SYMBOL_ORDER:+$(wc -l <"$CCD_SYMBOL_ORDER") }names" >>log
+echo "cargo $* with ${CCD_SYMBOL_ORDER:+$(wc -l <"$CCD_SYMBOL_ORDER") }names${CCD_PACKED_RELOCATIONS:+, packed}" >>log
 cat controller/src/main.rs >target/release/ccd
 printf '#!/bin/bash\necho "ccctl $1" >>log\n[ ! -e deaf ]\n' >target/release/ccctl
 chmod +x target/release/ccd target/release/ccctl
@@ -21,6 +21,13 @@ for word; do case $word in --callgrind-out-file=*) functions=${word#*=};; esac; 
 trap 'printf "fn=start\ncfn=again'\''2\nfn=write@GLIBC\n" >"$functions"; exit 0' TERM
 echo 'now it is ready; go on'
 while :; do sleep 0.05; done
+"#;
+/// `-C ARGUMENT -o PROGRAM SOURCE`.
+const RUSTC: &str = r#"#!/bin/bash
+case $2 in
+  *symbol-ordering-file*) [ ! -e other-linker ] ;;
+  *pack-relative-relocs) [ ! -e old-linker ] && printf '#!/bin/bash\n[ ! -e old-library ]\n' >"$4" && chmod +x "$4" ;;
+esac
 "#;
 const NM: &str = "#!/bin/bash\nprintf '0 t again\\n0 T start\\n0 T never\\n0 d data\\n'\n";
 
@@ -36,7 +43,7 @@ impl Place {
         place.put("controller/src/main.rs", "one");
         place.put("bin/cargo", CARGO);
         place.put("bin/nm", NM);
-        place.put("bin/rustc", "#!/bin/bash\n[ ! -e other-linker ]\n");
+        place.put("bin/rustc", RUSTC);
         if valgrind {
             place.put("bin/valgrind", VALGRIND);
         }
@@ -80,6 +87,7 @@ impl Place {
         let output = run(Command::new(here.join("deploy/program/build"))
             .env("PATH", here.join("bin"))
             .env_remove("CARGO_TARGET_DIR")
+            .env_remove("CCD_PACKED_RELOCATIONS")
             .env_remove("CCD_SYMBOL_ORDER"));
         assert!(output.status.success(), "{}", text(&output));
         let log = fs::read_to_string(here.join("log")).unwrap();
@@ -99,35 +107,48 @@ fn a_program_is_linked_again_with_what_it_needs_first_once_for_each_change() {
     let place = Place::new(true);
     let (log, said) = place.build();
     let asked = "ccctl get\nccctl apply\nccctl get\n";
-    assert_eq!(log, format!("{BUILD} 0 names\n{asked}{BUILD} 2 names\n"), "{said}");
+    assert_eq!(log, format!("{BUILD} 0 names, packed\n{asked}{BUILD} 2 names, packed\n"), "{said}");
     assert_eq!(place.order(), "again\nstart\n");
     assert_eq!(place.build().0, "fresh\n", "nothing has changed");
     place.put("controller/src/main.rs", "two");
-    assert_eq!(place.build().0, format!("{BUILD} 2 names\n{asked}{BUILD} 2 names\n"));
+    assert_eq!(place.build().0, format!("{BUILD} 2 names, packed\n{asked}{BUILD} 2 names, packed\n"));
+    let told = fs::read_to_string(place.0.path().join("target/release/ccd.environment")).unwrap();
+    let order = fs::canonicalize(place.0.path()).unwrap().join("target/release/ccd.order");
+    assert_eq!(told, format!("export CCD_PACKED_RELOCATIONS=1\nexport CCD_SYMBOL_ORDER={}\n", order.display()));
+}
+
+#[test]
+fn relocations_are_packed_where_linker_and_library_know_how() {
+    for unable in ["old-linker", "old-library"] {
+        let place = Place::new(false);
+        place.put(unable, "");
+        let (log, said) = place.build();
+        assert_eq!(log, format!("{BUILD} 0 names\n"), "{unable}: {said}");
+    }
 }
 
 #[test]
 fn a_program_that_cannot_be_watched_is_left_as_it_is() {
     let (log, said) = Place::new(false).build();
-    assert_eq!(log, format!("{BUILD} 0 names\n"));
+    assert_eq!(log, format!("{BUILD} 0 names, packed\n"));
     assert_eq!(said, "deploy/program/build: there is no valgrind; ccd is left as the linker made it\n");
 
     let place = Place::new(true);
     place.put("other-linker", "");
     let (log, said) = place.build();
-    assert_eq!(log, format!("{BUILD} names\n"), "it is told no order");
+    assert_eq!(log, format!("{BUILD} names, packed\n"), "it is told no order");
     assert!(said.contains("the linker puts functions in no given order"), "{said}");
 
     let place = Place::new(true);
     place.put("deaf", "");
     let (log, said) = place.build();
-    assert_eq!(log, format!("{BUILD} 0 names\nccctl get\n"));
+    assert_eq!(log, format!("{BUILD} 0 names, packed\nccctl get\n"));
     assert!(said.contains("ccctl get failed; ccd is left"), "{said}");
 
     let place = Place::new(true);
     place.put("broken", "");
     let (log, said) = place.build();
-    assert_eq!(log, format!("{BUILD} 0 names\n"));
+    assert_eq!(log, format!("{BUILD} 0 names, packed\n"));
     assert!(said.contains("no such machine\ndeploy/program/build: ccd did not start under valgrind; ccd is"), "{said}");
     assert_eq!(place.order(), "");
 }
