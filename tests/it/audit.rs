@@ -1,5 +1,7 @@
 //! No secret in the audit log, whatever the policy: every way in and out of a Secret and of a token, and then the file.
 
+use std::path::Path;
+
 use serde_json::{Value, json};
 use tests::daemon::{Daemon, get};
 
@@ -63,15 +65,24 @@ fn requests() -> Vec<Step> {
     ]
 }
 
+/// Starts a daemon that writes everything down; returns its administrator's token, too.
+fn start(dir: &Path) -> (Daemon, String) {
+    let config = dir.join("audit.toml");
+    std::fs::write(&config, POLICY).unwrap();
+    let daemon = Daemon::start_with(&dir.join("data"), &["--config", config.to_str().unwrap()]).unwrap();
+    let kubeconfig: Value = serde_saphyr::from_str(&std::fs::read_to_string(daemon.kubeconfig()).unwrap()).unwrap();
+    let admin = kubeconfig["users"][0]["user"]["token"].as_str().unwrap().to_owned();
+    (daemon, admin)
+}
+
+fn log_of(dir: &Path) -> String {
+    std::fs::read_to_string(dir.join("data/audit/audit.log")).unwrap()
+}
+
 #[test]
 fn no_secret_and_no_token_is_in_the_audit_log_at_any_level() {
     let dir = tempfile::tempdir().unwrap();
-    let config = dir.path().join("audit.toml");
-    std::fs::write(&config, POLICY).unwrap();
-    let data = dir.path().join("data");
-    let mut daemon = Daemon::start_with(&data, &["--config", config.to_str().unwrap()]).unwrap();
-    let kubeconfig: Value = serde_saphyr::from_str(&std::fs::read_to_string(daemon.kubeconfig()).unwrap()).unwrap();
-    let admin = kubeconfig["users"][0]["user"]["token"].as_str().unwrap().to_owned();
+    let (mut daemon, admin) = start(dir.path());
     let requests = requests();
     for (method, path, content_type, body, code) in &requests {
         let answer = send(&daemon, &admin, method, path, content_type, body);
@@ -100,7 +111,7 @@ fn no_secret_and_no_token_is_in_the_audit_log_at_any_level() {
     assert!(get(daemon.http(), &format!("/readyz?token={}", CANARIES[0])).is_some());
     daemon.stop().unwrap();
 
-    let log = std::fs::read_to_string(data.join("audit").join("audit.log")).unwrap();
+    let log = log_of(dir.path());
     let lines = log.lines().count();
     assert!(lines > requests.len(), "the log has {lines} lines");
     for line in log.lines() {
@@ -118,12 +129,7 @@ fn no_secret_and_no_token_is_in_the_audit_log_at_any_level() {
 #[test]
 fn answers_are_in_the_audit_log_though_the_client_reads_gzip() {
     let dir = tempfile::tempdir().unwrap();
-    let config = dir.path().join("audit.toml");
-    std::fs::write(&config, POLICY).unwrap();
-    let data = dir.path().join("data");
-    let mut daemon = Daemon::start_with(&data, &["--config", config.to_str().unwrap()]).unwrap();
-    let kubeconfig: Value = serde_saphyr::from_str(&std::fs::read_to_string(daemon.kubeconfig()).unwrap()).unwrap();
-    let admin = kubeconfig["users"][0]["user"]["token"].as_str().unwrap().to_owned();
+    let (mut daemon, admin) = start(dir.path());
     const MAPS: &str = "/api/v1/namespaces/default/configmaps";
     for (name, length) in [("large", 200_000), ("too-large", 300_000)] {
         let map = json!({"metadata": {"name": name}, "data": {"text": "a".repeat(length)}}).to_string();
@@ -134,7 +140,7 @@ fn answers_are_in_the_audit_log_though_the_client_reads_gzip() {
         assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
     }
     daemon.stop().unwrap();
-    let log = std::fs::read_to_string(data.join("audit").join("audit.log")).unwrap();
+    let log = log_of(dir.path());
     let events: Vec<Value> = log.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     let of = |name: &str| {
         let is_it = |event: &&Value| event["verb"] == "get" && event["objectRef"]["name"] == name;

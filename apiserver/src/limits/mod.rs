@@ -2,9 +2,9 @@
 //!
 //! Four independent bounds on a request: a token bucket per user (rate), counts of requests in work per user and in
 //! all (by reading, changing, streaming), and memory budgets for the bodies of all requests and for their answers. What
-//! does not fit is refused at once with 429 and `Retry-After`, except that bodies wait a moment for memory. A user's share is smaller
-//! than the whole, so one user alone cannot take the last place. Whoever shows a wrong credential spends the share of
-//! those who show none.
+//! does not fit is refused at once with 429 and `Retry-After`, except that bodies wait a moment for memory. A user's
+//! share is smaller than the whole, so one user alone cannot take the last place. Whoever shows a wrong credential spends
+//! the share of those who show none.
 
 pub mod body;
 
@@ -216,23 +216,17 @@ impl Permit {
         let own_max = total_max / 2;
         let bytes = bytes.min(own_max);
         let mut state = self.shared.lock();
-        let total = state.answer_bytes + bytes;
-        // Who holds a place is known.
-        let own = state.users.get_mut(&self.user).map(|user| &mut user.answer_bytes);
-        let own_total = own.as_ref().map_or(0, |own| **own) + bytes;
-        if self.class != Class::Mutating {
-            if own_total > own_max {
-                return Err(too_many("the client does not read its answers"));
-            }
-            if total > total_max {
-                return Err(too_many("answers that are not read yet take all memory for answers"));
-            }
+        let State { users, answer_bytes: total, .. } = &mut *state;
+        // Nobody who holds a place is forgotten.
+        let Some(UserState { answer_bytes: own, .. }) = users.get_mut(&self.user) else { return Ok(()) };
+        if self.class != Class::Mutating && *own + bytes > own_max {
+            return Err(too_many("the client does not read its answers"));
         }
-        if let Some(own) = own {
-            *own = own_total;
+        if self.class != Class::Mutating && *total + bytes > total_max {
+            return Err(too_many("answers that are not read yet take all memory for answers"));
         }
-        state.answer_bytes = total;
-        drop(state);
+        *own += bytes;
+        *total += bytes;
         self.answer_bytes += bytes;
         Ok(())
     }

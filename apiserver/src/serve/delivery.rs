@@ -76,13 +76,8 @@ impl Delivering {
     /// Gives the answer up when nothing has moved for too long.
     async fn watch(self, parcel: Weak<Mutex<Parcel>>) {
         while let Some(parcel) = parcel.upgrade() {
-            let at_rest = match &*lock(&parcel) {
-                Parcel::Open { moved, .. } => moved.elapsed(),
-                Parcel::GivenUp => return,
-            };
-            if at_rest >= self.patience {
-                let given_up = std::mem::replace(&mut *lock(&parcel), Parcel::GivenUp);
-                drop(given_up);
+            let (at_rest, given_up) = look(&parcel, self.patience);
+            if given_up.is_some() {
                 self.metrics.answer_given_up();
                 return tracing::debug!("gave up an answer of which the client took nothing for {at_rest:?}");
             }
@@ -90,6 +85,16 @@ impl Delivering {
             sleep(self.patience - at_rest).await;
         }
     }
+}
+
+/// Returns how long nothing of an answer has moved, and what it held, when that is too long.
+fn look(parcel: &Mutex<Parcel>, patience: Duration) -> (Duration, Option<Parcel>) {
+    let mut parcel = lock(parcel);
+    let at_rest = match &*parcel {
+        Parcel::Open { moved, .. } => moved.elapsed(),
+        Parcel::GivenUp => patience,
+    };
+    (at_rest, (at_rest >= patience).then(|| std::mem::replace(&mut *parcel, Parcel::GivenUp)))
 }
 
 /// Held for moments only, by the connection's task and the one that watches.

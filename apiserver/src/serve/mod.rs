@@ -180,7 +180,9 @@ impl<A: Answers> Server<A> {
         let shared = Arc::new(Accepting {
             connections: Connections::new(self.answers, &self.limits, &self.metrics, ends.clone()),
             places: Arc::new(Semaphore::new(self.config.connections_max.min(Semaphore::MAX_PERMITS))),
-            unread_milliseconds_max: u32::try_from(self.limits.answer_seconds.saturating_mul(1000)).unwrap_or(u32::MAX),
+            unread_milliseconds_max: i32::try_from(self.limits.answer_seconds.saturating_mul(1000))
+                .unwrap_or(i32::MAX)
+                .unsigned_abs(),
             tracker: tracker.clone(),
             metrics: self.metrics,
         });
