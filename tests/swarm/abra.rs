@@ -66,12 +66,19 @@ fn docker(arguments: &[&str]) -> String {
     String::from_utf8(done.stdout).unwrap()
 }
 
-/// Removes the network which abra leaves when a task still ends in it, as soon as the engine lets it go.
-fn remove_network(stack: &str) {
-    let filter = format!("label=com.docker.stack.namespace={stack}");
-    while let Some(id) = docker(&["network", "ls", "--quiet", "--filter", &filter]).lines().next() {
-        let _ = Command::new("docker").args(["network", "rm", id]).output().unwrap();
+/// Removes what abra leaves, as soon as the engine lets it go: the network when a task still ends in it, and the volume when a
+/// task was about to begin, which makes it once more.
+fn remove_leftovers(stack: &str) {
+    // What the swarm wants of tasks whose service is gone.
+    while docker(&["node", "ps", "self", "--format={{.DesiredState}}"]).lines().any(|state| state == "Remove") {
         tests::daemon::wait_a_moment();
+    }
+    let filter = format!("label=com.docker.stack.namespace={stack}");
+    for kind in ["network", "volume"] {
+        while let Some(id) = docker(&[kind, "ls", "--quiet", "--filter", &filter]).lines().next() {
+            let _ = Command::new("docker").args([kind, "rm", id]).output().unwrap();
+            tests::daemon::wait_a_moment();
+        }
     }
 }
 
@@ -150,9 +157,9 @@ async fn abra_conforms() {
     let folder = tempfile::tempdir().unwrap();
     let _bot = BackupBot::start(folder.path());
     check(&Played::new("abra-conforms.ci.test")).await;
-    remove_network("abra-conforms_ci_test");
+    remove_leftovers("abra-conforms_ci_test");
     data_comes_back(&Played::new("abra-restores.ci.test")).await;
-    remove_network("abra-restores_ci_test");
+    remove_leftovers("abra-restores_ci_test");
 }
 
 /// What is lost after a backup is there again after the restore of that very backup.
@@ -209,5 +216,5 @@ async fn an_app_is_labelled_and_its_environment_exposed_as_abra_does() {
     abra.undeploy(app).await.unwrap();
     abra.remove_secrets(app).await.unwrap();
     abra.remove_volumes(app).await.unwrap();
-    remove_network(STACK);
+    remove_leftovers(STACK);
 }
