@@ -2,6 +2,7 @@
 
 use api_types::status::{Reason, Status};
 use bytes::Bytes;
+use data_encoding::HEXLOWER;
 use serde_json::Value;
 use store::request::Body;
 use store::schema::{DecodeError, is_too_large};
@@ -125,21 +126,12 @@ fn first_document(text: &str) -> &str {
 
 /// The beginning of a body, for people: text as it is, anything else in hexadecimal.
 fn shown(bytes: &[u8]) -> String {
-    use std::fmt::Write as _;
     if bytes.is_empty() {
         return "<empty>".to_owned();
     }
     let cut = bytes.len() > SHOWN_BYTES;
     let part = &bytes[..bytes.len().min(SHOWN_BYTES)];
     let is_text = part.iter().all(|byte| byte.is_ascii() && !byte.is_ascii_control());
-    let text = if is_text {
-        String::from_utf8_lossy(part).into_owned()
-    } else {
-        part.iter().fold(String::new(), |mut text, byte| {
-            // Writing to a String cannot fail.
-            let _ = write!(text, "{byte:02x}");
-            text
-        })
-    };
+    let text = if is_text { String::from_utf8_lossy(part).into_owned() } else { HEXLOWER.encode(part) };
     if cut { format!("{text} ...") } else { text }
 }

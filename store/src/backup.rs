@@ -20,13 +20,14 @@ use std::sync::Arc;
 use aws_lc_rs::digest::{Context, SHA256};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use data_encoding::HEXLOWER;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use serde_json::value::RawValue;
 
 use crate::engine::{Batch, Engine, EngineOptions};
 use crate::error::OpenError;
-use crate::keyring::{Keyring, hex, is_sealed};
+use crate::keyring::{Keyring, is_sealed};
 use crate::object::{Draft, Object, object_key};
 use crate::open::{open_error, verify as verify_store};
 use crate::registry::Registry;
@@ -130,7 +131,7 @@ pub fn write_backup(state: &State, keyring: &Keyring, output: &mut dyn Write) ->
             objects += 1;
         }
     }
-    let footer = Footer { objects, sha256: hex(sum.finish().as_ref()) };
+    let footer = Footer { objects, sha256: HEXLOWER.encode(sum.finish().as_ref()) };
     output.write_all(&serde_json::to_vec(&footer)?)?;
     output.write_all(b"\n")?;
     output.flush()?;
@@ -244,7 +245,7 @@ pub(crate) fn fill(
         let before = lines.sum.clone();
         let line = lines.next()?.to_vec();
         if let Ok(footer) = serde_json::from_slice::<Footer>(&line) {
-            if footer.sha256 != hex(before.finish().as_ref()) || footer.objects != meta.records {
+            if footer.sha256 != HEXLOWER.encode(before.finish().as_ref()) || footer.objects != meta.records {
                 return Err(lines.wrong("the checksum does not match: the backup is damaged"));
             }
             break;

@@ -17,6 +17,7 @@ use std::sync::Arc;
 use aws_lc_rs::aead::{AES_256_GCM, Aad, NONCE_LEN, Nonce, RandomizedNonceKey};
 use aws_lc_rs::hmac;
 use bytes::Bytes;
+use data_encoding::HEXLOWER;
 
 use crate::object::Object;
 
@@ -66,7 +67,7 @@ impl Keyring {
     /// Returns the names of the keys, which tell nothing about them; the first is the one that seals.
     #[must_use]
     pub fn ids(&self) -> Vec<String> {
-        self.keys.iter().map(|key| hex(&key.id)).collect()
+        self.keys.iter().map(|key| HEXLOWER.encode(&key.id)).collect()
     }
 
     /// Returns how `object` is put on disk; what is not sealed is not copied.
@@ -113,7 +114,8 @@ impl Keyring {
         let header: [u8; HEADER_BYTES] = *bytes.first_chunk().ok_or(SealError::Broken)?;
         let [SEALED_FORMAT, rest @ ..] = header else { return Err(SealError::Broken) };
         let (id, nonce) = rest.split_at(ID_BYTES);
-        let key = self.keys.iter().find(|key| key.id == id).ok_or_else(|| SealError::KeyMissing(hex(id)))?;
+        let key =
+            self.keys.iter().find(|key| key.id == id).ok_or_else(|| SealError::KeyMissing(HEXLOWER.encode(id)))?;
         let nonce = Nonce::try_assume_unique_for_key(nonce).map_err(|_| SealError::Broken)?;
         let aad = Aad::from([&header[..=ID_BYTES], bound_to].concat());
         let sealed = &mut bytes[HEADER_BYTES..];
@@ -180,16 +182,6 @@ pub(crate) fn seal_of(bytes: &[u8]) -> Option<KeyId> {
 /// Whether records of `resource` are sealed.
 pub(crate) fn is_sealed(resource: &str) -> bool {
     SEALED.contains(&resource)
-}
-
-/// Returns the bytes in lower-case hexadecimal.
-pub(crate) fn hex(bytes: &[u8]) -> String {
-    use fmt::Write as _;
-    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
-        // Writing to a String cannot fail.
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
 }
 
 #[cfg(test)]

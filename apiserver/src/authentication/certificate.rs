@@ -1,10 +1,10 @@
 //! Client certificates: common name is the user, organisations are the groups.
 
 use std::collections::BTreeMap;
-use std::fmt::Write as _;
 use std::sync::Arc;
 
 use aws_lc_rs::digest::{SHA256, digest};
+use data_encoding::HEXLOWER;
 use jiff::Timestamp;
 use x509_parser::prelude::{FromDer as _, X509Certificate};
 
@@ -47,18 +47,10 @@ impl ClientCertificate {
             .map_err(|_| CertificateError::Malformed)?;
         let extra = BTreeMap::from([(
             "authentication.kubernetes.io/credential-id".to_owned(),
-            vec![format!("X509SHA256={}", hexadecimal(digest(&SHA256, der).as_ref()))],
+            vec![format!("X509SHA256={}", HEXLOWER.encode(digest(&SHA256, der).as_ref()))],
         )]);
         let credential = Credential::Certificate { expires };
         let user = User { name, groups, extra, credential, ..User::anonymous() };
         Ok(Self { user: Arc::new(user), expires })
     }
-}
-
-/// Returns bytes in lower-case hexadecimal.
-pub(crate) fn hexadecimal(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
-        write!(text, "{byte:02x}").expect("writing to a String cannot fail");
-        text
-    })
 }

@@ -15,10 +15,10 @@ use aws_lc_rs::digest::{SHA256, digest};
 use aws_lc_rs::rand;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use data_encoding::HEXLOWER;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::certificate::hexadecimal;
 use super::{AUTHENTICATED, Credential, User};
 
 const PREFIX: &str = "ccd";
@@ -85,12 +85,12 @@ impl TokenRecord {
         now: Timestamp,
         expires: Option<Timestamp>,
     ) -> (Self, String) {
-        let id = hexadecimal(&random::<ID_BYTES>());
+        let id = HEXLOWER.encode(&random::<ID_BYTES>());
         let token = format!("{PREFIX}_{id}_{}", URL_SAFE_NO_PAD.encode(random::<SECRET_BYTES>()));
         let record = Self {
             name: name.to_owned(),
             id,
-            sha256: sha256(&token),
+            sha256: HEXLOWER.encode(digest(&SHA256, token.as_bytes()).as_ref()),
             user: user.to_owned(),
             groups: groups.to_vec(),
             created: now,
@@ -103,7 +103,7 @@ impl TokenRecord {
     /// Returns whether the token has ended.
     #[must_use]
     pub fn is_expired(&self, now: Timestamp) -> bool {
-        self.expires.is_some_and(|expires| expires <= now)
+        has_passed(self.expires, now)
     }
 
     fn to_user(&self) -> User {
@@ -119,14 +119,14 @@ impl TokenRecord {
     }
 }
 
+fn has_passed(expires: Option<Timestamp>, now: Timestamp) -> bool {
+    expires.is_some_and(|expires| expires <= now)
+}
+
 fn random<const N: usize>() -> [u8; N] {
     let mut bytes = [0; N];
     rand::fill(&mut bytes).expect("the operating system always has randomness once it has started");
     bytes
-}
-
-fn sha256(token: &str) -> String {
-    hexadecimal(digest(&SHA256, token.as_bytes()).as_ref())
 }
 
 /// The tokens in use, as the file says at this moment.
@@ -144,8 +144,17 @@ struct Loaded {
 }
 
 struct Entry {
-    record: TokenRecord,
+    sha256: Vec<u8>,
+    expires: Option<Timestamp>,
     user: Arc<User>,
+}
+
+impl Entry {
+    /// Returns how a token is looked up; one whose hash is no hash matches nothing.
+    fn new(record: &TokenRecord) -> Self {
+        let sha256 = HEXLOWER.decode(record.sha256.as_bytes()).unwrap_or_default();
+        Self { sha256, expires: record.expires, user: Arc::new(record.to_user()) }
+    }
 }
 
 #[derive(PartialEq, Eq)]
@@ -183,8 +192,8 @@ impl TokenTable {
         self.refresh();
         let loaded = self.loaded.load();
         let entry = loaded.by_id.get(id)?;
-        verify_slices_are_equal(entry.record.sha256.as_bytes(), sha256(token).as_bytes()).ok()?;
-        (!entry.record.is_expired(now)).then(|| Arc::clone(&entry.user))
+        verify_slices_are_equal(&entry.sha256, digest(&SHA256, token.as_bytes()).as_ref()).ok()?;
+        (!has_passed(entry.expires, now)).then(|| Arc::clone(&entry.user))
     }
 
     /// Returns whom the token with this public id stands for, when it is still valid.
@@ -193,7 +202,7 @@ impl TokenTable {
         self.refresh();
         let loaded = self.loaded.load();
         let entry = loaded.by_id.get(id)?;
-        (!entry.record.is_expired(now)).then(|| Arc::clone(&entry.user))
+        (!has_passed(entry.expires, now)).then(|| Arc::clone(&entry.user))
     }
 
     /// Reads the file again when it is another one than last time. A file that cannot be read or parsed revokes every
@@ -210,10 +219,7 @@ impl TokenTable {
                 Vec::new()
             }
         };
-        let by_id = records
-            .into_iter()
-            .map(|record| (record.id.clone(), Entry { user: Arc::new(record.to_user()), record }))
-            .collect();
+        let by_id = records.iter().map(|record| (record.id.clone(), Entry::new(record))).collect();
         self.loaded.store(Arc::new(Loaded { stamp, by_id }));
     }
 }

@@ -23,6 +23,7 @@ use aws_lc_rs::hmac;
 use axum::body::Body;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use data_encoding::{HEXLOWER, HEXLOWER_PERMISSIVE};
 use http::{HeaderMap, Method, StatusCode};
 use http_body::Body as _;
 use http_body_util::Limited;
@@ -161,7 +162,7 @@ async fn deliver(
     }
     let place = format!("{namespace}/{name}");
     let id = IDS.iter().find_map(|header| headers.get(*header)?.to_str().ok()).filter(|id| id.len() <= ID_BYTES_MAX);
-    let mut marks = vec![format!("{place}\n{}", hex(&signature))];
+    let mut marks = vec![format!("{place}\n{}", HEXLOWER.encode(&signature))];
     marks.extend(id.map(|id| format!("{place}\nid {id}")));
     if api.hooks.seen.is_known(&marks, api.clock.now()) {
         return Ok(StatusCode::OK);
@@ -207,10 +208,5 @@ pub(crate) fn signature(headers: &HeaderMap) -> Option<Vec<u8>> {
     if digits.len() != 64 {
         return None;
     }
-    let digit = |byte: u8| char::from(byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
-    digits.chunks_exact(2).map(|pair| Some((digit(pair[0])? << 4) | digit(pair[1])?)).collect()
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    HEXLOWER_PERMISSIVE.decode(digits).ok()
 }

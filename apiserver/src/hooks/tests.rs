@@ -1,11 +1,12 @@
 //! Signatures, replays, and what a delivery that a real Gitea signed looks like.
 
 use aws_lc_rs::hmac;
+use data_encoding::HEXLOWER;
 use http::{HeaderMap, HeaderValue, Method};
 use jiff::{SignedDuration, Timestamp};
 
 use super::seen::Seen;
-use super::{hex, signature, target};
+use super::{signature, target};
 
 /// A delivery as a Gitea sent it, byte for byte; its secret was `hooksecret`.
 const RECORDED: &[u8] = include_bytes!("recorded.body.json");
@@ -29,7 +30,7 @@ fn the_signature_of_a_recorded_delivery_holds() {
         assert!(verify(b"hooksecret", RECORDED), "{name}");
         assert!(!verify(b"another", RECORDED));
         assert!(!verify(b"hooksecret", &RECORDED[1..]));
-        assert_eq!(hex(&signature), RECORDED_SIGNATURE);
+        assert_eq!(HEXLOWER.encode(&signature), RECORDED_SIGNATURE);
     }
 }
 

@@ -1,11 +1,11 @@
 //! `ccctl secret scan`: finds what looks like a secret in files and in objects, and never prints one. `ccctl secret rotate`
 //! asks for another value.
 
-use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
 use aws_lc_rs::digest::{SHA256, digest};
 use clap::{Args, Subcommand, ValueEnum};
+use data_encoding::HEXLOWER;
 use serde_json::{Value, json};
 
 use crate::error::{CommandError, Outcome, Result};
@@ -329,11 +329,7 @@ fn scan_value(place: &str, path: &str, value: &Value, known: &Known, findings: &
 
 fn fingerprint(rule: &str, value: &[u8]) -> String {
     let hash = digest(&SHA256, &[b"ccctl secret scan 1\0", rule.as_bytes(), b"\0", value].concat());
-    let mut text = String::new();
-    for byte in &hash.as_ref()[..FINGERPRINT_DIGITS / 2] {
-        let _ = write!(text, "{byte:02x}");
-    }
-    text
+    HEXLOWER.encode(&hash.as_ref()[..FINGERPRINT_DIGITS / 2])
 }
 
 fn print(session: &Session, output: ScanOutput, findings: &[Finding]) -> Result<()> {

@@ -1,7 +1,6 @@
 //! [`CertificateFacts`]: what a certificate says of itself.
 
-use std::fmt::Write as _;
-
+use data_encoding::HEXLOWER;
 use jiff::Timestamp;
 use x509_parser::extensions::GeneralName;
 use x509_parser::prelude::{FromDer as _, X509Certificate};
@@ -34,8 +33,8 @@ impl CertificateFacts {
         let names = names.into_iter().flat_map(|extension| &extension.value.general_names);
         let moment = |time: x509_parser::time::ASN1Time| Timestamp::from_second(time.timestamp()).ok();
         Some(Self {
-            serial: hexadecimal(certificate.raw_serial()),
-            fingerprint: hexadecimal(aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, der).as_ref()),
+            serial: HEXLOWER.encode(certificate.raw_serial()),
+            fingerprint: HEXLOWER.encode(aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, der).as_ref()),
             subject: certificate.subject().to_string(),
             issuer: certificate.issuer().to_string(),
             dns_names: names.filter_map(name).collect(),
@@ -54,12 +53,4 @@ fn name(name: &GeneralName<'_>) -> Option<String> {
         },
         _ => None,
     }
-}
-
-fn hexadecimal(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::new(), |mut text, byte| {
-        // Writing to a String cannot fail.
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
 }

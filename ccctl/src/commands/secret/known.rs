@@ -5,6 +5,7 @@ use std::collections::HashSet;
 use aho_corasick::{AhoCorasick, AhoCorasickBuilder, MatchKind};
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD, URL_SAFE_NO_PAD};
+use data_encoding::{HEXLOWER, HEXUPPER};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::Value;
 
@@ -82,9 +83,8 @@ fn forms(value: &[u8]) -> Vec<(&'static str, Vec<u8>)> {
             forms.push((" in base64", text.as_bytes()[first..end].to_vec()));
         }
     }
-    let hexadecimal: String = value.iter().map(|byte| format!("{byte:02x}")).collect();
-    forms.push((" in hexadecimal", hexadecimal.to_uppercase().into_bytes()));
-    forms.push((" in hexadecimal", hexadecimal.into_bytes()));
+    forms.push((" in hexadecimal", HEXUPPER.encode(value).into_bytes()));
+    forms.push((" in hexadecimal", HEXLOWER.encode(value).into_bytes()));
     if let Ok(text) = std::str::from_utf8(value) {
         forms.push((" as in an address", utf8_percent_encode(text, NON_ALPHANUMERIC).to_string().into_bytes()));
         const UNRESERVED: &percent_encoding::AsciiSet =

@@ -1,6 +1,7 @@
 //! What a forge delivers to a webhook.
 
 use aws_lc_rs::hmac;
+use data_encoding::HEXLOWER;
 use serde_json::json;
 
 use super::world::World;
@@ -61,7 +62,7 @@ impl World {
     ) -> Delivery {
         let body = serde_json::to_vec_pretty(payload).expect("JSON can be written");
         let key = hmac::Key::new(hmac::HMAC_SHA256, secret.as_bytes());
-        let signature = hex(hmac::sign(&key, &body).as_ref());
+        let signature = HEXLOWER.encode(hmac::sign(&key, &body).as_ref());
         let names: &[&str] =
             if self.version.contains("+gitea-") { &["Forgejo", "Gitea", "Gogs"] } else { &["Gitea", "Gogs"] };
         let mut headers = vec![("Content-Type".to_owned(), "application/json".to_owned())];
@@ -74,10 +75,6 @@ impl World {
         headers.push(("X-Hub-Signature-256".to_owned(), format!("sha256={signature}")));
         Delivery { url, headers, body }
     }
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 impl Delivery {
