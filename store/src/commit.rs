@@ -10,11 +10,11 @@ use std::sync::atomic::Ordering;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::engine::{Batch, Engine, EngineError};
-use crate::error::CommitError;
+use crate::error::{CommitError, ResourceChange};
 use crate::guards::{Guard, Guards};
 use crate::keyring::Keyring;
 use crate::object::{Draft, Object};
-use crate::registry::{Definition, NAMESPACES};
+use crate::registry::{DEFINITIONS, Definition, NAMESPACES, Registry, Resource};
 use crate::rows::{self, Meta};
 use crate::shared::Shared;
 use crate::space::{Progress, SpaceLimits};
@@ -49,7 +49,8 @@ pub(crate) enum RegistryChange {
 /// One write of a transaction.
 #[derive(Debug)]
 pub(crate) struct Write {
-    pub resource: Arc<str>,
+    /// The resource as it was when the write was admitted.
+    pub resource: Arc<Resource>,
     pub key: Arc<str>,
     pub expected: Expected,
     pub draft: Draft,
@@ -219,7 +220,10 @@ impl Group {
     fn check(&self, writes: &[Write]) -> Result<(), CommitError> {
         let mut registry = self.state.registry.clone();
         for (index, write) in writes.iter().enumerate() {
-            let found = self.state.get(&write.resource, &write.key).map(|object| object.revision);
+            if let Err(change) = self.check_resource(&registry, write) {
+                return Err(CommitError::ResourceChanged { index, change });
+            }
+            let found = self.state.get(&write.resource.key, &write.key).map(|object| object.revision);
             let matches = match write.expected {
                 Expected::Absent => found.is_none(),
                 Expected::Revision(revision) => found == Some(revision),
@@ -231,6 +235,10 @@ impl Group {
                 if registry.conflicts(definition) {
                     return Err(CommitError::NamesTaken { index });
                 }
+                if self.state.left_out_versions(definition).next().is_some() {
+                    // An object was stored with the version after the write had been admitted.
+                    return Err(CommitError::Stale { index });
+                }
                 // The next definition of the same transaction may ask for the same names.
                 registry = Arc::new(registry.with(definition.clone()));
             }
@@ -239,6 +247,21 @@ impl Group {
             {
                 return Err(CommitError::NamespaceGone { index });
             }
+        }
+        Ok(())
+    }
+
+    /// Checks that the resource is still what it was when the write was admitted, as far as what is written depends on it.
+    fn check_resource(&self, registry: &Registry, write: &Write) -> Result<(), ResourceChange> {
+        let admitted = &write.resource;
+        let present = registry.get(&admitted.key).ok_or(ResourceChange::Gone)?;
+        let is_new = write.expected == Expected::Absent;
+        if is_new && self.state.get(DEFINITIONS, &admitted.key).is_some_and(|definition| definition.is_deleting()) {
+            return Err(ResourceChange::Terminating);
+        }
+        // What is stored with a version that the definition no longer names would be shown as if it were another one.
+        if !Arc::ptr_eq(present, admitted) && !present.stored_versions.contains(&admitted.storage_version().name) {
+            return Err(ResourceChange::Version);
         }
         Ok(())
     }
@@ -255,7 +278,7 @@ impl Group {
             self.bytes += object.size_bytes();
             rows::put_record(&mut self.batch, &object, &self.keyring);
             self.meta.add(&object);
-            let event = self.state.record(&write.resource, &write.key, &object);
+            let event = self.state.record(&write.resource.key, &write.key, &object);
             if let Some(previous) = &event.previous
                 && previous.revision <= self.meta.compacted
             {

@@ -2,6 +2,8 @@
 
 use api_types::status::{Reason, Status};
 
+use crate::registry::Resource;
+
 /// Why a transaction was not committed. Nothing of it is visible or on disk.
 #[derive(Clone, Debug, thiserror::Error, PartialEq, Eq)]
 pub(crate) enum CommitError {
@@ -14,6 +16,9 @@ pub(crate) enum CommitError {
     /// The namespace of a new object is gone or going; the index names the write.
     #[error("the namespace of write {index} is gone")]
     NamespaceGone { index: usize },
+    /// The resource is not what it was when the write was admitted; the index names the write.
+    #[error("the resource of write {index} has changed: {change}")]
+    ResourceChanged { index: usize, change: ResourceChange },
     /// More writes wait than the queue holds.
     #[error("too many writes are waiting")]
     Busy,
@@ -26,6 +31,41 @@ pub(crate) enum CommitError {
     /// The store is being closed.
     #[error("the store is closed")]
     Closed,
+}
+
+/// How a resource has changed while something was written to it.
+#[derive(Clone, Copy, Debug, thiserror::Error, PartialEq, Eq)]
+pub(crate) enum ResourceChange {
+    /// It is not served any more.
+    #[error("it is gone")]
+    Gone,
+    /// Its definition is being deleted, and takes no new objects.
+    #[error("its definition is being deleted")]
+    Terminating,
+    /// Its definition no longer names the version that the object would have been stored with.
+    #[error("its storage version is another one")]
+    Version,
+}
+
+impl ResourceChange {
+    /// Returns the answer for who wrote `name`.
+    pub(crate) fn into_status(self, resource: &Resource, name: &str) -> Status {
+        match self {
+            Self::Gone => Status::failure(Reason::NotFound, "the server could not find the requested resource"),
+            Self::Terminating => terminating(resource),
+            Self::Version => {
+                let why =
+                    "the definition of its kind was given another storage version at this moment, please try again";
+                Status::conflict(&resource.names, name, why)
+            }
+        }
+    }
+}
+
+/// Returns the answer for who creates an object whose definition is being deleted, as Kubernetes words it.
+pub(crate) fn terminating(resource: &Resource) -> Status {
+    let message = "create not allowed while custom resource definition is terminating";
+    Status::failure(Reason::MethodNotAllowed, message).about(&resource.names, "")
 }
 
 impl CommitError {
@@ -45,9 +85,10 @@ impl CommitError {
                 format!("the store has stopped accepting writes: {why}; restart ccd to recover"),
             ),
             Self::Closed => Status::failure(Reason::ServiceUnavailable, "the store is closed: ccd is shutting down"),
-            Self::Stale { .. } | Self::NamesTaken { .. } | Self::NamespaceGone { .. } => {
-                Status::failure(Reason::Conflict, self.to_string())
-            }
+            Self::Stale { .. }
+            | Self::NamesTaken { .. }
+            | Self::NamespaceGone { .. }
+            | Self::ResourceChanged { .. } => Status::failure(Reason::Conflict, self.to_string()),
         }
     }
 }

@@ -10,7 +10,7 @@ use std::sync::{Arc, OnceLock};
 use bytes::Bytes;
 
 use crate::object::Object;
-use crate::registry::Registry;
+use crate::registry::{Definition, Registry, api_version};
 
 /// Everything at one revision.
 #[derive(Clone, Debug)]
@@ -41,6 +41,15 @@ pub struct ResourceState {
     pub(crate) compacted: u64,
     /// Revision of the newest change.
     pub(crate) revision: u64,
+}
+
+/// A version that objects are stored with although their definition no longer names it.
+pub(crate) struct LeftOut<'a> {
+    pub version: &'a str,
+    /// One that is stored with it.
+    pub first: &'a Object,
+    /// How many are.
+    pub objects: usize,
 }
 
 /// How an object changed.
@@ -162,6 +171,21 @@ impl State {
     ) -> impl Iterator<Item = &'a Arc<Object>> + use<'a> {
         self.resources.get(resource).into_iter().flat_map(move |resource| {
             resource.objects.range::<_, str>((Bound::Included(from), Bound::Unbounded)).map(|(_, object)| object)
+        })
+    }
+
+    /// Returns the versions that `definition` no longer names although objects are still stored with them: their stored
+    /// bytes would be shown as those of another version.
+    pub(crate) fn left_out_versions(&self, definition: &Definition) -> impl Iterator<Item = LeftOut<'_>> {
+        let (before, after) = (self.registry.get(&definition.key), definition.resource.clone());
+        let stored = before.into_iter().flat_map(|before| &before.stored_versions);
+        stored.filter_map(move |version| {
+            let after = after.as_ref().filter(|after| !after.stored_versions.contains(version))?;
+            let api_version = api_version(&after.names.group, version);
+            let mut objects =
+                self.objects_from(&after.key, "").filter(|object| object.api_version() == api_version.as_str());
+            let first = objects.next()?;
+            Some(LeftOut { version, first, objects: 1 + objects.count() })
         })
     }
 

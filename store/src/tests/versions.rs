@@ -1,5 +1,6 @@
 //! Kinds with several versions: what is stored with one stays whole when another becomes the storage version.
 
+use api_types::status::Reason;
 use serde_json::{Value, json};
 
 use super::{Bench, GROUP};
@@ -16,8 +17,8 @@ fn versions(storage: &str, names: &[&str]) -> Value {
     names.iter().map(version).collect()
 }
 
-/// A kind with two versions, and one object that was written when the first was the storage version.
-async fn with_an_object_of_before() -> Bench {
+/// A kind with two versions, and one object; the first version is the storage version.
+async fn with_an_object() -> Bench {
     let bench = Bench::new().await;
     let definition = json!({
         "metadata": {"name": NAME},
@@ -30,9 +31,17 @@ async fn with_an_object_of_before() -> Bench {
         json!({"apiVersion": format!("{GROUP}/v1"), "kind": "Tool", "metadata": {"name": "a"}, "spec": {"size": 1}});
     bench.store.create(&tool(&bench), Body::from(body), &WriteOptions::by("test")).await.unwrap();
     bench
-        .merge(&definition_target(&bench), Part::Whole, json!({"spec": {"versions": versions("v2", &["v1", "v2"])}}))
-        .await
-        .unwrap();
+}
+
+async fn give_another_storage_version(bench: &Bench) {
+    let patch = json!({"spec": {"versions": versions("v2", &["v1", "v2"])}});
+    bench.merge(&definition_target(bench), Part::Whole, patch).await.unwrap();
+}
+
+/// The same when the second version is the storage version, and the object still stored with the first.
+async fn with_an_object_of_before() -> Bench {
+    let bench = with_an_object().await;
+    give_another_storage_version(&bench).await;
     bench
 }
 
@@ -53,6 +62,37 @@ fn stored(bench: &Bench) -> (String, Vec<String>) {
 async fn refusals(bench: &Bench, part: Part, patch: Value) -> Vec<(String, String)> {
     let status = bench.merge(&definition_target(bench), part, patch).await.unwrap_err();
     status.details.unwrap().causes.into_iter().map(|cause| (cause.field, cause.message)).collect()
+}
+
+#[tokio::test]
+async fn nothing_is_stored_with_a_version_that_was_dropped_while_it_was_written() {
+    let bench = with_an_object().await;
+    // Whoever was admitted before the changes still sees the kind like this.
+    let seen = bench.resource(NAME);
+    let create = async |name: &str| {
+        let body = json!({"apiVersion": format!("{GROUP}/v1"), "kind": "Tool", "metadata": {"name": name}});
+        bench.store.create(&Target::new(&seen, "default", ""), Body::from(body), &WriteOptions::by("test")).await
+    };
+    give_another_storage_version(&bench).await;
+    let written = create("b").await.unwrap();
+    assert_eq!(written.object.api_version(), format!("{GROUP}/v1"), "objects of both versions may still be stored");
+    for name in ["a", "b"] {
+        bench.merge(&bench.target(NAME, "default", name), Part::Whole, json!({})).await.unwrap();
+    }
+    bench.merge(&definition_target(&bench), Part::Status, json!({"status": {"storedVersions": ["v2"]}})).await.unwrap();
+    let status = create("c").await.unwrap_err();
+    assert_eq!(status.reason, Some(Reason::Conflict));
+    let why = "the definition of its kind was given another storage version at this moment, please try again";
+    assert!(status.message.ends_with(why), "{}", status.message);
+    assert!(bench.store.get(&seen, "default/c").is_none());
+    // Not more than the version counts: another change of the definition is no reason to refuse.
+    let seen = bench.resource(NAME);
+    bench
+        .merge(&definition_target(&bench), Part::Whole, json!({"spec": {"versions": versions("v2", &["v2"])}}))
+        .await
+        .unwrap();
+    let body = json!({"apiVersion": format!("{GROUP}/v2"), "kind": "Tool", "metadata": {"name": "d"}});
+    bench.store.create(&Target::new(&seen, "default", ""), Body::from(body), &WriteOptions::by("test")).await.unwrap();
 }
 
 #[tokio::test]

@@ -7,7 +7,7 @@ use serde_json::json;
 
 use super::{Bench, widget_body};
 use crate::commit::{Expected, Write};
-use crate::error::CommitError;
+use crate::error::{CommitError, ResourceChange};
 use crate::object::Draft;
 use crate::request::{Body, DeleteOptions, DryRun, Outcome, Part, Patch, Propagation, WriteOptions};
 
@@ -220,19 +220,29 @@ async fn a_definition_serves_its_kind_until_its_end() {
     let definition = bench.target(crate::registry::DEFINITIONS, "", "widgets.test.example.com");
     let marked = bench.delete(&definition).await.unwrap();
     assert_eq!(marked.outcome, Outcome::Deleting);
-    bench.delete(&bench.widget("a")).await.unwrap();
+    // What is there can still be changed, but nothing new comes, also not from those who were admitted before.
+    let refused = bench.create("b", json!({})).await.unwrap_err();
+    assert_eq!(refused.reason, Some(Reason::MethodNotAllowed));
+    assert_eq!(refused.message, "create not allowed while custom resource definition is terminating");
+    let changed = |change| CommitError::ResourceChanged { index: 0, change };
+    let late = creations(&bench, &[("b", Expected::Absent)]);
+    assert_eq!(bench.store.commit(late).await.unwrap_err(), changed(ResourceChange::Terminating));
+    bench.merge(&bench.widget("a"), Part::Whole, json!({"metadata": {"labels": {"is": "changed"}}})).await.unwrap();
+    let (widget, late) = (bench.widget("a"), creations(&bench, &[("b", Expected::Absent)]));
+    bench.delete(&widget).await.unwrap();
     bench.merge(&definition, Part::Whole, json!({"metadata": {"finalizers": null}})).await.unwrap();
     assert!(bench.store.registry().get("widgets.test.example.com").is_none());
+    assert_eq!(bench.store.commit(late).await.unwrap_err(), changed(ResourceChange::Gone));
 }
 
 /// A transaction that creates widgets, and expects each where it says.
-fn creations(expectations: &[(&str, Expected)]) -> Vec<Write> {
+fn creations(bench: &Bench, expectations: &[(&str, Expected)]) -> Vec<Write> {
     let write = |(name, expected): &(&str, Expected)| {
         let key = format!("default/{name}");
         let value = json!({"apiVersion": "test.example.com/v1", "kind": "Widget",
             "metadata": {"name": name, "namespace": "default", "uid": name}, "spec": {}});
         Write {
-            resource: Arc::from("widgets.test.example.com"),
+            resource: bench.resource("widgets.test.example.com"),
             key: Arc::from(key.as_str()),
             expected: *expected,
             draft: Draft::new("widgets.test.example.com", &key, &value, 1).unwrap(),
@@ -248,10 +258,10 @@ fn creations(expectations: &[(&str, Expected)]) -> Vec<Write> {
 async fn a_transaction_happens_whole_or_not_at_all() {
     let bench = Bench::new().await;
     let before = bench.store.state().revision;
-    let stale = creations(&[("a", Expected::Absent), ("b", Expected::Revision(1))]);
+    let stale = creations(&bench, &[("a", Expected::Absent), ("b", Expected::Revision(1))]);
     assert_eq!(bench.store.commit(stale).await.unwrap_err(), CommitError::Stale { index: 1 });
     assert_eq!((bench.names().len(), bench.store.state().revision), (0, before));
-    let whole = creations(&[("a", Expected::Absent), ("b", Expected::Absent), ("c", Expected::Absent)]);
+    let whole = creations(&bench, &[("a", Expected::Absent), ("b", Expected::Absent), ("c", Expected::Absent)]);
     let written = bench.store.commit(whole).await.unwrap();
     let revisions: Vec<u64> = written.iter().map(|object| object.revision).collect();
     assert_eq!(revisions, [before + 1, before + 2, before + 3]);

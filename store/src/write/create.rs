@@ -8,7 +8,9 @@ use serde_json::Value;
 use super::Attempt;
 use super::admit::{self, Admission, Admitted, Source, Tracking};
 use crate::commit::{Expected, Write};
+use crate::error::terminating;
 use crate::object::object_key;
+use crate::registry::{DEFINITIONS, NAMESPACES};
 use crate::request::{Body, DryRun, Outcome, Part, Target, WriteOptions, Written};
 use crate::store::Store;
 
@@ -32,7 +34,7 @@ impl Store {
         let registry = || self.registry();
         let admission = Admission { target, version, options, part: Part::Whole, now: &now, registry: &registry };
         let (value, warnings) = admission.decode(body, Source::Body)?;
-        self.check_namespace(target, value["metadata"]["name"].as_str().unwrap_or_default())?;
+        self.check_place(target, value["metadata"]["name"].as_str().unwrap_or_default())?;
         if value["metadata"]["resourceVersion"].as_str().is_some_and(|version| !version.is_empty()) {
             return Err(Status::failure(
                 Reason::BadRequest,
@@ -79,7 +81,7 @@ impl Store {
             return Ok(Written { object, outcome: Outcome::Created, warnings });
         }
         let write = Write {
-            resource: resource.key.clone(),
+            resource: resource.clone(),
             key,
             expected: Expected::Absent,
             draft,
@@ -97,13 +99,16 @@ impl Store {
         }
     }
 
-    /// Checks early that the namespace takes new objects; the committer checks again.
-    pub(super) fn check_namespace(&self, target: &Target, name: &str) -> Result<(), Status> {
+    /// Checks early that definition and namespace take new objects; the committer checks again.
+    pub(super) fn check_place(&self, target: &Target, name: &str) -> Result<(), Status> {
+        let state = self.state();
+        if state.get(DEFINITIONS, &target.resource.key).is_some_and(|definition| definition.is_deleting()) {
+            return Err(terminating(&target.resource));
+        }
         if target.namespace.is_empty() {
             return Ok(());
         }
-        let state = self.state();
-        match state.get(crate::registry::NAMESPACES, &target.namespace) {
+        match state.get(NAMESPACES, &target.namespace) {
             Some(namespace) if !namespace.is_deleting() => Ok(()),
             _ => Err(admit::namespace_gone(&state, &target.resource, &target.namespace, name)),
         }

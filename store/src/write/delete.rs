@@ -65,7 +65,7 @@ impl Store {
             return Ok(Some(Written { object, outcome, warnings: Vec::new() }));
         }
         let write = Write {
-            resource: target.resource.key.clone(),
+            resource: target.resource.clone(),
             key: target.key(),
             expected: Expected::Revision(object.revision),
             draft,

@@ -61,6 +61,9 @@ impl Store {
                 let name = key.rsplit('/').next().unwrap_or_default();
                 Err(admit::namespace_gone(&self.state(), resource, namespace.as_deref().unwrap_or_default(), name))
             }
+            Err(CommitError::ResourceChanged { change, .. }) => {
+                Err(change.into_status(resource, key.rsplit('/').next().unwrap_or_default()))
+            }
             Err(other) => Err(other.into_status()),
         }
     }

@@ -44,7 +44,7 @@ impl Gathered {
     /// Adds a write, unless there is no room for it or its object is in the transaction already.
     pub(crate) fn add(&self, resource: &Arc<Resource>, write: Write) -> Result<(), Status> {
         let mut writes = self.writes();
-        if writes.iter().any(|(_, other)| other.resource == write.resource && other.key == write.key) {
+        if writes.iter().any(|(_, other)| other.resource.key == write.resource.key && other.key == write.key) {
             let why =
                 format!("{} {} is in the transaction already: it changes an object once", resource.key, write.key);
             return Err(Status::failure(Reason::BadRequest, why));
@@ -145,8 +145,10 @@ impl Transaction {
             Ok(objects) => return Ok(objects),
             Err(error) => error,
         };
-        let (CommitError::Stale { index } | CommitError::NamesTaken { index } | CommitError::NamespaceGone { index }) =
-            error
+        let (CommitError::Stale { index }
+        | CommitError::NamesTaken { index }
+        | CommitError::NamespaceGone { index }
+        | CommitError::ResourceChanged { index, .. }) = error
         else {
             return Err(error.into_status());
         };
@@ -156,6 +158,7 @@ impl Transaction {
             (CommitError::NamespaceGone { .. }, _) => {
                 admit::namespace_gone(&self.store.state(), resource, namespace, name)
             }
+            (CommitError::ResourceChanged { change, .. }, _) => change.into_status(resource, name),
             (CommitError::Stale { .. }, Expected::Absent) => Status::already_exists(&resource.names, name),
             _ => Status::conflict(&resource.names, name, MODIFIED),
         })

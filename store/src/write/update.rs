@@ -11,8 +11,9 @@ use crate::commit::{Expected, RegistryChange, Write};
 use crate::fields;
 use crate::object::Object;
 use crate::patch;
-use crate::registry::{self, Definition, Origin};
+use crate::registry::{Definition, Origin};
 use crate::request::{Body, DryRun, Outcome, Part, Patch, Target, WriteOptions, Written};
+use crate::state::LeftOut;
 use crate::store::Store;
 use crate::strategy;
 
@@ -119,7 +120,7 @@ impl Store {
             if self.get(&target.resource, &target.key()).is_some() || part != Part::Whole {
                 return self.change(target, options.dry_run, Vec::new(), &compute).await;
             }
-            self.check_namespace(target, &target.name)?;
+            self.check_place(target, &target.name)?;
             let merged = fields::apply(&admission.writer(), None, &applied, force == Force::Yes)?;
             let (mut value, _) = admission.decode(Body::from(merged), Source::Body)?;
             identity::check_name(target, &mut value)?;
@@ -189,7 +190,7 @@ impl Store {
             return Ok(Some(Written { object, outcome, warnings }));
         }
         let write = Write {
-            resource: target.resource.key.clone(),
+            resource: target.resource.clone(),
             key: Arc::from(object.key()),
             expected: Expected::Revision(object.revision),
             draft,
@@ -203,32 +204,22 @@ impl Store {
         }
     }
 
-    /// Refuses a definition whose status no longer names a version that objects are still stored with: their stored
-    /// bytes would be shown as those of another version.
+    /// Refuses a definition whose status no longer names a version that objects are still stored with; the committer looks
+    /// again.
     fn check_left_out_versions(&self, target: &Target, definition: &Definition) -> Result<(), Status> {
-        let state = self.state();
-        let (Some(before), Some(after)) = (state.registry.get(&definition.key), &definition.resource) else {
-            return Ok(());
+        let cause = |left_out: LeftOut<'_>| StatusCause {
+            reason: "FieldValueForbidden".to_owned(),
+            message: format!(
+                "Forbidden: {} objects are still stored as {}, the first is {}; write them all again first: kubectl get {} \
+                 --all-namespaces --output json | kubectl replace --filename -",
+                left_out.objects,
+                left_out.version,
+                left_out.first.key(),
+                definition.key,
+            ),
+            field: "status.storedVersions".to_owned(),
         };
-        let names = &after.names;
-        let left_out = before.stored_versions.iter().filter(|name| !after.stored_versions.contains(name));
-        let mut causes = Vec::new();
-        for version in left_out {
-            let api_version = registry::api_version(&names.group, version);
-            let mut stored =
-                state.objects_from(&definition.key, "").filter(|object| object.api_version() == api_version);
-            let Some(first) = stored.next() else { continue };
-            let message = format!(
-                "Forbidden: {} objects are still stored as {version}, the first is {}; write them all again first: kubectl \
-                 get {}.{} --all-namespaces --output json | kubectl replace --filename -",
-                1 + stored.count(),
-                first.key(),
-                names.plural,
-                names.group,
-            );
-            let field = "status.storedVersions".to_owned();
-            causes.push(StatusCause { reason: "FieldValueForbidden".to_owned(), message, field });
-        }
+        let causes: Vec<StatusCause> = self.state().left_out_versions(definition).map(cause).collect();
         if causes.is_empty() { Ok(()) } else { Err(Status::invalid(&target.resource.names, &target.name, causes)) }
     }
 }
