@@ -16,6 +16,7 @@ pub mod kinds;
 pub mod manifest;
 pub mod meta;
 pub mod names;
+pub mod plan;
 pub mod reason;
 pub mod registry;
 pub mod schema;

@@ -4,6 +4,7 @@
 //! the answer has what follows in `status`. How that is found out is the daemon's business: it plugs in a [`Planner`].
 
 use api_types::meta::{GROUP, VERSION};
+use api_types::plan::AppPlanStatus;
 use api_types::status::{Reason, Status};
 use futures::future::BoxFuture;
 use serde_json::{Value, json};
@@ -36,12 +37,12 @@ pub struct PlanRequest {
 
 /// Says what converging an App would do.
 pub trait Planner: Send + Sync {
-    /// Returns the `status` of the answer. Changes nothing.
+    /// Returns what would be done. Changes nothing.
     ///
     /// # Errors
     /// `NotFound` when neither the objects nor the store have the App, `BadRequest` for objects that cannot be read,
     /// `Timeout` when a repository or an engine takes too long.
-    fn plan(&self, request: PlanRequest) -> BoxFuture<'_, Result<Value, Status>>;
+    fn plan(&self, request: PlanRequest) -> BoxFuture<'_, Result<AppPlanStatus, Status>>;
 }
 
 /// A planner of a server that runs no apps.
@@ -49,7 +50,7 @@ pub trait Planner: Send + Sync {
 pub struct NoPlans;
 
 impl Planner for NoPlans {
-    fn plan(&self, request: PlanRequest) -> BoxFuture<'_, Result<Value, Status>> {
+    fn plan(&self, request: PlanRequest) -> BoxFuture<'_, Result<AppPlanStatus, Status>> {
         let message = format!("app {:?} has no plan: this server runs no apps", request.name);
         Box::pin(async { Err(Status::failure(Reason::NotFound, message)) })
     }

@@ -8,6 +8,7 @@ use api_types::kind::{Kind as _, Object};
 use api_types::kinds::app::App;
 use api_types::kinds::certificate::Certificate;
 use api_types::kinds::recipe::Recipe;
+use api_types::plan::AppPlanStatus;
 use api_types::status::{Reason, Status};
 use apiserver::plans::{PlanRequest, Planner};
 use futures::FutureExt as _;
@@ -18,7 +19,6 @@ use serde_json::{Value, json};
 use tokio::sync::Semaphore;
 
 use crate::kinds::app::Apps;
-use crate::kinds::app::plan::Plan;
 use crate::outside::Outside;
 use crate::runtime::cache::Cache;
 use crate::runtime::controller::Shared;
@@ -46,7 +46,7 @@ impl Plans {
         Self { shared: shared.clone(), outside, places: Semaphore::new(AT_ONCE_MAX) }
     }
 
-    async fn make(&self, request: PlanRequest) -> Result<Value, Status> {
+    async fn make(&self, request: PlanRequest) -> Result<AppPlanStatus, Status> {
         // Before the copy: those who wait cost nothing.
         let _place = self.places.acquire().await.expect("the places are never closed");
         let now = crate::runtime::events::seconds(self.outside.clock.now());
@@ -68,17 +68,17 @@ impl Plans {
 }
 
 /// Says why nothing can be told.
-fn untold(app: &Object<App>, failure: &Failure) -> Plan {
-    Plan {
+fn untold(app: &Object<App>, failure: &Failure) -> AppPlanStatus {
+    AppPlanStatus {
         stack: crate::kinds::app::stack_name(&app.spec.domain),
         reason: failure.reason.clone(),
         message: sentence(&failure.message),
-        ..Plan::default()
+        ..AppPlanStatus::default()
     }
 }
 
 impl Planner for Plans {
-    fn plan(&self, request: PlanRequest) -> BoxFuture<'_, Result<Value, Status>> {
+    fn plan(&self, request: PlanRequest) -> BoxFuture<'_, Result<AppPlanStatus, Status>> {
         async move {
             match tokio::time::timeout(TIME_MAX, self.make(request)).await {
                 Ok(result) => result,

@@ -1,6 +1,7 @@
 //! The kinds that no store holds: what is asked by creating it, tokens, and runs shown as Pods.
 
 use api_types::condition::Condition;
+use api_types::plan::AppPlanStatus;
 use api_types::structural::structural;
 use schemars::JsonSchema;
 use serde_json::{Value, json};
@@ -203,10 +204,7 @@ fn plan() -> Value {
     });
     object(
         "AppPlan asks what converging an App would do; nothing is done.",
-        json!({
-            "spec": object("What would be applied.", spec),
-            "status": any("What would be done, as `ccctl plan` shows it."),
-        }),
+        json!({"spec": object("What would be applied.", spec), "status": of_type::<AppPlanStatus>()}),
     )
 }
 

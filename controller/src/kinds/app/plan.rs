@@ -5,9 +5,9 @@
 //! instead of a checkout, and secrets that would be made are taken for made.
 
 use api_types::kind::Object;
-use api_types::kinds::app::{App, Deployer};
+use api_types::kinds::app::App;
+use api_types::plan::{AppPlanStatus as Plan, PlannedCall as Call, PlannedVerb as Verb};
 use ports::swarm::Filter;
-use serde::Serialize;
 
 use super::dependencies::{self, Dependencies};
 use super::deployer::compare::differences;
@@ -17,77 +17,11 @@ use super::observe::{Claim, live, secrets_to_make};
 use super::{Apps, generated, images, place, prepare, rotation, stack_name, teardown, upgrade};
 use crate::runtime::outcome::Failure;
 
-/// What converging an App would do.
-#[derive(Clone, Debug, Default, PartialEq, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Plan {
-    /// Name of the stack.
-    pub stack: String,
-    /// Name of the Host.
-    #[serde(skip_serializing_if = "String::is_empty")]
-    pub host: String,
-    /// With what it is deployed.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub deployer: Option<Deployer>,
-    /// The version that would run.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub version: Option<String>,
-    /// The commit that would run.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub commit: Option<String>,
-    /// A newer version that is not taken.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub available_version: Option<String>,
-    /// What would be done, in order.
-    pub calls: Vec<Call>,
-    /// Why nothing more can be said, in one word.
-    #[serde(skip_serializing_if = "String::is_empty")]
-    pub reason: String,
-    /// The same in a sentence.
-    #[serde(skip_serializing_if = "String::is_empty")]
-    pub message: String,
-}
-
-/// One thing that would be done.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Call {
-    /// What is done.
-    pub verb: Verb,
-    /// To what kind of thing: `service`, `secret`, …
-    pub kind: &'static str,
-    /// Its name.
-    pub name: String,
-    /// In what it differs from what is there.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub changes: Vec<String>,
-}
-
-/// What is done to a thing.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Verb {
-    /// It is fetched from its registry.
-    Pull,
-    /// A value is drawn for it.
-    Generate,
-    /// It is made.
-    Create,
-    /// It gets another spec.
-    Update,
-    /// What it holds is copied, while nothing uses it.
-    Copy,
-    /// It is removed.
-    Remove,
-    /// abra hands it over.
-    Deploy,
-}
-
-impl Call {
-    fn new(verb: Verb, kind: &'static str, name: &str) -> Self {
-        // A value that was never given has no version yet.
-        let name = name.replace(generated::VERSION_TO_COME, "…");
-        Self { verb, kind, name, changes: Vec::new() }
-    }
+/// Returns one thing that would be done.
+fn planned(verb: Verb, kind: &str, name: &str) -> Call {
+    // A value that was never given has no version yet.
+    let name = name.replace(generated::VERSION_TO_COME, "…");
+    Call { verb, kind: kind.to_owned(), name, changes: Vec::new() }
 }
 
 impl Apps {
@@ -106,10 +40,10 @@ impl Apps {
         let mut plan = Plan { stack: stack.clone(), host: host.name.clone(), ..Plan::default() };
         let prepared = match prepare::foresee(&inputs, &self.outside).await? {
             Ok(prepared) => prepared,
-            Err(refusal) => return Ok(plan.refused(refusal)),
+            Err(refusal) => return Ok(refused(plan, refusal)),
         };
         let mut first: Vec<Call> = Vec::new();
-        first.extend(application.map(|name| Call::new(Verb::Create, "oauth application", &name)));
+        first.extend(application.map(|name| planned(Verb::Create, "oauth application", &name)));
         plan.version.clone_from(&prepared.identity.version);
         plan.commit.clone_from(&prepared.identity.commit);
         plan.available_version.clone_from(&prepared.available_version);
@@ -117,7 +51,7 @@ impl Apps {
         let services = engine.services(&Filter::stack(&stack)).await?;
         let services = match self.claim(app, &stack, &services, &*engine).await? {
             Claim::Ours | Claim::Ending => services,
-            Claim::Foreign(refusal) => return Ok(plan.refused(refusal)),
+            Claim::Foreign(refusal) => return Ok(refused(plan, refusal)),
             Claim::Leftovers(leaving) => {
                 let names = teardown::remaining(&leaving.inventory, leaving.scope);
                 first.extend(names.iter().map(|name| removal(name)));
@@ -130,26 +64,26 @@ impl Apps {
         {
             let volumes = engine.volumes(&Filter::name_prefix(&format!("{stack}_"))).await?;
             let own = upgrade::own_volumes(&stack, &services, &volumes);
-            first.extend(own.iter().map(|volume| Call::new(Verb::Copy, "volume", &volume.name)));
+            first.extend(own.iter().map(|volume| planned(Verb::Copy, "volume", &volume.name)));
         }
         let pulls = images::to_settle(&prepared, &services).into_iter();
-        first.extend(pulls.map(|image| Call::new(Verb::Pull, "image", image)));
+        first.extend(pulls.map(|image| planned(Verb::Pull, "image", image)));
         let live = live(services, &*engine).await?;
         let mut wanted = prepared.wanted.clone();
         wanted.retired = rotation::retired(&kept.history, &prepared);
         wanted.secrets.extend(kept.values);
         for name in secrets_to_make(&prepared, &wanted, &live) {
-            first.push(Call::new(Verb::Generate, "secret", &name));
+            first.push(planned(Verb::Generate, "secret", &name));
             wanted.secrets.insert(name, SecretValue(Vec::new()));
         }
         let (word, deployer) = match self.deployer(app, &prepared, &host.engine) {
             Ok(deployer) => deployer,
-            Err(refusal) => return Ok(plan.refused(refusal)),
+            Err(refusal) => return Ok(refused(plan, refusal)),
         };
         plan.deployer = Some(word);
         let missing = match deployer.missing(&wanted, &live) {
             Ok(missing) => missing,
-            Err(refusal) => return Ok(plan.refused(refusal)),
+            Err(refusal) => return Ok(refused(plan, refusal)),
         };
         let prune = if app.spec.prune_dropped { Prune::Services } else { Prune::Nothing };
         let effects: Vec<Effect> = missing.into_iter().chain(Native.surplus(&wanted, &live, prune)).collect();
@@ -166,10 +100,8 @@ impl Apps {
     }
 }
 
-impl Plan {
-    fn refused(self, refusal: Refusal) -> Self {
-        Self { reason: refusal.reason.to_owned(), message: refusal.message, ..self }
-    }
+fn refused(plan: Plan, refusal: Refusal) -> Plan {
+    Plan { reason: refusal.reason.to_owned(), message: refusal.message, ..plan }
 }
 
 /// Returns the call that removes what a teardown names as `kind/name`.
@@ -177,7 +109,7 @@ fn removal(remaining: &str) -> Call {
     let (kind, name) = remaining.split_once('/').unwrap_or(("", remaining));
     let kinds = ["service", "task", "container", "network", "config", "secret", "volume", "files"];
     let kind = kinds.into_iter().find(|known| *known == kind).unwrap_or("thing");
-    Call::new(Verb::Remove, kind, name)
+    planned(Verb::Remove, kind, name)
 }
 
 /// Returns effects in words. Pure.
@@ -190,16 +122,16 @@ fn call(effect: &Effect, wanted: &Wanted, live: &Live) -> Call {
     match effect {
         Effect::CreateNetwork(key) => {
             let network = stack.networks.iter().find(|network| &network.key == key);
-            Call::new(Verb::Create, "network", network.map_or(key, |network| &network.name))
+            planned(Verb::Create, "network", network.map_or(key, |network| &network.name))
         }
-        Effect::CreateSecret(name) => Call::new(Verb::Create, "secret", name),
+        Effect::CreateSecret(name) => planned(Verb::Create, "secret", name),
         Effect::CreateConfig(key) => {
             let config = stack.configs.iter().find(|config| &config.key == key);
-            Call::new(Verb::Create, "config", config.map_or(key, |config| &config.name))
+            planned(Verb::Create, "config", config.map_or(key, |config| &config.name))
         }
         Effect::CreateService(spec) => {
             let image = format!("image {}", spec.task_template.container_spec.image);
-            Call { changes: vec![image], ..Call::new(Verb::Create, "service", &spec.name) }
+            Call { changes: vec![image], ..planned(Verb::Create, "service", &spec.name) }
         }
         Effect::UpdateService { spec, .. } => {
             let present = live.service(&spec.name);
@@ -209,17 +141,17 @@ fn call(effect: &Effect, wanted: &Wanted, live: &Live) -> Call {
                 changes.push("labels".to_owned());
             }
             let changes = changes.into_iter().map(|text| text.replace(generated::VERSION_TO_COME, "…")).collect();
-            Call { changes, ..Call::new(Verb::Update, "service", &spec.name) }
+            Call { changes, ..planned(Verb::Update, "service", &spec.name) }
         }
         Effect::DeployByAbra(domain) => {
             // What abra makes of it is what the engine would be told.
             let native = Native.missing(wanted, live).unwrap_or_default();
             let words = native.iter().map(|effect| format!("{effect:?}")).collect();
-            Call { changes: words, ..Call::new(Verb::Deploy, "app", domain) }
+            Call { changes: words, ..planned(Verb::Deploy, "app", domain) }
         }
-        Effect::RemoveService(_, name) => Call::new(Verb::Remove, "service", name),
-        Effect::RemoveConfig(_, name) => Call::new(Verb::Remove, "config", name),
-        Effect::RemoveSecret(_, name) => Call::new(Verb::Remove, "secret", name),
+        Effect::RemoveService(_, name) => planned(Verb::Remove, "service", name),
+        Effect::RemoveConfig(_, name) => planned(Verb::Remove, "config", name),
+        Effect::RemoveSecret(_, name) => planned(Verb::Remove, "secret", name),
     }
 }
 
@@ -232,13 +164,13 @@ mod tests {
         for (remaining, kind, name) in
             [("volume/x_data", "volume", "x_data"), ("zork/a", "thing", "a"), ("b", "thing", "b")]
         {
-            assert_eq!(removal(remaining), Call::new(Verb::Remove, kind, name), "{remaining}");
+            assert_eq!(removal(remaining), planned(Verb::Remove, kind, name), "{remaining}");
         }
     }
 
     #[test]
     fn a_version_that_does_not_exist_yet_is_not_shown() {
         let name = format!("x_pass_{}", generated::VERSION_TO_COME);
-        assert_eq!(Call::new(Verb::Create, "secret", &name).name, "x_pass_…");
+        assert_eq!(planned(Verb::Create, "secret", &name).name, "x_pass_…");
     }
 }
