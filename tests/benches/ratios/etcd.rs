@@ -19,6 +19,7 @@ const QUOTA_BYTES: &str = "3221225472";
 
 pub(crate) struct Etcd {
     server: Child,
+    url: String,
     client: EtcdClient,
 }
 
@@ -44,11 +45,21 @@ impl Etcd {
             if let Ok(mut client) = EtcdClient::connect([client_url.as_str()], None).await
                 && client.get("ready", None).await.is_ok()
             {
-                return Ok(Self { server, client });
+                return Ok(Self { server, url: client_url, client });
             }
             anyhow::ensure!(started.elapsed() < Duration::from_secs(30), "etcd does not answer");
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
+    }
+
+    /// Opens a connection of its own for each of `clients` clients.
+    pub(crate) async fn separate(&self, clients: usize) -> anyhow::Result<Vec<Box<dyn Client>>> {
+        let mut separate: Vec<Box<dyn Client>> = Vec::new();
+        for _ in 0..clients {
+            let client = EtcdClient::connect([self.url.as_str()], None).await?;
+            separate.push(Box::new(EtcdBenchClient { client }));
+        }
+        Ok(separate)
     }
 
     pub(crate) fn memory_bytes(&self) -> anyhow::Result<u64> {

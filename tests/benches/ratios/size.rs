@@ -19,8 +19,10 @@ pub(crate) struct Size {
     pub memories: &'static [usize],
     /// Objects that are overwritten, and how often altogether.
     pub overwrites: (usize, usize),
-    /// Clients that create through the API.
+    /// Clients that create through the API; up to 64 share a connection.
     pub api_clients: &'static [usize],
+    /// Clients that create through the API, each over a connection of its own.
+    pub api_connections: &'static [usize],
     /// Watchers of the API.
     pub api_watchers: &'static [usize],
     /// Objects in the lists of the API.
@@ -44,6 +46,7 @@ impl Size {
         memories: &[10_000, 100_000],
         overwrites: (100_000, 1_000_000),
         api_clients: &[1, 32, 64, 256],
+        api_connections: &[32, 64],
         api_watchers: &[1, 32, 1000],
         api_listed: 10_000,
         starts: &[(0, 0.1), (10_000, 0.5), (100_000, 0.5)],
@@ -61,6 +64,7 @@ impl Size {
         memories: &[1000],
         overwrites: (1000, 10_000),
         api_clients: &[1, 32, 256],
+        api_connections: &[32],
         api_watchers: &[1, 32],
         api_listed: 2000,
         starts: &[(0, 0.1), (1000, 0.5)],

@@ -1,19 +1,39 @@
-//! `deploy/program/build`: when it looks which functions ccd needs first, and what it does when it cannot. Compilers and
-//! valgrind are played here, because a release takes twenty minutes; `make bench` uses the real ones and measures what
-//! comes of it.
+//! `deploy/program/build`: when it counts what ccd does and looks which functions it needs first, and what it does when it
+//! cannot. Compilers and valgrind are played here, because a release takes half an hour; `make bench` uses the real ones and
+//! measures what comes of it. What ccd is asked meanwhile, `deploy/program/load`, is asked of a real one.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
+
+use tests::daemon::{self, Daemon};
 
 use super::*;
 
 /// Builds when the source is newer; the program has the same bytes as long as its source has.
 const CARGO: &str = r#"#!/bin/bash
-[ ! target/release/ccd -nt controller/src/main.rs ] || { echo fresh >>log; exit 0; }
-echo "cargo $* with ${CCD_SYMBOL_ORDER:+$(wc -l <"$CCD_SYMBOL_ORDER") }names${CCD_PACKED_RELOCATIONS:+, packed}" >>log
-cat controller/src/main.rs >target/release/ccd
-printf '#!/bin/bash\necho "ccctl $1" >>log\n[ ! -e deaf ]\n' >target/release/ccctl
-chmod +x target/release/ccd target/release/ccctl
+release=${CARGO_TARGET_DIR:-target}/release
+kept=$release/deps/ccd-1
+[ ! -e "$kept" ] || [ controller/src/main.rs -nt "$kept" ] || { echo fresh >>log; exit 0; }
+counted=${RUSTFLAGS:+, with${RUSTFLAGS//$PWD\/}}
+echo "cargo $* with ${CCD_SYMBOL_ORDER:+$(wc -l <"$CCD_SYMBOL_ORDER") }names${CCD_PACKED_RELOCATIONS:+, packed}$counted" >>log
+mkdir -p "$release/deps"
+rm -f "$release/ccd"
+case $counted in *profile-generate*) printf '#!/bin/bash\n' >"$kept"; cat bin/counting >>"$kept" ;; *) : >"$kept" ;; esac
+printf '# %s\n' "$(cat controller/src/main.rs)" >>"$kept"
+ln "$kept" "$release/ccd"
+printf '#!/bin/bash\necho "ccctl $1" >>log\n[ ! -e deaf ]\n' >"$release/ccctl"
+chmod +x "$kept" "$release/ccctl"
+"#;
+/// What a ccd does that counts.
+const COUNTING: &str = r#"
+trap 'echo "$*" | cut -d" " -f1 >"$LLVM_PROFILE_FILE"; exit 0' TERM
+echo 'now it is ready; go on'
+while :; do sleep 0.05; done
+"#;
+const LOAD: &str = "#!/bin/bash\necho load >>log\n[ -d \"$2\" ] && [ ! -e failing ]\n";
+const PROFDATA: &str = r#"#!/bin/bash
+[ ! -e "old-profdata" ] || exit 1
+cat "$4" >"$3"
 "#;
 const VALGRIND: &str = r#"#!/bin/bash
 for word; do case $word in --callgrind-out-file=*) functions=${word#*=};; esac; done
@@ -22,9 +42,12 @@ trap 'printf "fn=start\ncfn=again'\''2\nfn=write@GLIBC\n" >"$functions"; exit 0'
 echo 'now it is ready; go on'
 while :; do sleep 0.05; done
 "#;
-/// `-C ARGUMENT -o PROGRAM SOURCE`.
+/// `-C ARGUMENT -o PROGRAM SOURCE`, or `--print sysroot`.
 const RUSTC: &str = r#"#!/bin/bash
 case $2 in
+  sysroot) echo "$PWD/sysroot" ;;
+  profile-generate) printf '#!/bin/bash\necho counted >"$LLVM_PROFILE_FILE"\n' >"$4" && chmod +x "$4" ;;
+  profile-use=*) grep --quiet counted "${2#*=}" ;;
   *symbol-ordering-file*) [ ! -e other-linker ] ;;
   *pack-relative-relocs) [ ! -e old-linker ] && printf '#!/bin/bash\n[ ! -e old-library ]\n' >"$4" && chmod +x "$4" ;;
 esac
@@ -50,14 +73,23 @@ impl Place {
         place
     }
 
+    /// The same with what counting needs.
+    fn counting() -> Self {
+        let place = Self::new(false);
+        place.put("bin/counting", COUNTING);
+        place.put("bin/h2load", "");
+        place.put("bin/llvm-profdata-19", PROFDATA);
+        place.put("deploy/program/load", LOAD);
+        place
+    }
+
     fn put(&self, path: &str, text: &str) {
         let path = self.0.path().join(path);
         fs::write(&path, text).unwrap();
         fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
     }
 
-    /// Builds; returns what was called and what was said.
-    fn build(&self) -> (String, String) {
+    fn command(&self) -> Command {
         let here = self.0.path();
         // Of the machine's programs only these: a valgrind that is installed must not be found.
         for program in [
@@ -76,7 +108,7 @@ impl Place {
             "comm",
         ]
         .into_iter()
-        .chain(["touch", "cat", "wc", "chmod"])
+        .chain(["cat", "wc", "chmod", "find", "ln", "mv", "cut"])
         {
             let link = here.join("bin").join(program);
             if !link.exists() {
@@ -84,11 +116,18 @@ impl Place {
                 std::os::unix::fs::symlink(found.iter().find(|path| path.exists()).unwrap(), link).unwrap();
             }
         }
-        let output = run(Command::new(here.join("deploy/program/build"))
-            .env("PATH", here.join("bin"))
-            .env_remove("CARGO_TARGET_DIR")
-            .env_remove("CCD_PACKED_RELOCATIONS")
-            .env_remove("CCD_SYMBOL_ORDER"));
+        let mut command = Command::new(here.join("deploy/program/build"));
+        command.env("PATH", here.join("bin"));
+        for variable in ["CARGO_TARGET_DIR", "RUSTFLAGS", "CCD_PACKED_RELOCATIONS", "CCD_SYMBOL_ORDER"] {
+            command.env_remove(variable);
+        }
+        command
+    }
+
+    /// Builds; returns what was called and what was said.
+    fn build(&self) -> (String, String) {
+        let here = self.0.path();
+        let output = run(&mut self.command());
         assert!(output.status.success(), "{}", text(&output));
         let log = fs::read_to_string(here.join("log")).unwrap();
         fs::remove_file(here.join("log")).unwrap();
@@ -101,6 +140,7 @@ impl Place {
 }
 
 const BUILD: &str = "cargo build --release --package controller --package ccctl --bins with";
+const UNCOUNTED: &str = "deploy/program/build: there is no h2load: ccd is built without knowing what clients ask\n";
 
 #[test]
 fn a_program_is_linked_again_with_what_it_needs_first_once_for_each_change() {
@@ -131,7 +171,8 @@ fn relocations_are_packed_where_linker_and_library_know_how() {
 fn a_program_that_cannot_be_watched_is_left_as_it_is() {
     let (log, said) = Place::new(false).build();
     assert_eq!(log, format!("{BUILD} 0 names, packed\n"));
-    assert_eq!(said, "deploy/program/build: there is no valgrind; ccd is left as the linker made it\n");
+    let left = "deploy/program/build: there is no valgrind; ccd is left as the linker made it\n";
+    assert_eq!(said, format!("{UNCOUNTED}{left}"));
 
     let place = Place::new(true);
     place.put("other-linker", "");
@@ -151,4 +192,51 @@ fn a_program_that_cannot_be_watched_is_left_as_it_is() {
     assert_eq!(log, format!("{BUILD} 0 names, packed\n"));
     assert!(said.contains("no such machine\ndeploy/program/build: ccd did not start under valgrind; ccd is"), "{said}");
     assert_eq!(place.order(), "");
+}
+
+#[test]
+fn a_program_is_built_for_what_clients_ask_and_counted_once_for_each_change() {
+    let place = Place::counting();
+    let counting = format!("{BUILD} names, packed, with -C profile-generate\n");
+    let built = format!("{BUILD} 0 names, packed, with -C profile-use=target/release/ccd.profdata\n");
+    let (log, said) = place.build();
+    assert_eq!(log, format!("{counting}load\n{built}"), "{said}");
+    let profile = place.0.path().join("target/release/ccd.profdata");
+    assert_eq!(fs::read_to_string(&profile).unwrap(), "serve\n", "what ccd has counted");
+    let told = fs::read_to_string(place.0.path().join("target/release/ccd.environment")).unwrap();
+    assert!(!told.contains("profile"), "the profile is of ccd alone: {told}");
+    assert_eq!(place.build().0, "fresh\nfresh\n", "nothing has changed");
+    place.put("controller/src/main.rs", "two");
+    assert_eq!(place.build().0, format!("{counting}load\n{built}"));
+    fs::remove_file(&profile).unwrap();
+    assert_eq!(place.build().0, "fresh\nload\nfresh\n", "a profile that is gone is made again");
+}
+
+#[test]
+fn a_program_that_cannot_be_counted_is_built_all_the_same() {
+    let place = Place::counting();
+    place.put("old-profdata", "");
+    let (log, said) = place.build();
+    assert_eq!(log, format!("{BUILD} 0 names, packed\n"));
+    assert!(said.contains("there is no llvm-profdata that reads what rustc writes: ccd is built without"), "{said}");
+
+    // That it does not answer is no matter of this machine.
+    let place = Place::counting();
+    place.put("failing", "");
+    let output = place.command().output().unwrap();
+    assert!(!output.status.success(), "{}", text(&output));
+    assert!(!place.0.path().join("target/release/ccd.profdata").exists());
+}
+
+/// Every request of the load is answered with success, by the ccd of today.
+#[test]
+fn the_load_is_what_ccd_answers() {
+    let (data, sent) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let daemon = Daemon::start(data.path()).unwrap();
+    let output = run(Command::new(root().join("deploy/program/load"))
+        .arg(daemon::program("ccctl"))
+        .arg(sent.path())
+        .arg("50")
+        .env("KUBECONFIG", daemon.kubeconfig()));
+    assert!(output.status.success(), "{}", text(&output));
 }

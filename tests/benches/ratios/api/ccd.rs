@@ -64,10 +64,10 @@ impl Ccd {
     }
 
     /// Opens a connection of its own for each of `clients` clients.
-    pub(super) async fn separate(&self, clients: usize) -> anyhow::Result<Vec<Box<dyn Client>>> {
+    pub(super) async fn separate(&self, clients: usize, protocol: Protocol) -> anyhow::Result<Vec<Box<dyn Client>>> {
         let mut separate: Vec<Box<dyn Client>> = Vec::new();
         for _ in 0..clients {
-            let connection = self.door.connect(Protocol::Http1).await?;
+            let connection = self.door.connect(protocol).await?;
             separate.push(Box::new(CcdClient { connection, write: self.write, counter: 0 }));
         }
         Ok(separate)

@@ -16,6 +16,7 @@ use crate::report::{Goal, Report};
 use crate::size::Size;
 use crate::{Arguments, SETTLE};
 use ccd::{Ccd, GADGETS, Write};
+use http::Protocol;
 
 /// Bytes of text in each spec, so that a whole body has about 250.
 const TEXT_BYTES: usize = 100;
@@ -75,20 +76,47 @@ async fn creations(ccd: &mut Ccd, etcd: &Etcd, size: &Size, report: &mut Report)
             rounds[1].push(load::creations(etcd, clients, round, size.duration, TEXT_BYTES + 600).await?);
             tokio::time::sleep(SETTLE).await;
         }
-        let medians = report.figures(&format!("create, {clients} clients"), &NAMES, &rounds);
+        let medians = report.figures(&format!("create, {clients} clients over shared connections"), &NAMES, &rounds);
         match clients {
             1 => report.goal("create p50, 1 client, ms", Goal::AtMost(1.0), milliseconds(medians[0].p50)),
             32 => {
                 report.goal("creates/s, 32 clients (10x kube-apiserver)", Goal::AtLeast(7170.0), medians[0].per_second);
-                let ratio = medians[0].per_second / medians[1].per_second;
-                report.goal("creates/s, 32 clients, times etcd's", Goal::AtLeast(2.0), ratio);
             }
             _ => {}
         }
     }
-    let separate = ccd.separate(32).await?;
-    let figures = load::creations_by(separate, "h1", size.rounds, size.duration, TEXT_BYTES).await?;
-    report.figures("create, 32 HTTP/1.1 connections", &["ccd"], &[vec![figures]]);
+    for &clients in size.api_connections {
+        creations_over_own_connections(ccd, etcd, clients, size, report).await?;
+    }
+    Ok(())
+}
+
+/// As clients are in real life: processes, each with a connection of its own.
+async fn creations_over_own_connections(
+    ccd: &Ccd,
+    etcd: &Etcd,
+    clients: usize,
+    size: &Size,
+    report: &mut Report,
+) -> anyhow::Result<()> {
+    let mut rounds: [Vec<Figures>; 3] = Default::default();
+    for round in 0..size.rounds {
+        let sides = [
+            (ccd.separate(clients, Protocol::Http1).await?, "h1", TEXT_BYTES),
+            (ccd.separate(clients, Protocol::Http2).await?, "h2", TEXT_BYTES),
+            (etcd.separate(clients).await?, "own", TEXT_BYTES + 600),
+        ];
+        for (figures, (clients, prefix, bytes)) in rounds.iter_mut().zip(sides) {
+            figures.push(load::creations_by(clients, prefix, round, size.duration, bytes).await?);
+            tokio::time::sleep(SETTLE).await;
+        }
+    }
+    let names = ["ccd, HTTP/1.1", "ccd, HTTP/2", "etcd new"];
+    let medians = report.figures(&format!("create, {clients} clients with a connection each"), &names, &rounds);
+    if clients == 32 {
+        let ratio = medians[0].per_second / medians[2].per_second;
+        report.goal("creates/s, 32 clients with a connection each, times etcd's", Goal::AtLeast(2.0), ratio);
+    }
     Ok(())
 }
 
@@ -236,6 +264,11 @@ pub(crate) async fn busy(program: &Path, dir: &Path, what: &str, seconds: u64) -
                 count += 1.0;
             }
             count
+        }
+        "create-http1" | "create-http2" => {
+            let protocol = if what == "create-http1" { Protocol::Http1 } else { Protocol::Http2 };
+            let clients = ccd.separate(32, protocol).await?;
+            load::creations_by(clients, "own", 0, duration, TEXT_BYTES).await?.per_second * seconds as f64
         }
         _ => {
             ccd.set_write(match what {
