@@ -220,6 +220,12 @@ fn a_program_that_cannot_be_counted_is_built_all_the_same() {
     assert_eq!(log, format!("{BUILD} 0 names, packed\n"));
     assert!(said.contains("there is no llvm-profdata that reads what rustc writes: ccd is built without"), "{said}");
 
+    let place = Place::counting();
+    let output = run(place.command().env("CARGO_TARGET_DIR", "one two"));
+    assert!(output.status.success(), "{}", text(&output));
+    assert_eq!(fs::read_to_string(place.0.path().join("log")).unwrap(), format!("{BUILD} 0 names, packed\n"));
+    assert!(text(&output).contains("one two/release/ccd.profdata: ccd is built without"), "{}", text(&output));
+
     // That it does not answer is no matter of this machine.
     let place = Place::counting();
     place.put("failing", "");
