@@ -66,7 +66,9 @@ fn main() -> anyhow::Result<()> {
     };
     let runtime = || tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
     if let Some(at) = words.iter().position(|word| word == "--busy") {
-        let what = words.get(at + 1).context("--busy create[-http1|-http2]|get|patch|apply|list|table|gzip SECONDS --ccd PATH")?;
+        let what = words
+            .get(at + 1)
+            .context("--busy create[-http1|-http2]|get|patch|apply|list|table|gzip SECONDS --ccd PATH")?;
         let seconds = words.get(at + 2).and_then(|seconds| seconds.parse().ok()).unwrap_or(10);
         let dir = Scratch::new(Size::SMALL.free_bytes_min)?;
         return runtime()?.block_on(Box::pin(api::busy(&path("--ccd")?, dir.path(), what, seconds)));
