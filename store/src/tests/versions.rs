@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use super::{Bench, GROUP};
 use crate::registry::DEFINITIONS;
-use crate::request::{Body, Outcome, Part, Target, WriteOptions};
+use crate::request::{Body, Outcome, Part, Patch, Target, WriteOptions};
 
 const NAME: &str = "tools.test.example.com";
 
@@ -93,6 +93,22 @@ async fn nothing_is_stored_with_a_version_that_was_dropped_while_it_was_written(
         .unwrap();
     let body = json!({"apiVersion": format!("{GROUP}/v2"), "kind": "Tool", "metadata": {"name": "d"}});
     bench.store.create(&Target::new(&seen, "default", ""), Body::from(body), &WriteOptions::by("test")).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_version_stays_when_something_was_stored_with_it_while_it_was_dropped() {
+    let bench = with_an_object().await;
+    let seen = bench.resource(NAME);
+    give_another_storage_version(&bench).await;
+    bench.merge(&tool(&bench), Part::Whole, json!({})).await.unwrap();
+    let transaction = bench.store.transaction();
+    let without = Patch::Merge(json!({"status": {"storedVersions": ["v2"]}}));
+    transaction.patch(&definition_target(&bench), Part::Status, &without, &WriteOptions::by("test")).await.unwrap();
+    // Nothing was stored with the version when the change was admitted.
+    let body = json!({"apiVersion": format!("{GROUP}/v1"), "kind": "Tool", "metadata": {"name": "b"}});
+    bench.store.create(&Target::new(&seen, "default", ""), Body::from(body), &WriteOptions::by("test")).await.unwrap();
+    assert_eq!(transaction.commit().await.unwrap_err().reason, Some(Reason::Conflict));
+    assert_eq!(bench.resource(NAME).stored_versions, ["v1", "v2"]);
 }
 
 #[tokio::test]
