@@ -6,7 +6,7 @@
 
 use api_types::kind::Object;
 use api_types::kinds::app::App;
-use api_types::plan::{AppPlanStatus as Plan, PlannedCall as Call, PlannedVerb as Verb};
+use api_types::plan::{AppPlanStatus, PlannedCall, PlannedVerb};
 use ports::swarm::Filter;
 
 use super::dependencies::{self, Dependencies};
@@ -18,10 +18,10 @@ use super::{Apps, generated, images, place, prepare, rotation, stack_name, teard
 use crate::runtime::outcome::Failure;
 
 /// Returns one thing that would be done.
-fn planned(verb: Verb, kind: &str, name: &str) -> Call {
+fn planned(verb: PlannedVerb, kind: &str, name: &str) -> PlannedCall {
     // A value that was never given has no version yet.
     let name = name.replace(generated::VERSION_TO_COME, "…");
-    Call { verb, kind: kind.to_owned(), name, changes: Vec::new() }
+    PlannedCall { verb, kind: kind.to_owned(), name, changes: Vec::new() }
 }
 
 impl Apps {
@@ -29,7 +29,7 @@ impl Apps {
     ///
     /// # Errors
     /// As [`look`](Self::look): what may pass, and what the App waits for.
-    pub(crate) async fn plan(&self, app: &Object<App>) -> Result<Plan, Failure> {
+    pub(crate) async fn plan(&self, app: &Object<App>) -> Result<AppPlanStatus, Failure> {
         let stack = stack_name(&app.spec.domain);
         self.check_domain(app, &stack)?;
         let host = place::choose(&self.cache, app)?;
@@ -37,13 +37,13 @@ impl Apps {
         let mut inputs = self.inputs(app, &stack)?;
         inputs.rotations = rotation::steps_to_come(app, &kept);
         let application = inputs.foresee_application(app);
-        let mut plan = Plan { stack: stack.clone(), host: host.name.clone(), ..Plan::default() };
+        let mut plan = AppPlanStatus { stack: stack.clone(), host: host.name.clone(), ..AppPlanStatus::default() };
         let prepared = match prepare::foresee(&inputs, &self.outside).await? {
             Ok(prepared) => prepared,
             Err(refusal) => return Ok(refused(plan, refusal)),
         };
-        let mut first: Vec<Call> = Vec::new();
-        first.extend(application.map(|name| planned(Verb::Create, "oauth application", &name)));
+        let mut first: Vec<PlannedCall> = Vec::new();
+        first.extend(application.map(|name| planned(PlannedVerb::Create, "oauth application", &name)));
         plan.version.clone_from(&prepared.identity.version);
         plan.commit.clone_from(&prepared.identity.commit);
         plan.available_version.clone_from(&prepared.available_version);
@@ -64,16 +64,16 @@ impl Apps {
         {
             let volumes = engine.volumes(&Filter::name_prefix(&format!("{stack}_"))).await?;
             let own = upgrade::own_volumes(&stack, &services, &volumes);
-            first.extend(own.iter().map(|volume| planned(Verb::Copy, "volume", &volume.name)));
+            first.extend(own.iter().map(|volume| planned(PlannedVerb::Copy, "volume", &volume.name)));
         }
         let pulls = images::to_settle(&prepared, &services).into_iter();
-        first.extend(pulls.map(|image| planned(Verb::Pull, "image", image)));
+        first.extend(pulls.map(|image| planned(PlannedVerb::Pull, "image", image)));
         let live = live(services, &*engine).await?;
         let mut wanted = prepared.wanted.clone();
         wanted.retired = rotation::retired(&kept.history, &prepared);
         wanted.secrets.extend(kept.values);
         for name in secrets_to_make(&prepared, &wanted, &live) {
-            first.push(planned(Verb::Generate, "secret", &name));
+            first.push(planned(PlannedVerb::Generate, "secret", &name));
             wanted.secrets.insert(name, SecretValue(Vec::new()));
         }
         let (word, deployer) = match self.deployer(app, &prepared, &host.engine) {
@@ -100,38 +100,38 @@ impl Apps {
     }
 }
 
-fn refused(plan: Plan, refusal: Refusal) -> Plan {
-    Plan { reason: refusal.reason.to_owned(), message: refusal.message, ..plan }
+fn refused(plan: AppPlanStatus, refusal: Refusal) -> AppPlanStatus {
+    AppPlanStatus { reason: refusal.reason.to_owned(), message: refusal.message, ..plan }
 }
 
 /// Returns the call that removes what a teardown names as `kind/name`.
-fn removal(remaining: &str) -> Call {
+fn removal(remaining: &str) -> PlannedCall {
     let (kind, name) = remaining.split_once('/').unwrap_or(("", remaining));
     let kinds = ["service", "task", "container", "network", "config", "secret", "volume", "files"];
     let kind = kinds.into_iter().find(|known| *known == kind).unwrap_or("thing");
-    planned(Verb::Remove, kind, name)
+    planned(PlannedVerb::Remove, kind, name)
 }
 
 /// Returns effects in words. Pure.
-fn calls(effects: &[Effect], wanted: &Wanted, live: &Live) -> Vec<Call> {
+fn calls(effects: &[Effect], wanted: &Wanted, live: &Live) -> Vec<PlannedCall> {
     effects.iter().map(|effect| call(effect, wanted, live)).collect()
 }
 
-fn call(effect: &Effect, wanted: &Wanted, live: &Live) -> Call {
+fn call(effect: &Effect, wanted: &Wanted, live: &Live) -> PlannedCall {
     let stack = &wanted.stack;
     match effect {
         Effect::CreateNetwork(key) => {
             let network = stack.networks.iter().find(|network| &network.key == key);
-            planned(Verb::Create, "network", network.map_or(key, |network| &network.name))
+            planned(PlannedVerb::Create, "network", network.map_or(key, |network| &network.name))
         }
-        Effect::CreateSecret(name) => planned(Verb::Create, "secret", name),
+        Effect::CreateSecret(name) => planned(PlannedVerb::Create, "secret", name),
         Effect::CreateConfig(key) => {
             let config = stack.configs.iter().find(|config| &config.key == key);
-            planned(Verb::Create, "config", config.map_or(key, |config| &config.name))
+            planned(PlannedVerb::Create, "config", config.map_or(key, |config| &config.name))
         }
         Effect::CreateService(spec) => {
             let image = format!("image {}", spec.task_template.container_spec.image);
-            Call { changes: vec![image], ..planned(Verb::Create, "service", &spec.name) }
+            PlannedCall { changes: vec![image], ..planned(PlannedVerb::Create, "service", &spec.name) }
         }
         Effect::UpdateService { spec, .. } => {
             let present = live.service(&spec.name);
@@ -141,17 +141,17 @@ fn call(effect: &Effect, wanted: &Wanted, live: &Live) -> Call {
                 changes.push("labels".to_owned());
             }
             let changes = changes.into_iter().map(|text| text.replace(generated::VERSION_TO_COME, "…")).collect();
-            Call { changes, ..planned(Verb::Update, "service", &spec.name) }
+            PlannedCall { changes, ..planned(PlannedVerb::Update, "service", &spec.name) }
         }
         Effect::DeployByAbra(domain) => {
             // What abra makes of it is what the engine would be told.
             let native = Native.missing(wanted, live).unwrap_or_default();
             let words = native.iter().map(|effect| format!("{effect:?}")).collect();
-            Call { changes: words, ..planned(Verb::Deploy, "app", domain) }
+            PlannedCall { changes: words, ..planned(PlannedVerb::Deploy, "app", domain) }
         }
-        Effect::RemoveService(_, name) => planned(Verb::Remove, "service", name),
-        Effect::RemoveConfig(_, name) => planned(Verb::Remove, "config", name),
-        Effect::RemoveSecret(_, name) => planned(Verb::Remove, "secret", name),
+        Effect::RemoveService(_, name) => planned(PlannedVerb::Remove, "service", name),
+        Effect::RemoveConfig(_, name) => planned(PlannedVerb::Remove, "config", name),
+        Effect::RemoveSecret(_, name) => planned(PlannedVerb::Remove, "secret", name),
     }
 }
 
@@ -164,13 +164,13 @@ mod tests {
         for (remaining, kind, name) in
             [("volume/x_data", "volume", "x_data"), ("zork/a", "thing", "a"), ("b", "thing", "b")]
         {
-            assert_eq!(removal(remaining), planned(Verb::Remove, kind, name), "{remaining}");
+            assert_eq!(removal(remaining), planned(PlannedVerb::Remove, kind, name), "{remaining}");
         }
     }
 
     #[test]
     fn a_version_that_does_not_exist_yet_is_not_shown() {
         let name = format!("x_pass_{}", generated::VERSION_TO_COME);
-        assert_eq!(planned(Verb::Create, "secret", &name).name, "x_pass_…");
+        assert_eq!(planned(PlannedVerb::Create, "secret", &name).name, "x_pass_…");
     }
 }
