@@ -52,7 +52,11 @@ impl ResourceChange {
     pub(crate) fn into_status(self, resource: &Resource, name: &str) -> Status {
         match self {
             Self::Gone => Status::failure(Reason::NotFound, "the server could not find the requested resource"),
-            Self::Terminating => terminating(resource),
+            Self::Terminating => {
+                // As Kubernetes words it.
+                let message = "create not allowed while custom resource definition is terminating";
+                Status::failure(Reason::MethodNotAllowed, message).about(&resource.names, "")
+            }
             Self::Version => {
                 let why =
                     "the definition of its kind was given another storage version at this moment, please try again";
@@ -60,12 +64,6 @@ impl ResourceChange {
             }
         }
     }
-}
-
-/// Returns the answer for who creates an object whose definition is being deleted, as Kubernetes words it.
-pub(crate) fn terminating(resource: &Resource) -> Status {
-    let message = "create not allowed while custom resource definition is terminating";
-    Status::failure(Reason::MethodNotAllowed, message).about(&resource.names, "")
 }
 
 impl CommitError {

@@ -131,7 +131,7 @@ fn random<const N: usize>() -> [u8; N] {
 
 /// The tokens in use, as the file says at this moment.
 ///
-/// The file's identity is looked at on every lookup (one `stat`, below a microsecond), so that a token that was made
+/// The file's identity is looked at on every lookup (one `stat`, about a microsecond), so that a token that was made
 /// works at once and one that was revoked stops at once, without a restart and without a timer.
 pub struct TokenTable {
     path: PathBuf,

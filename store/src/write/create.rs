@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::Attempt;
 use super::admit::{self, Admission, Admitted, Source, Tracking};
 use crate::commit::{Expected, Write};
-use crate::error::terminating;
+use crate::error::ResourceChange;
 use crate::object::object_key;
 use crate::registry::{DEFINITIONS, NAMESPACES};
 use crate::request::{Body, DryRun, Outcome, Part, Target, WriteOptions, Written};
@@ -103,7 +103,7 @@ impl Store {
     pub(super) fn check_place(&self, target: &Target, name: &str) -> Result<(), Status> {
         let state = self.state();
         if state.get(DEFINITIONS, &target.resource.key).is_some_and(|definition| definition.is_deleting()) {
-            return Err(terminating(&target.resource));
+            return Err(ResourceChange::Terminating.into_status(&target.resource, name));
         }
         if target.namespace.is_empty() {
             return Ok(());
