@@ -226,23 +226,36 @@ fn a_program_that_cannot_be_counted_is_built_all_the_same() {
     assert_eq!(fs::read_to_string(place.0.path().join("log")).unwrap(), format!("{BUILD} 0 names, packed\n"));
     assert!(text(&output).contains("one two/release/ccd.profdata: ccd is built without"), "{}", text(&output));
 
-    // That it does not answer is no matter of this machine.
-    let place = Place::counting();
-    place.put("failing", "");
-    let output = place.command().output().unwrap();
-    assert!(!output.status.success(), "{}", text(&output));
-    assert!(!place.0.path().join("target/release/ccd.profdata").exists());
+    // That it does not start or answer is no matter of this machine.
+    for (broken, script, words) in
+        [("bin/counting", "exit 1", "the ccd that counts did not start\n"), ("failing", "", "")]
+    {
+        let place = Place::counting();
+        place.put(broken, script);
+        let output = run(&mut place.command());
+        assert!(!output.status.success() && text(&output).ends_with(words), "{}", text(&output));
+        assert!(!place.0.path().join("target/release/ccd.profdata").exists());
+    }
 }
 
-/// Every request of the load is answered with success, by the ccd of today.
+/// Every request of the load is answered with success, by the ccd of today; one that is not ends it.
 #[test]
 fn the_load_is_what_ccd_answers() {
     let (data, sent) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let daemon = Daemon::start(data.path()).unwrap();
-    let output = run(Command::new(root().join("deploy/program/load"))
-        .arg(daemon::program("ccctl"))
-        .arg(sent.path())
-        .arg("50")
-        .env("KUBECONFIG", daemon.kubeconfig()));
+    let load = |ccctl: &Path| {
+        run(Command::new(root().join("deploy/program/load"))
+            .arg(ccctl)
+            .arg(sent.path())
+            .arg("50")
+            .env("KUBECONFIG", daemon.kubeconfig()))
+    };
+    // A client that defines nothing: what is asked for is not there.
+    let output = load(Path::new("true"));
+    let (said, config) = (text(&output), fs::read_to_string(daemon.kubeconfig()).unwrap());
+    assert!(!output.status.success() && said.contains("status codes: 0 2xx, 0 3xx, 20 4xx, 0 5xx"), "{said}");
+    let token = config.lines().find_map(|line| line.trim().strip_prefix("token: ")).unwrap();
+    assert!(!said.contains(token), "{said}");
+    let output = load(&daemon::program("ccctl"));
     assert!(output.status.success(), "{}", text(&output));
 }
