@@ -89,7 +89,7 @@ impl Store {
             namespace: (!target.namespace.is_empty()).then(|| Arc::from(target.namespace.as_str())),
             registry,
         };
-        match self.attempt(resource, write).await? {
+        match self.attempt(write).await? {
             Attempt::Done(object) => Ok(Written { object, outcome: Outcome::Created, warnings }),
             Attempt::LostRace => Err(Status::already_exists(&resource.names, name)),
             Attempt::NamesTaken => {

@@ -46,24 +46,22 @@ enum Attempt {
 impl Store {
     /// Commits one write, or gathers it in a transaction; a lost race is an outcome, everything else that fails is an
     /// answer. The version of an object that is only gathered says nothing.
-    async fn attempt(&self, resource: &Arc<Resource>, write: Write) -> Result<Attempt, Status> {
+    async fn attempt(&self, write: Write) -> Result<Attempt, Status> {
         if let Some(gathered) = &self.gathered {
             let object = write.draft.clone().finish(self.inner.shared.state.load().revision + 1);
-            gathered.add(resource, write)?;
+            gathered.add(write)?;
             return Ok(Attempt::Done(Arc::new(object)));
         }
-        let (namespace, key) = (write.namespace.clone(), write.key.clone());
+        let (resource, namespace, key) = (write.resource.clone(), write.namespace.clone(), write.key.clone());
+        let name = || key.rsplit('/').next().unwrap_or_default();
         match self.commit(vec![write]).await {
             Ok(objects) => Ok(Attempt::Done(objects.into_iter().next().expect("one object comes back for one write"))),
             Err(CommitError::Stale { .. }) => Ok(Attempt::LostRace),
             Err(CommitError::NamesTaken { .. }) => Ok(Attempt::NamesTaken),
             Err(CommitError::NamespaceGone { .. }) => {
-                let name = key.rsplit('/').next().unwrap_or_default();
-                Err(admit::namespace_gone(&self.state(), resource, namespace.as_deref().unwrap_or_default(), name))
+                Err(admit::namespace_gone(&self.state(), &resource, namespace.as_deref().unwrap_or_default(), name()))
             }
-            Err(CommitError::ResourceChanged { change, .. }) => {
-                Err(change.into_status(resource, key.rsplit('/').next().unwrap_or_default()))
-            }
+            Err(CommitError::ResourceChanged { change, .. }) => Err(change.into_status(&resource, name())),
             Err(other) => Err(other.into_status()),
         }
     }

@@ -8,7 +8,6 @@ use super::{Force, MODIFIED, admit};
 use crate::commit::{Expected, Write};
 use crate::error::CommitError;
 use crate::object::Object;
-use crate::registry::Resource;
 use crate::request::{Body, DeleteOptions, Part, Patch, Target, WriteOptions};
 use crate::store::Store;
 
@@ -29,38 +28,38 @@ pub struct Transaction {
     gathered: Arc<Gathered>,
 }
 
-/// What a transaction has so far, and under which kind and name messages speak of it.
+/// What a transaction has so far.
 #[derive(Default)]
 pub(crate) struct Gathered {
-    writes: Mutex<Vec<(Arc<Resource>, Write)>>,
+    writes: Mutex<Vec<Write>>,
 }
 
 impl Gathered {
-    fn writes(&self) -> MutexGuard<'_, Vec<(Arc<Resource>, Write)>> {
+    fn writes(&self) -> MutexGuard<'_, Vec<Write>> {
         // A push is whole or did not happen.
         self.writes.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Adds a write, unless there is no room for it or its object is in the transaction already.
-    pub(crate) fn add(&self, resource: &Arc<Resource>, write: Write) -> Result<(), Status> {
+    pub(crate) fn add(&self, write: Write) -> Result<(), Status> {
         let mut writes = self.writes();
-        if writes.iter().any(|(_, other)| other.resource.key == write.resource.key && other.key == write.key) {
-            let why =
-                format!("{} {} is in the transaction already: it changes an object once", resource.key, write.key);
+        let kind = &write.resource.key;
+        if writes.iter().any(|other| other.resource.key == *kind && other.key == write.key) {
+            let why = format!("{kind} {} is in the transaction already: it changes an object once", write.key);
             return Err(Status::failure(Reason::BadRequest, why));
         }
-        let bytes: usize = writes.iter().map(|(_, write)| write.draft.size_bytes()).sum();
+        let bytes: usize = writes.iter().map(|write| write.draft.size_bytes()).sum();
         let is_full =
             writes.len() >= TRANSACTION_WRITES_MAX || bytes + write.draft.size_bytes() > TRANSACTION_BYTES_MAX;
         if is_full && !writes.is_empty() {
             let why = format!(
-                "the transaction is too large with {} {}: it has at most {TRANSACTION_WRITES_MAX} changes and \
+                "the transaction is too large with {kind} {}: it has at most {TRANSACTION_WRITES_MAX} changes and \
                  {TRANSACTION_BYTES_MAX} bytes",
-                resource.key, write.key
+                write.key
             );
             return Err(Status::failure(Reason::RequestEntityTooLarge, why));
         }
-        writes.push((resource.clone(), write));
+        writes.push(write);
         Ok(())
     }
 }
@@ -136,11 +135,12 @@ impl Transaction {
     /// is there now, `NotFound` or `Forbidden` when its namespace is gone or going, and what the disk says. Nothing has
     /// happened then.
     pub async fn commit(self) -> Result<Vec<Arc<Object>>, Status> {
-        let (resources, writes): (Vec<_>, Vec<_>) = std::mem::take(&mut *self.gathered.writes()).into_iter().unzip();
+        let writes = std::mem::take(&mut *self.gathered.writes());
         if writes.is_empty() {
             return Ok(Vec::new());
         }
-        let subjects: Vec<_> = writes.iter().map(|write| (write.key.clone(), write.expected)).collect();
+        let subject = |write: &Write| (write.resource.clone(), write.key.clone(), write.expected);
+        let subjects: Vec<_> = writes.iter().map(subject).collect();
         let error = match self.store.commit(writes).await {
             Ok(objects) => return Ok(objects),
             Err(error) => error,
@@ -152,7 +152,7 @@ impl Transaction {
         else {
             return Err(error.into_status());
         };
-        let (resource, (key, expected)) = (&resources[index], &subjects[index]);
+        let (resource, key, expected) = &subjects[index];
         let (namespace, name) = key.split_once('/').unwrap_or(("", key));
         Err(match (error, expected) {
             (CommitError::NamespaceGone { .. }, _) => {

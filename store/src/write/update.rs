@@ -198,7 +198,7 @@ impl Store {
             namespace: None,
             registry,
         };
-        match self.attempt(&target.resource, write).await? {
+        match self.attempt(write).await? {
             Attempt::Done(object) => Ok(Some(Written { object, outcome, warnings })),
             Attempt::LostRace | Attempt::NamesTaken => Ok(None),
         }
