@@ -34,6 +34,8 @@ const POLL: Duration = Duration::from_secs(2);
 const SETTLE_MAX: Duration = Duration::from_mins(5);
 /// How long a picture of the app may take; who takes it gives up earlier.
 const SCREENSHOT_MAX: Duration = Duration::from_mins(1);
+/// Most attempts of a step that the schema can tell.
+const ATTEMPTS_TOLD_MAX: u32 = 1000;
 /// The marker of a teardown whose own things are gone, so that the Apps may go.
 const REMOVING: &str = "Removing";
 
@@ -68,6 +70,7 @@ impl Life<'_> {
             Step::Hold => self.hold(),
             Step::Teardown => self.tear_down(),
             Step::Results => self.results(),
+            Step::Files => self.remove_files(),
         }
     }
 
@@ -564,12 +567,15 @@ impl Life<'_> {
     /// Looks again later: a run has not ended before nothing of it is left.
     fn leftovers(&mut self, remaining: Vec<String>, message: &str) -> Flow {
         self.cleanup_mut().remaining = fitting(remaining);
+        self.once_more(Step::Teardown, "leftovers", Work::Leftovers, message)
+    }
+
+    /// Orders again what must come true, however long it takes, and says what keeps it.
+    fn once_more(&mut self, step: Step, suffix: &str, work: Work, message: &str) -> Flow {
         say(&mut self.status, ConditionType::CleanedUp, ConditionStatus::False, reason::LEFTOVERS, message);
-        let step = self.recorded_mut(Step::Teardown);
-        let attempts = step.attempts.unwrap_or(1).saturating_add(1).min(1000);
-        step.attempts = Some(attempts);
-        let order = self.give(Step::Teardown, "leftovers", Work::Leftovers, Duration::from_mins(1));
-        Flow::Act(order)
+        let recorded = self.recorded_mut(step);
+        recorded.attempts = Some(recorded.attempts.unwrap_or(1).saturating_add(1).min(ATTEMPTS_TOLD_MAX));
+        Flow::Act(self.give(step, suffix, work, Duration::from_mins(1)))
     }
 
     /// Asks the Apps to go and waits for them; `None` once all are gone.
@@ -615,12 +621,11 @@ impl Life<'_> {
         }
     }
 
-    /// Removes the files of a run that is being deleted.
-    pub(super) fn remove_files(&mut self) -> Flow {
-        match self.order::<()>(Step::Results, "files", Work::RemoveFiles, Duration::from_mins(1)) {
+    fn remove_files(&mut self) -> Flow {
+        match self.order::<()>(Step::Files, "", Work::RemoveFiles, Duration::from_mins(1)) {
             Answer::Not(flow) => flow,
             Answer::Good(()) => Flow::done(),
-            Answer::Bad { .. } => Flow::done(),
+            Answer::Bad { message, .. } => self.once_more(Step::Files, "", Work::RemoveFiles, &message),
         }
     }
 }

@@ -155,6 +155,8 @@ impl TestRuns {
     fn start(&self, order: Order, owner: &ObjectKey) {
         let (id, limit, delay) = (order.id.clone(), order.time_max + order.delay, order.delay);
         let (hands, places, clock) = (self.hands.clone(), self.places.clone(), self.clock.clone());
+        // One order at a time: what ended before is in the status, and an id may come again.
+        self.operations.forget_ended(owner);
         self.operations.start(&id, owner, limit, async move {
             tokio::time::sleep(delay).await;
             let result = hands.perform(order).await;

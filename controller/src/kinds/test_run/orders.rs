@@ -44,23 +44,27 @@ pub(super) enum Answer<T> {
 /// Returns the id of the order that the unfinished step has given last; `None` when no step is unfinished.
 #[must_use]
 pub(super) fn current_id(run: &Object<TestRun>, seen: &Observed) -> Option<String> {
-    let life = Life::new(run, seen, jiff::Timestamp::UNIX_EPOCH);
-    let Some((step, recorded)) = steps::current(&run.status) else {
-        let attempts = steps::find(&run.status, Step::Results).and_then(|recorded| recorded.attempts).unwrap_or(1);
-        return run.is_being_deleted().then(|| id(run, &run.status, Step::Results, "files", attempts));
+    let step = match run.is_being_deleted() {
+        true => steps::leaving(&run.status)?,
+        false => steps::current(&run.status)?.0,
     };
+    let recorded = steps::find(&run.status, step);
     let suffix = match step {
         Step::InstallCheck | Step::UpgradeCheck | Step::BackupCheck | Step::FunctionalCheck => {
             let stage = step.rung().unwrap_or_default();
-            life.next_check(stage).map(|check| check.name()).unwrap_or_default()
+            Life::new(run, seen, jiff::Timestamp::UNIX_EPOCH)
+                .next_check(stage)
+                .map(|check| check.name())
+                .unwrap_or_default()
         }
         Step::HeadRender | Step::HeadPull | Step::UpgradePull => "head".to_owned(),
         Step::BaseRender | Step::BasePull => "base".to_owned(),
-        Step::Teardown if recorded.outcome.is_none() => "clean-up".to_owned(),
+        Step::Teardown if recorded.is_none_or(|recorded| recorded.outcome.is_none()) => "clean-up".to_owned(),
         Step::Teardown => "leftovers".to_owned(),
         _ => String::new(),
     };
-    Some(id(run, &run.status, step, &suffix, recorded.attempts.unwrap_or(1)))
+    let attempts = recorded.and_then(|recorded| recorded.attempts).unwrap_or(1);
+    Some(id(run, &run.status, step, &suffix, attempts))
 }
 
 /// Returns the id of an order. Steps that are taken anew for each version to upgrade from have the version's place in it.
@@ -109,11 +113,14 @@ impl Life<'_> {
         let waits_too_long = failure.retry_after.is_some_and(|wait| wait > self.recipe.spec.timeouts.pull.span());
         if !heals || attempt >= most || waits_too_long {
             let reason = if failure.reason.is_empty() { reason::INFRASTRUCTURE_FAILED } else { &failure.reason };
-            let message = format!(
-                "{} This is not the recipe's fault; run it again with: ccctl rerun {}",
-                crate::runtime::outcome::sentence(&failure.message),
-                self.run.metadata.name
-            );
+            let what = crate::runtime::outcome::sentence(&failure.message);
+            // What must come true is ordered again by itself.
+            let message = if matches!(step, Step::Teardown | Step::Files) {
+                format!("{what} It is tried again.")
+            } else {
+                let run = &self.run.metadata.name;
+                format!("{what} This is not the recipe's fault; run it again with: ccctl rerun {run}")
+            };
             return Answer::Bad { reason: reason.to_owned(), message };
         }
         self.recorded_mut(step).attempts = Some(attempt + 1);
@@ -133,7 +140,7 @@ impl Life<'_> {
     pub(super) fn give(&self, step: Step, suffix: &str, work: Work, time_max: Duration) -> Action {
         let attempt = self.attempt(step);
         let delay = match work {
-            Work::Leftovers if attempt > 1 => Duration::from_secs(u64::from(attempt.min(30))),
+            Work::Leftovers | Work::RemoveFiles if attempt > 1 => Duration::from_secs(u64::from(attempt.min(30))),
             _ => Duration::ZERO,
         };
         Action::Order(Box::new(Order {

@@ -87,15 +87,10 @@ impl<'a> Life<'a> {
 
     /// Cleans up a run that somebody has deleted.
     pub(super) fn go_away(mut self) -> Plan {
-        if !self.status.phase.is_some_and(Phase::is_finished) && steps::find(&self.status, Step::Stop).is_none() {
-            self.stop(reason::CANCELLED, "The run was deleted.");
+        if let Some(action) = self.break_off() {
+            return Decision { status: self.status, action: Some(action), next: Next::After(GOING_POLL) };
         }
-        loop {
-            let step = [Step::Stop, Step::Teardown]
-                .into_iter()
-                .find(|step| steps::find(&self.status, *step).is_some_and(|found| found.finished_at.is_none()))
-                .or_else(|| steps::find(&self.status, Step::Teardown).is_none().then_some(Step::Teardown));
-            let Some(step) = step else { break };
+        while let Some(step) = steps::leaving(&self.status) {
             self.begin(step);
             match self.advance(step) {
                 Flow::Act(action) => {
@@ -106,11 +101,20 @@ impl<'a> Life<'a> {
                 Flow::Again => {}
             }
         }
-        match self.remove_files() {
-            Flow::Act(action) => Decision { status: self.status, action: Some(action), next: Next::After(GOING_POLL) },
-            Flow::Wait(next) => Decision::wait(self.status, next),
-            Flow::Ended { .. } | Flow::Again => Decision::wait(self.status, Next::Finalized),
+        Decision::wait(self.status, Next::Finalized)
+    }
+
+    /// Ends what a deleted run is at, unless it is a step of its way out.
+    fn break_off(&mut self) -> Option<Action> {
+        const WHY: &str = "The run was deleted.";
+        if !self.status.phase.is_some_and(Phase::is_finished) && steps::find(&self.status, Step::Stop).is_none() {
+            self.stop(reason::CANCELLED, WHY);
+            return None;
         }
+        // It was stopped before: what came after, such as a look at the app, goes on no more.
+        let (step, _) = steps::current(&self.status).filter(|(step, _)| !step.is_way_out())?;
+        self.close(step, reason::CANCELLED, WHY);
+        Some(Action::CutOff)
     }
 
     /// Ends the run early if somebody or something asks for it.
@@ -239,7 +243,7 @@ impl<'a> Life<'a> {
             Step::FunctionalCheck => done(Step::FunctionalSettle),
             Step::Lint => done(Step::Fetch) && verdict::is_open(status, RungName::Lint),
             Step::Screenshot => self.is_worth_a_picture(),
-            Step::Stop => false,
+            Step::Stop | Step::Files => false,
             Step::Evidence => self.has_failed() && self.seen.app.is_some(),
             Step::Hold => self.has_failed() && self.seen.app.is_some() && self.run.spec.hold_on_failure.is_some(),
         }

@@ -70,10 +70,12 @@ pub enum Step {
     Teardown,
     /// The results as files.
     Results,
+    /// The files go, with a run that is deleted.
+    Files,
 }
 
 /// The steps in their order.
-pub const ORDER: [Step; 31] = {
+pub const ORDER: [Step; 32] = {
     use Step::*;
     [
         Fetch,
@@ -107,6 +109,7 @@ pub const ORDER: [Step; 31] = {
         Hold,
         Teardown,
         Results,
+        Files,
     ]
 };
 
@@ -155,6 +158,7 @@ impl Step {
             Self::Hold => "hold",
             Self::Teardown => "teardown",
             Self::Results => "results",
+            Self::Files => "files",
         }
     }
 
@@ -195,7 +199,8 @@ impl Step {
             | Self::Evidence
             | Self::Hold
             | Self::Teardown
-            | Self::Results => None,
+            | Self::Results
+            | Self::Files => None,
         }
     }
 
@@ -204,7 +209,13 @@ impl Step {
     pub fn log(self) -> &'static str {
         match self {
             Self::Fetch | Self::HeadRender | Self::BaseRender | Self::Dependencies => "prepare",
-            Self::Screenshot | Self::Stop | Self::Evidence | Self::Hold | Self::Teardown | Self::Results => "cleanup",
+            Self::Screenshot
+            | Self::Stop
+            | Self::Evidence
+            | Self::Hold
+            | Self::Teardown
+            | Self::Results
+            | Self::Files => "cleanup",
             other => other.rung().map_or("prepare", super::ladder::word),
         }
     }
@@ -213,6 +224,12 @@ impl Step {
     #[must_use]
     pub fn is_ending(self) -> bool {
         self >= Self::Stop
+    }
+
+    /// Returns whether a run that is deleted ends it all the same.
+    #[must_use]
+    pub fn is_way_out(self) -> bool {
+        matches!(self, Self::Stop | Self::Teardown | Self::Results | Self::Files)
     }
 }
 
@@ -241,4 +258,21 @@ pub fn is_done(status: &TestRunStatus, step: Step) -> bool {
 pub fn current(status: &TestRunStatus) -> Option<(Step, &StepStatus)> {
     let recorded = status.steps.iter().rev().find(|recorded| recorded.finished_at.is_none())?;
     Some((Step::parse(&recorded.name)?, recorded))
+}
+
+/// Returns the step that a deleted run is at; `None` once nothing of it is left.
+///
+/// Results that are being written are written to their end: who removes files next to a writer leaves some.
+#[must_use]
+pub fn leaving(status: &TestRunStatus) -> Option<Step> {
+    let is_open = |step| find(status, step).is_none_or(|recorded| recorded.finished_at.is_none());
+    let is_unfinished = |step| is_open(step) && find(status, step).is_some();
+    [
+        (Step::Stop, is_unfinished(Step::Stop)),
+        (Step::Teardown, is_open(Step::Teardown)),
+        (Step::Results, is_unfinished(Step::Results)),
+        (Step::Files, is_open(Step::Files)),
+    ]
+    .into_iter()
+    .find_map(|(step, is_next)| is_next.then_some(step))
 }

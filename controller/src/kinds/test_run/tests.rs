@@ -5,6 +5,7 @@ mod upgrades;
 
 use api_types::condition::{self, ConditionStatus};
 use api_types::kind::Kind as _;
+use api_types::kinds::app::App;
 use api_types::kinds::approval::Approval;
 use api_types::kinds::recipe::Recipe;
 use api_types::kinds::test_run::{Phase, RungName, RungStatus, TestRun, TestRunStatus};
@@ -319,18 +320,115 @@ async fn a_cancel_at_any_moment_ends_within_a_minute_and_leaves_nothing() {
     assert!(moment > 10, "the run was over after {moment} looks");
 }
 
+/// Deletes the run, waits until it is gone, and checks that nothing of it is left; how long that took.
+async fn goes_with_everything(stage: &Stage, what: &str) {
+    let key = crate::runtime::objects::ObjectKey::new(&TestRun::resource(), "default", "run");
+    stage.objects.delete(&key, None).await.unwrap();
+    let asked = tokio::time::Instant::now();
+    let is_late = || asked.elapsed() > std::time::Duration::from_mins(2);
+    stage.play(None, |stage| stage.status("run").is_none() || is_late()).await;
+    assert!(!is_late(), "{what}: it does not go: {:#?}", stage.status("run").map(|status| status.steps));
+    assert!(stage.outside.stacks.lock().unwrap().is_empty(), "{what}");
+    assert!(stage.memory.all(&App::resource()).is_empty(), "{what}");
+}
+
 #[tokio::test(start_paused = true)]
-async fn a_deleted_run_takes_everything_with_it() {
-    for seconds in [0, 3, 8, 20, 60] {
+async fn a_run_that_is_deleted_at_any_moment_takes_everything_with_it() {
+    type Change = fn(&mut Script);
+    let hiccups: Change = |script| {
+        for step in ["teardown", "results", "files"] {
+            script.replies.insert(step, Reply::Broke("Unreachable", 2));
+        }
+    };
+    // What happens before, and how many milliseconds lie between two moments.
+    let cases: [(&str, Option<Step>, Change, u64); 4] = [
+        ("good", None, |_| (), 700),
+        ("with hiccups", None, hiccups, 700),
+        ("cancelled", Some(Step::UpgradeDeploy), |_| (), 250),
+        ("cancelled, with hiccups", Some(Step::Fetch), hiccups, 250),
+    ];
+    for (name, cancelled_at, change, stride) in cases {
+        let mut moment = 0;
+        loop {
+            let what = format!("{name}, moment {moment}");
+            let stage = Stage::new(2).await;
+            stage.script(change);
+            stage.run_named("run", "wordpress", HEAD).await;
+            if let Some(step) = cancelled_at {
+                stage.play(None, |stage| stage.is_at("run", step)).await;
+                stage.change(&TestRun::resource(), "run", |run| run["spec"]["cancel"] = json!(true)).await;
+            }
+            let began = tokio::time::Instant::now();
+            let after = std::time::Duration::from_millis(moment * stride);
+            stage.play(None, |stage| began.elapsed() >= after || stage.is_finished("run")).await;
+            let was_over = stage.is_finished("run");
+            goes_with_everything(&stage, &what).await;
+            if was_over {
+                break;
+            }
+            moment += 1;
+        }
+        assert!(moment > 8, "{name}: the run was over after {moment} looks");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_run_whose_files_cannot_be_removed_says_so_and_goes_once_they_can() {
+    let stage = Stage::new(2).await;
+    stage.script(|script| {
+        script.replies.insert("files", Reply::Broke("DiskFull", 20));
+    });
+    stage.run_named("run", "wordpress", HEAD).await;
+    stage.finish(None).await;
+    let key = crate::runtime::objects::ObjectKey::new(&TestRun::resource(), "default", "run");
+    stage.objects.delete(&key, None).await.unwrap();
+    let cleaned_up = |status: &TestRunStatus| condition::find(&status.conditions, "CleanedUp").cloned();
+    let is_left = |stage: &Stage| {
+        let found = stage.status("run").and_then(|status| cleaned_up(&status));
+        found.is_some_and(|found| found.reason == reason::LEFTOVERS && found.message.ends_with("It is tried again."))
+    };
+    stage.play(None, is_left).await;
+    stage.play(None, |stage| stage.status("run").is_none()).await;
+    assert!(stage.ordered("files") > 20);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_left_is_looked_at_again_however_often_it_was() {
+    let stage = Stage::new(2).await;
+    stage.script(|script| script.leftovers = 5);
+    stage.run_named("run", "wordpress", HEAD).await;
+    stage.play(None, |stage| stage.outside.script.lock().unwrap().leftovers == 4).await;
+    // As after a weekend with a node that is down: as often as the status can tell.
+    let run = stage.memory.all(&TestRun::resource()).pop().unwrap();
+    let mut status = run.value["status"].clone();
+    let teardown = status["steps"].as_array_mut().unwrap().iter_mut().find(|step| step["name"] == "teardown").unwrap();
+    teardown["attempts"] = json!(999);
+    stage.objects.update_status(&run, status).await.unwrap();
+    let (status, _) = stage.finish(None).await;
+    assert_eq!(status.phase, Some(Phase::Succeeded));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_run_that_is_held_goes_when_it_is_deleted() {
+    for (name, step, reply) in [
+        ("it failed", "works", Reply::Result(Fail)),
+        ("it took too long", "backup-take", Reply::Hangs),
+        ("its evidence hangs", "evidence", Reply::Hangs),
+    ] {
         let stage = Stage::new(2).await;
+        stage.script(|script| {
+            script.replies.insert("works", Reply::Result(Fail));
+            script.replies.insert(step, reply);
+        });
+        let short = json!({"pull": "1m", "converge": "1m", "http": "1m", "run": "3m"});
+        stage.change(&Recipe::resource(), "wordpress", |recipe| recipe["spec"]["timeouts"] = short.clone()).await;
         stage.run_named("run", "wordpress", HEAD).await;
-        let began = tokio::time::Instant::now();
-        stage.play(None, |_| began.elapsed().as_secs() >= seconds).await;
-        let key = crate::runtime::objects::ObjectKey::new(&TestRun::resource(), "default", "run");
-        stage.objects.delete(&key, None).await.unwrap();
-        stage.play(None, |stage| stage.status("run").is_none()).await;
-        assert!(stage.outside.stacks.lock().unwrap().is_empty(), "after {seconds} s");
-        assert!(seconds == 0 || stage.ordered_step(Step::Results) > 0, "after {seconds} s the files are removed");
+        stage.change(&TestRun::resource(), "run", |run| run["spec"]["holdOnFailure"] = json!("1h")).await;
+        stage.play(None, |stage| stage.is_at("run", Step::Hold) || stage.is_at("run", Step::Evidence)).await;
+        if step != "evidence" {
+            stage.play(None, |stage| stage.is_at("run", Step::Hold)).await;
+        }
+        goes_with_everything(&stage, name).await;
     }
 }
 

@@ -124,6 +124,12 @@ impl Operations {
         });
     }
 
+    /// Forgets the operations of `owner` that have ended. Those that run go on.
+    pub fn forget_ended(&self, owner: &ObjectKey) {
+        let has_ended = |entry: &Entry| matches!(entry.progress, Progress::Done(_));
+        self.entries().retain(|_, entry| entry.owner != *owner || !has_ended(entry));
+    }
+
     /// Asks for a pass over an object without any operation having ended: something that it waits for may have come.
     pub fn ring(&self, owner: &ObjectKey) {
         if let Some(bell) = self.shared.bell.get() {

@@ -68,3 +68,17 @@ async fn forgetting_an_owner_cuts_off_its_operations_and_no_others() {
     tokio::task::yield_now().await;
     assert_eq!(Arc::strong_count(&dropped), 1, "nothing goes on without anybody to look at it");
 }
+
+#[tokio::test(start_paused = true)]
+async fn only_what_has_ended_is_forgotten_and_only_of_its_owner() {
+    let operations = Operations::default();
+    for (id, name) in [("ended", "w"), ("other", "v")] {
+        operations.start(id, &owner(name), Duration::from_secs(1), async { Ok(Value::Null) });
+        settled(&operations, id).await.expect("it ends well");
+    }
+    operations.start("runs", &owner("w"), Duration::from_hours(1), std::future::pending());
+    operations.forget_ended(&owner("w"));
+    assert!(matches!(operations.state("ended"), OperationState::Absent));
+    assert!(matches!(operations.state("runs"), OperationState::Running(_)));
+    assert!(matches!(operations.state("other"), OperationState::Done(_)));
+}

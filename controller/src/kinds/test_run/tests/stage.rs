@@ -22,8 +22,9 @@ use serde_json::{Value, json};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
+use super::super::TestRuns;
+use super::super::steps::{self, Step};
 use super::super::work::{BackupTaken, Fetched, Hands, Inventory, Order, Outcome, Rendered, Work, Written};
-use super::super::{TestRuns, steps::Step};
 use crate::runtime::controller::ControllerOptions;
 use crate::runtime::guards::Guards;
 use crate::runtime::manager::Manager;
@@ -436,6 +437,11 @@ impl Stage {
 
     pub(super) fn is_finished(&self, name: &str) -> bool {
         self.status(name).is_some_and(|status| status.phase.is_some_and(Phase::is_finished))
+    }
+
+    /// Returns whether the run has begun this step and not ended it.
+    pub(super) fn is_at(&self, name: &str, step: Step) -> bool {
+        self.status(name).is_some_and(|status| steps::current(&status).is_some_and(|(current, _)| current == step))
     }
 
     pub(super) fn script(&self, change: impl FnOnce(&mut Script)) {
