@@ -201,12 +201,7 @@ impl Installation {
             }
             wait_a_moment();
         }
-        let log = self.daemon.log();
-        let end: Vec<&str> = log.lines().rev().take(30).collect();
-        anyhow::bail!(
-            "{plural}/{name} is not as it should be after {limit:?}: {last:#}\n{}",
-            end.into_iter().rev().collect::<Vec<_>>().join("\n")
-        )
+        anyhow::bail!("{plural}/{name} is not as it should be after {limit:?}: {last:#}\n{}", self.end_of_log())
     }
 
     /// Waits until an object's condition is true.
@@ -222,7 +217,18 @@ impl Installation {
     /// # Errors
     /// When something does not go.
     pub fn remove(&self) -> anyhow::Result<()> {
-        self.kubectl(&["delete", "testruns,apps", "--all", "--timeout=240s"]).map(drop)
+        let deleted = self.kubectl(&["delete", "testruns,apps", "--all", "--timeout=240s"]);
+        deleted.map(drop).map_err(|error| {
+            let left = self.kubectl(&["get", "testruns,apps", "--output=yaml"]).unwrap_or_default();
+            error.context(format!("what is left:\n{left}\n{}", self.end_of_log()))
+        })
+    }
+
+    /// Returns the last lines that ccd said.
+    fn end_of_log(&self) -> String {
+        let log = self.daemon.log();
+        let lines: Vec<&str> = log.lines().collect();
+        lines[lines.len().saturating_sub(30)..].join("\n")
     }
 
     /// Runs kubectl and returns what it printed.
