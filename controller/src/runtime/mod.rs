@@ -12,6 +12,7 @@
 //! Start reading at [`reconciler`], which says what a kind has to bring, then [`pass`], then [`outcome`].
 
 pub mod backoff;
+pub mod blocking;
 pub mod cache;
 pub mod controller;
 pub mod erased;

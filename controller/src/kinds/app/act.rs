@@ -15,6 +15,7 @@ use super::teardown::Step;
 use super::upgrade::Direction;
 use super::upgrade::after::Told;
 use super::{Apps, health, images, place, prepare, secrets, stack_name};
+use crate::runtime::blocking::blocking;
 use crate::runtime::events::EventKind;
 use crate::runtime::outcome::Failure;
 
@@ -278,11 +279,4 @@ pub(super) async fn take_step(engine: &dyn Engine, step: &Step) -> Result<(), Fa
         tracing::debug!(why, count = in_use.len(), "still in use");
     }
     Ok(())
-}
-
-/// Runs work that blocks beside the threads that serve.
-pub(super) async fn blocking<Output: Send + 'static>(
-    work: impl FnOnce() -> Output + Send + 'static,
-) -> Result<Output, Failure> {
-    tokio::task::spawn_blocking(work).await.map_err(|error| Failure::bug(format!("work on files panicked: {error}")))
 }

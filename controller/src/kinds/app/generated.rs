@@ -24,12 +24,12 @@ use ports::recipe::secret::{Rule, generate};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::act::blocking;
 use super::deployer::SecretValue;
 use super::deployer::decorate::hash;
 use super::left;
 use super::rotation::Rotation;
 use super::{Apps, secrets};
+use crate::runtime::blocking::blocking;
 use crate::runtime::cache::Cache;
 use crate::runtime::events::seconds;
 use crate::runtime::objects::besides::{put, remove};

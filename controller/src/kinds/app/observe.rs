@@ -27,6 +27,7 @@ use super::prepare::Prepared;
 use super::teardown::{Progress, Scope, recorded_volumes};
 use super::upgrade::after::Seen;
 use super::{ADOPT_ANNOTATION, Apps, application, images, place, rotation, stack_name, upgrade};
+use crate::runtime::blocking::blocking;
 use crate::runtime::operations::OperationState;
 use crate::runtime::outcome::Failure;
 
@@ -261,7 +262,7 @@ impl Apps {
 
     async fn has_files(&self, stack: &str) -> Result<bool, Failure> {
         let (files, stack) = (self.outside.files.clone(), stack.to_owned());
-        super::act::blocking(move || super::secrets::is_kept(&files, &stack)).await?
+        blocking(move || super::secrets::is_kept(&files, &stack)).await?
     }
 
     /// Two Apps cannot have one stack: the one that came first has it, until it is gone.

@@ -33,6 +33,7 @@ use super::images::LastError;
 use super::{generated, rotation, secrets, upgrade};
 use crate::commit_files::CommitFiles;
 use crate::outside::Outside;
+use crate::runtime::blocking::blocking;
 use crate::runtime::outcome::{Failure, sentence};
 use crate::trust::Tier;
 
@@ -116,7 +117,7 @@ pub(crate) async fn prepare(inputs: &Inputs, outside: &Outside) -> Result<Outcom
         Err(refusal) => return Ok(Err(refusal)),
     };
     let (files, folder) = (outside.files.clone(), secrets::folder(&inputs.owner.stack)?);
-    let checkout = super::act::blocking(move || files.make(Area::Apps, &folder)).await??.join(inputs.checkout);
+    let checkout = blocking(move || files.make(Area::Apps, &folder)).await??.join(inputs.checkout);
     outside.git.checkout(&url, &chosen.commit, &checkout).await?;
     let inputs = inputs.clone();
     let work = move || {
@@ -133,7 +134,7 @@ pub(crate) async fn prepare(inputs: &Inputs, outside: &Outside) -> Result<Outcom
         };
         Ok(read(&inputs, &chosen, (&files, &checkout), versions).map(std::sync::Arc::new))
     };
-    let prepared: Result<Outcome, Failure> = super::act::blocking(work).await?;
+    let prepared: Result<Outcome, Failure> = blocking(work).await?;
     if let Ok(Ok(prepared)) = &prepared {
         for (name, value) in &prepared.wanted.secrets {
             outside.redactor.insert(&format!("app/{}/{name}", prepared.wanted.owner.uid), &value.0);
@@ -158,7 +159,7 @@ pub(super) async fn foresee(inputs: &Inputs, outside: &Outside) -> Result<Outcom
         let versions = versions_in_advance(&inputs);
         Ok(read(&inputs, &chosen, (&content, &checkout), versions).map(std::sync::Arc::new))
     };
-    super::act::blocking(work).await?
+    blocking(work).await?
 }
 
 /// Returns why a published version could not be deployed; `None` when it could. What is checked out stays as it is: it is
@@ -184,7 +185,7 @@ pub(super) async fn refusal_of(
     };
     let inputs = inputs.clone();
     let work = move || read(&inputs, &chosen, (&content, &checkout), versions_in_advance(&inputs)).err();
-    super::act::blocking(work).await.map_err(|failure| Error::bug("InternalError", failure.message))
+    blocking(work).await.map_err(|failure| Error::bug("InternalError", failure.message))
 }
 
 /// Returns versions for the values that are given, as far as they can be told before there is a key.

@@ -21,7 +21,8 @@ use serde::{Deserialize, Serialize};
 use super::super::expectation::complaint;
 use super::super::work::{BackupTaken, Deed, Outcome, bad};
 use super::exec::{in_service, running_container};
-use super::{Job, abra_backup, blocking, exec, tar_files};
+use super::{Job, abra_backup, exec, tar_files};
+use crate::runtime::blocking::blocking;
 use crate::runtime::outcome::Failure;
 
 /// How often a backup is taken until its check says yes.

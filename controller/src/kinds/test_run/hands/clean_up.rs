@@ -10,8 +10,9 @@ use ports::swarm::{Engine, Filter};
 use super::super::domain::dependency_domain;
 use super::super::steps::{self, Step};
 use super::super::work::{Inventory, Outcome};
-use super::{Job, RUN_LABEL, blocking, container};
+use super::{Job, RUN_LABEL, container};
 use crate::kinds::app::inventory::{self, World};
+use crate::runtime::blocking::blocking;
 use crate::runtime::outcome::Failure;
 
 /// Lists what the run has, and removes what no App removes.

@@ -10,7 +10,8 @@ use ports::files::{ArtifactInfo, FileName};
 use ports::swarm::{Engine, EngineInfo, Filter, LogOptions, Task};
 use serde_json::{Value, json};
 
-use super::{Job, blocking};
+use super::Job;
+use crate::runtime::blocking::blocking;
 use crate::runtime::outcome::Failure;
 
 /// Lines of each service's log.

@@ -260,10 +260,3 @@ pub(super) fn answer<T>(error: Error, reason: &str) -> Result<Outcome<T>, Failur
         _ => Err(error.into()),
     }
 }
-
-/// Runs work that blocks beside the threads that serve.
-pub(super) async fn blocking<Output: Send + 'static>(
-    work: impl FnOnce() -> Output + Send + 'static,
-) -> Result<Output, Failure> {
-    tokio::task::spawn_blocking(work).await.map_err(|error| Failure::bug(format!("work on files panicked: {error}")))
-}

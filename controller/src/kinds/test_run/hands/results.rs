@@ -6,7 +6,8 @@ use serde_json::{Map, Value, json};
 
 use super::super::ladder;
 use super::super::work::Written;
-use super::{Job, blocking, evidence};
+use super::{Job, evidence};
+use crate::runtime::blocking::blocking;
 use crate::runtime::outcome::Failure;
 
 /// Writes both files and closes the logs.

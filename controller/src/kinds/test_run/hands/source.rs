@@ -23,10 +23,11 @@ use ports::swarm::{Engine, RegistryAuth};
 
 use super::super::app_spec;
 use super::super::work::{Fetched, Outcome, Rendered, Side, bad};
-use super::{Job, answer, blocking};
+use super::{Job, answer};
 use crate::kinds::app::labels::Owner;
 use crate::kinds::app::prepare::{self, Inputs, Target, recipe_name};
 use crate::kinds::app::pull_secrets;
+use crate::runtime::blocking::blocking;
 use crate::runtime::outcome::{Failure, sentence};
 use crate::trust::Tier;
 
