@@ -49,7 +49,7 @@ pub struct Config {
     pub outbound: OutboundConfig,
     /// The program `abra`.
     pub abra: AbraConfig,
-    /// Stacks whose App is gone.
+    /// Stacks whose App is gone, and files whose run is.
     pub reaper: ReaperConfig,
     /// Where certificates may come from.
     pub certificates: CertificatesConfig,

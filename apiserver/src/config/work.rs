@@ -78,7 +78,8 @@ pub struct AbraConfig {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct ReaperConfig {
-    /// Whether stacks whose App is gone are only reported, as events of their Host, and not taken down.
+    /// Whether stacks whose App is gone are only reported, as events of their Host, and not taken down. Files of runs that
+    /// are gone are then only named in the log.
     pub dry_run: bool,
 }
 

@@ -230,6 +230,27 @@ impl FileRoot {
         }
     }
 
+    /// Removes a folder that is empty: one that is not stays, however shortly ago something was put into it.
+    pub(super) fn remove_empty(&self, path: &Path) -> Result<(), Error> {
+        use rustix::io::Errno;
+        let removed = || -> io::Result<()> {
+            let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else {
+                return Err(io::ErrorKind::InvalidInput.into());
+            };
+            let folder = self.resolve(parent, OFlags::DIRECTORY)?;
+            match rustix::fs::unlinkat(&folder, name, rustix::fs::AtFlags::REMOVEDIR) {
+                Err(Errno::NOTEMPTY | Errno::EXIST | Errno::NOENT) => Ok(()),
+                other => Ok(other?),
+            }
+        };
+        match removed() {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                Err(failure(&format!("{} cannot be removed", path.display()), error))
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// Opens what is at a path beneath the root, following no link anywhere.
     fn resolve(&self, path: &Path, flags: OFlags) -> io::Result<OwnedFd> {
         let never = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;

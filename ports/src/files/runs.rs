@@ -165,9 +165,8 @@ impl RunFiles {
         self.root.remove_path(&key.folder())?;
         self.bells.lock().unwrap_or_else(PoisonError::into_inner).remove(key);
         // Folders of the name and the namespace go when they are empty.
-        let name = key.folder().parent().map(Path::to_owned).unwrap_or_default();
-        if self.root.names(&name)?.is_empty() {
-            self.root.remove_path(&name)?;
+        for folder in key.folder().ancestors().skip(1).take(2) {
+            self.root.remove_empty(folder)?;
         }
         Ok(())
     }

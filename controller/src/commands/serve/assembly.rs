@@ -9,6 +9,7 @@ use crate::kinds::app::reaper::{Mode, Reaper};
 use crate::kinds::host::ears;
 use crate::kinds::recipe::mirrors::MirrorKeeper;
 use crate::kinds::repository::doorbell::Doorbells;
+use crate::kinds::test_run::left::LeftFiles;
 use crate::logs::RunLogs;
 use crate::logs::apps::AppLogs;
 use crate::outside::Outside;
@@ -89,6 +90,24 @@ fn follow_sops_files(files: SopsFiles, manager: &Manager, beside: &Beside) {
     beside.tasks.spawn(async move { keeping.run_until_cancelled(keeper.run()).await });
 }
 
+/// Starts what removes whatever has lost its owner.
+fn look_for_what_is_left(
+    outside: Outside,
+    manager: &Manager,
+    config: &Config,
+    restored_at: Option<jiff::Timestamp>,
+    beside: &Beside,
+) {
+    let mode = if config.reaper.dry_run { Mode::DryRun } else { Mode::Act };
+    let shared = manager.shared();
+    let files = LeftFiles::new(shared.objects.clone(), outside.files.clone(), outside.runs.clone(), mode);
+    let reaper = Reaper::new(shared, outside, mode).restored_at(restored_at);
+    let until = beside.background.clone();
+    beside.tasks.spawn(async move { until.run_until_cancelled(reaper.run()).await });
+    let until = beside.background.clone();
+    beside.tasks.spawn(async move { until.run_until_cancelled(files.run()).await });
+}
+
 async fn open_store(paths: &DataPaths, environment: &Environment) -> anyhow::Result<Store> {
     let keyring = store_key::open(paths, environment.credentials.as_deref(), WhenMissing::Make)?;
     let options =
@@ -149,13 +168,8 @@ impl Assembly {
         let keeping = background.clone();
         tasks.spawn(async move { keeping.run_until_cancelled(mirrors.run()).await });
         follow_sops_files(outside::sops_files(paths, config, environment), &manager, beside);
-        let mode = if config.reaper.dry_run { Mode::DryRun } else { Mode::Act };
-        let shared = manager.shared();
-        let plans = Arc::new(Plans::new(shared, outside.clone()));
-        let restored_at = paths.read_restored()?.map(|restored| restored.at);
-        let reaper = Reaper::new(shared, outside, mode).restored_at(restored_at);
-        let reaping = background.clone();
-        tasks.spawn(async move { reaping.run_until_cancelled(reaper.run()).await });
+        let plans = Arc::new(Plans::new(manager.shared(), outside.clone()));
+        look_for_what_is_left(outside, &manager, config, paths.read_restored()?.map(|restored| restored.at), beside);
         let reconciling = Arc::clone(&manager);
         // Passes finish while requests are finished: both have the same ten seconds.
         let stop = stop.clone();

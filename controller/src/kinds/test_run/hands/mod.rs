@@ -34,6 +34,7 @@ use ports::swarm::registries::Registries;
 use serde_json::Value;
 
 use self::abra_backup::ByAbra;
+use super::folders::Folder;
 use super::work::{Deed, Hands, Order, Outcome, Work, bad};
 use crate::kinds::app::deployer::abra::ABRA_FOLDER;
 use crate::kinds::app::prepare::recipe_name;
@@ -152,17 +153,17 @@ impl Job {
 
     /// Returns the folder of the work tree.
     pub(super) fn tree(&self) -> Result<FileName, Error> {
-        FileName::new(&self.order.run.metadata.uid)
+        FileName::new(Folder::Tree.of(&self.order.run.metadata.uid))
     }
 
     /// Returns the folder in which abra looks at the recipe.
     pub(super) fn abra_folder(&self) -> Result<FileName, Error> {
-        FileName::new(format!("{}-abra", self.order.run.metadata.uid))
+        FileName::new(Folder::Abra.of(&self.order.run.metadata.uid))
     }
 
     /// Returns the folder of the backup.
     pub(super) fn backup_folder(&self) -> Result<FileName, Error> {
-        FileName::new(format!("{}-backup", self.order.run.metadata.uid))
+        FileName::new(Folder::Backup.of(&self.order.run.metadata.uid))
     }
 }
 
