@@ -226,6 +226,26 @@ fn a_daemon_lives_is_backed_up_dies_and_comes_back() {
     assert!(log.contains(r#""verb":"create""#) && !log.contains(&admin) && !log.contains(&bob));
 }
 
+#[test]
+fn files_of_a_run_that_the_store_does_not_know_go_soon_after_the_start() {
+    let root = tempfile::tempdir().unwrap();
+    drop(Daemon::start(root.path()));
+    let uid = "0191e0b4-7c6e-7d3c-9d53-0b7f8f3c2a11";
+    let left =
+        [format!("files/runs/default/gone/{uid}"), format!("files/trees/{uid}"), format!("files/trees/{uid}-backup")];
+    let left = left.map(|folder| root.path().join(folder));
+    for folder in &left {
+        std::fs::create_dir_all(folder).unwrap();
+        std::fs::write(folder.join("results.json"), "{}").unwrap();
+    }
+    let _daemon = Daemon::start(root.path());
+    let begun = Instant::now();
+    while left.iter().any(|folder| folder.exists()) {
+        assert!(begun.elapsed() < PATIENCE, "they stay");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}
+
 const SECRETS: &str = "/api/v1/namespaces/default/secrets";
 /// A value, and the forms in which it could lie somewhere.
 const CANARY: &str = "canary-71c2-in-a-cage";

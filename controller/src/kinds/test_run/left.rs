@@ -18,8 +18,8 @@ use crate::runtime::blocking::blocking;
 use crate::runtime::objects::Objects;
 use crate::runtime::outcome::Failure;
 
-/// How long after the start it looks for the first time.
-const FIRST: Duration = Duration::from_mins(1);
+/// How long after the start it looks for the first time: others are more urgent then.
+const FIRST: Duration = Duration::from_secs(5);
 /// How often it looks then: all folders are read each time.
 const EVERY: Duration = Duration::from_hours(1);
 
