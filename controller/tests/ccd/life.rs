@@ -242,7 +242,7 @@ fn files_of_a_run_that_the_store_does_not_know_go_soon_after_the_start() {
     let begun = Instant::now();
     while left.iter().any(|folder| folder.exists()) {
         assert!(begun.elapsed() < PATIENCE, "they stay");
-        std::thread::sleep(Duration::from_millis(50));
+        std::thread::park_timeout(Duration::from_millis(50));
     }
 }
 

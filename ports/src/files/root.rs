@@ -211,39 +211,37 @@ impl FileRoot {
 
     /// Removes a file or folder with everything in it; one that is not there is fine.
     pub(super) fn remove_path(&self, path: &Path) -> Result<(), Error> {
-        let removed = || -> io::Result<()> {
-            let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else {
-                return Err(io::ErrorKind::InvalidInput.into());
-            };
-            let folder = self.resolve(parent, OFlags::DIRECTORY)?;
-            let target = through(&folder).join(name);
+        self.removed(path, |folder, name| {
+            let target = through(folder).join(name);
             match fs::symlink_metadata(&target)?.is_dir() {
                 true => fs::remove_dir_all(&target),
                 false => fs::remove_file(&target),
             }
-        };
-        match removed() {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                Err(failure(&format!("{} cannot be removed", path.display()), error))
-            }
-            _ => Ok(()),
-        }
+        })
     }
 
     /// Removes a folder that is empty: one that is not stays, however shortly ago something was put into it.
     pub(super) fn remove_empty(&self, path: &Path) -> Result<(), Error> {
         use rustix::io::Errno;
-        let removed = || -> io::Result<()> {
+        self.removed(path, |folder, name| match rustix::fs::unlinkat(folder, name, rustix::fs::AtFlags::REMOVEDIR) {
+            Err(Errno::NOTEMPTY | Errno::EXIST) => Ok(()),
+            other => Ok(other?),
+        })
+    }
+
+    /// Removes what has this name in this folder as `how` does it; what is not there is fine.
+    fn removed(
+        &self,
+        path: &Path,
+        how: impl FnOnce(&OwnedFd, &std::ffi::OsStr) -> io::Result<()>,
+    ) -> Result<(), Error> {
+        let done = || -> io::Result<()> {
             let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else {
                 return Err(io::ErrorKind::InvalidInput.into());
             };
-            let folder = self.resolve(parent, OFlags::DIRECTORY)?;
-            match rustix::fs::unlinkat(&folder, name, rustix::fs::AtFlags::REMOVEDIR) {
-                Err(Errno::NOTEMPTY | Errno::EXIST | Errno::NOENT) => Ok(()),
-                other => Ok(other?),
-            }
+            how(&self.resolve(parent, OFlags::DIRECTORY)?, name)
         };
-        match removed() {
+        match done() {
             Err(error) if error.kind() != io::ErrorKind::NotFound => {
                 Err(failure(&format!("{} cannot be removed", path.display()), error))
             }
