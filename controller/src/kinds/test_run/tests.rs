@@ -1,6 +1,7 @@
 //! Whole runs in simulated time: what they come to, and that no kill changes it.
 
 mod stage;
+mod stories;
 mod upgrades;
 
 use api_types::condition::{self, ConditionStatus};
