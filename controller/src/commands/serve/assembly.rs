@@ -100,7 +100,7 @@ fn look_for_what_is_left(
 ) {
     let mode = if config.reaper.dry_run { Mode::DryRun } else { Mode::Act };
     let shared = manager.shared();
-    let files = LeftFiles::new(shared.objects.clone(), outside.files.clone(), outside.runs.clone(), mode);
+    let files = LeftFiles::new(shared, outside.files.clone(), outside.runs.clone(), mode).restored_at(restored_at);
     let reaper = Reaper::new(shared, outside, mode).restored_at(restored_at);
     let until = beside.background.clone();
     beside.tasks.spawn(async move { until.run_until_cancelled(reaper.run()).await });

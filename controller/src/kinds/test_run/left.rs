@@ -9,13 +9,17 @@ use std::time::Duration;
 
 use api_types::kind::Kind as _;
 use api_types::kinds::test_run::TestRun;
+use jiff::Timestamp;
+use ports::clock::Clock;
 use ports::error::Error;
 use ports::files::{Area, FileName, FileRoot, RunFiles, RunKey};
 
 use super::folders;
 use crate::kinds::app::reaper::Mode;
 use crate::runtime::blocking::blocking;
-use crate::runtime::objects::Objects;
+use crate::runtime::cache::Cache;
+use crate::runtime::controller::Shared;
+use crate::runtime::objects::{Objects, StoredObject};
 use crate::runtime::outcome::Failure;
 
 /// How long after the start it looks for the first time: others are more urgent then.
@@ -23,12 +27,19 @@ const FIRST: Duration = Duration::from_secs(5);
 /// How often it looks then: all folders are read each time.
 const EVERY: Duration = Duration::from_hours(1);
 
+/// How long after a restore of the store nothing is removed: what a run that is newer than the backup found out may be wanted
+/// still, or the backup was the wrong one.
+const KEPT_AFTER_RESTORE: Duration = Duration::from_hours(7 * 24);
+
 /// Removes the files of runs that are gone.
 pub struct LeftFiles {
     objects: Arc<dyn Objects>,
+    cache: Arc<Cache>,
+    clock: Arc<dyn Clock>,
     files: FileRoot,
     runs: RunFiles,
     mode: Mode,
+    restored_at: Option<Timestamp>,
 }
 
 /// What is on the disk of runs.
@@ -40,8 +51,16 @@ struct Found {
 impl LeftFiles {
     /// Returns one that looks at these files.
     #[must_use]
-    pub fn new(objects: Arc<dyn Objects>, files: FileRoot, runs: RunFiles, mode: Mode) -> Self {
-        Self { objects, files, runs, mode }
+    pub fn new(shared: &Shared, files: FileRoot, runs: RunFiles, mode: Mode) -> Self {
+        let Shared { objects, cache, clock, .. } = shared;
+        let (objects, cache, clock) = (objects.clone(), cache.clone(), clock.clone());
+        Self { objects, cache, clock, files, runs, mode, restored_at: None }
+    }
+
+    /// Says when the store was last restored from a backup.
+    #[must_use]
+    pub fn restored_at(self, restored_at: Option<Timestamp>) -> Self {
+        Self { restored_at, ..self }
     }
 
     /// Looks every hour until it is dropped.
@@ -60,27 +79,41 @@ impl LeftFiles {
     /// # Errors
     /// Those of the store, and a disk that cannot be read. What cannot be removed now is left for the next look.
     pub async fn look(&self) -> Result<usize, Failure> {
+        let since = self.restored_at.map(|restored_at| self.clock.now().duration_since(restored_at));
+        if since.is_some_and(|since| since.unsigned_abs() < KEPT_AFTER_RESTORE) {
+            return Ok(0);
+        }
         // The disk first: whatever has files was in the store before it had any.
         let (files, runs) = (self.files.clone(), self.runs.clone());
         let found = blocking(move || find(&files, &runs)).await??;
-        if found.runs.is_empty() && found.trees.is_empty() {
+        // Almost always the cache knows them all, and the store need not be read.
+        let left = found.without(&self.cache.list(&TestRun::resource()));
+        if left.is_empty() {
             return Ok(0);
         }
-        let stored = self.objects.list(&TestRun::resource(), None).await?.objects;
-        let known: HashSet<&str> = stored.iter().map(|run| &*run.metadata.uid).collect();
-        let runs = found.runs.into_iter().filter(|key| !known.contains(key.uid.as_str()));
-        let is_left = |name: &FileName| folders::uid_of(name.as_str()).is_some_and(|uid| !known.contains(uid));
-        let trees = found.trees.into_iter().filter(is_left);
-        let left = Found { runs: runs.collect(), trees: trees.collect() };
+        let left = left.without(&self.objects.list(&TestRun::resource(), None).await?.objects);
         if self.mode == Mode::DryRun {
-            for key in &left.runs {
-                let RunKey { namespace, name, uid } = key;
+            for RunKey { namespace, name, uid } in &left.runs {
                 tracing::info!(%namespace, run = %name, %uid, "the run is gone; its files would go if the reaper did not only look");
             }
             return Ok(0);
         }
         let (files, runs) = (self.files.clone(), self.runs.clone());
         blocking(move || remove(&files, &runs, &left)).await
+    }
+}
+
+impl Found {
+    /// Returns what belongs to none of these runs.
+    fn without(mut self, stored: &[Arc<StoredObject>]) -> Self {
+        let known: HashSet<&str> = stored.iter().map(|run| &*run.metadata.uid).collect();
+        self.runs.retain(|key| !known.contains(key.uid.as_str()));
+        self.trees.retain(|name| folders::uid_of(name.as_str()).is_some_and(|uid| !known.contains(uid)));
+        self
+    }
+
+    fn is_empty(&self) -> bool {
+        self.runs.is_empty() && self.trees.is_empty()
     }
 }
 
@@ -107,14 +140,17 @@ fn remove(files: &FileRoot, runs: &RunFiles, left: &Found) -> usize {
 
 #[cfg(test)]
 mod tests {
-    use ports::clock::{Clock, PausedClock};
+    use ports::clock::PausedClock;
     use ports::files::Faults;
     use ports::files::runs::RunLimits;
     use ports::redact::Redactor;
+    use prometheus_client::registry::Registry;
     use serde_json::json;
 
     use super::super::folders::Folder;
     use super::*;
+    use crate::runtime::guards::Guards;
+    use crate::runtime::manager::Manager;
     use crate::runtime::objects::memory::{MemoryObjects, SharedMemory};
     use crate::runtime::objects::{ObjectKey, ServedResource};
 
@@ -132,7 +168,10 @@ mod tests {
             kind: TestRun::KIND.to_owned(),
             namespaced: true,
         };
-        let objects: Arc<dyn Objects> = Arc::new(SharedMemory(Arc::new(MemoryObjects::new(vec![served], clock, 100))));
+        let memory = Arc::new(MemoryObjects::new(vec![served], clock.clone(), 100));
+        let objects: Arc<dyn Objects> = Arc::new(SharedMemory(memory));
+        // It does not run: the cache knows nothing, as shortly after a start.
+        let manager = Manager::new(objects.clone(), clock.clone(), &mut Registry::default(), None, Guards::all());
         let run = json!({"apiVersion": TestRun::api_version(), "kind": TestRun::KIND,
             "metadata": {"name": "lives", "namespace": "default"}, "spec": {"recipeRef": "r", "source": {}}});
         let lives = objects.create(&TestRun::resource(), run).await.unwrap().metadata.uid.clone();
@@ -148,10 +187,12 @@ mod tests {
         // Another run had the same name.
         put("lives", &GONE.replace("2a11", "2a12"));
         files.make(Area::Trees, &FileName::new("lost+found").unwrap()).unwrap();
-        let left = |mode| LeftFiles::new(objects.clone(), files.clone(), runs.clone(), mode);
+        let left = |mode| LeftFiles::new(manager.shared(), files.clone(), runs.clone(), mode);
         let uids = || runs.runs().unwrap().into_iter().map(|key| key.uid.as_str().to_owned()).collect::<Vec<_>>();
 
         assert_eq!(left(Mode::DryRun).look().await.unwrap(), 0);
+        let restored = |ago| left(Mode::Act).restored_at(Some(clock.now() - ago));
+        assert_eq!(restored(KEPT_AFTER_RESTORE - Duration::from_secs(1)).look().await.unwrap(), 0);
         assert_eq!(uids().len(), 3);
         assert_eq!(left(Mode::Act).look().await.unwrap(), 8);
         assert_eq!(uids(), [&*lives]);
@@ -159,7 +200,7 @@ mod tests {
         assert!(trees.contains(&"lost+found".to_owned()) && trees.len() == 4, "{trees:?}");
 
         objects.delete(&ObjectKey::new(&TestRun::resource(), "default", "lives"), None).await.unwrap();
-        assert!(left(Mode::Act).look().await.unwrap() > 0);
+        assert_eq!(restored(KEPT_AFTER_RESTORE).look().await.unwrap(), 4);
         assert!(runs.runs().unwrap().is_empty() && files.list(Area::Runs).unwrap().is_empty());
         assert_eq!(left(Mode::Act).look().await.unwrap(), 0);
     }

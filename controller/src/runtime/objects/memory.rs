@@ -230,7 +230,8 @@ impl Objects for SharedMemory {
             return Err(Status::already_exists(&names, key.name()));
         }
         contents.uids += 1;
-        value["metadata"]["uid"] = Value::from(format!("uid-{}", contents.uids));
+        // In the spelling of the store's: some names are made of them.
+        value["metadata"]["uid"] = Value::from(format!("00000000-0000-4000-8000-{:012x}", contents.uids));
         value["metadata"]["generation"] = Value::from(1);
         value["metadata"]["creationTimestamp"] = Value::from(seconds(self.0.clock.now()));
         if let Some(members) = value.as_object_mut() {
