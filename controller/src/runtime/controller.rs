@@ -192,6 +192,7 @@ impl Controller {
         lock(&self.references).set(key, Vec::new());
         lock(&self.waiting).set(key, Vec::new());
         lock(&self.last_passes).remove(key);
+        self.reconciler.gone(&self.key(key));
     }
 
     pub(crate) fn note_pass(&self, key: &Arc<str>, ended: &Ended, took: Duration) {

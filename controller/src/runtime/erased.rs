@@ -61,6 +61,9 @@ pub trait ErasedReconciler: Send + Sync {
     /// Returns what the object names; nothing if it cannot be read.
     fn references(&self, object: &StoredObject) -> Vec<ObjectKey>;
 
+    /// Lets go of what is kept for an object that is gone.
+    fn gone(&self, key: &ObjectKey);
+
     /// Returns the objects of this kind that another object names.
     fn named_by(&self, other: &StoredObject) -> Vec<ObjectKey>;
 
@@ -104,6 +107,10 @@ impl<R: Reconciler> ErasedReconciler for Erased<R> {
     fn references(&self, object: &StoredObject) -> Vec<ObjectKey> {
         // The pass over the same object reports that it cannot be read.
         Object::<R::Kind>::deserialize(&object.value).map(|object| R::references(&object)).unwrap_or_default()
+    }
+
+    fn gone(&self, key: &ObjectKey) {
+        self.reconciler.gone(key);
     }
 
     fn named_by(&self, other: &StoredObject) -> Vec<ObjectKey> {

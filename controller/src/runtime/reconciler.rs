@@ -120,6 +120,11 @@ pub trait Reconciler: Send + Sync + 'static {
         action: Self::Action,
     ) -> impl Future<Output = Result<(), Failure>> + Send;
 
+    /// Lets go of what is kept in memory for an object that is gone, however it went.
+    fn gone(&self, key: &ObjectKey) {
+        let _ = key;
+    }
+
     /// Returns the objects that this one names and whose change concerns it. Their resources must be among
     /// [`ControllerOptions::watches`](super::controller::ControllerOptions::watches). Pure.
     #[must_use]

@@ -225,6 +225,10 @@ impl Reconciler for Apps {
         self.carry_out(app, action).await
     }
 
+    fn gone(&self, key: &ObjectKey) {
+        self.outside.operations.forget_all(key);
+    }
+
     fn references(app: &Object<App>) -> Vec<ObjectKey> {
         prepare::references(app)
     }

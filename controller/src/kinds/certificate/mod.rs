@@ -135,6 +135,10 @@ impl Reconciler for Certificates {
         self.carry_out(certificate, action).await
     }
 
+    fn gone(&self, key: &ObjectKey) {
+        self.outside.operations.forget_all(key);
+    }
+
     fn references(certificate: &Object<Certificate>) -> Vec<ObjectKey> {
         let namespace = &certificate.metadata.namespace;
         let source = certificate.spec.source.secret_ref.iter();

@@ -192,4 +192,8 @@ impl Reconciler for Recipes {
             Action::DeleteRuns(runs) => self.delete_runs(&object.metadata.namespace, &runs).await,
         }
     }
+
+    fn gone(&self, key: &ObjectKey) {
+        self.outside.operations.forget_all(key);
+    }
 }

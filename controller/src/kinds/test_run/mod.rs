@@ -296,6 +296,10 @@ impl Reconciler for TestRuns {
         }
     }
 
+    fn gone(&self, key: &ObjectKey) {
+        self.operations.forget_all(key);
+    }
+
     fn references(run: &Object<TestRun>) -> Vec<ObjectKey> {
         vec![ObjectKey::new(&Recipe::resource(), &run.metadata.namespace, &run.spec.recipe_ref)]
     }

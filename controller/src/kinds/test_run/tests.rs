@@ -4,6 +4,8 @@ mod stage;
 mod stories;
 mod upgrades;
 
+use std::cell::Cell;
+
 use api_types::condition::{self, ConditionStatus};
 use api_types::kind::Kind as _;
 use api_types::kinds::app::App;
@@ -11,9 +13,11 @@ use api_types::kinds::approval::Approval;
 use api_types::kinds::recipe::Recipe;
 use api_types::kinds::test_run::{Phase, RungName, RungStatus, TestRun, TestRunStatus};
 use api_types::reason;
+use futures::FutureExt as _;
 use serde_json::json;
 
 use super::steps::Step;
+use crate::runtime::objects::ObjectKey;
 use stage::{BASE, HEAD, Reply, Script, Stage, object, recipe};
 
 use RungStatus::{Fail, Pass, Skip, Unverified};
@@ -323,7 +327,7 @@ async fn a_cancel_at_any_moment_ends_within_a_minute_and_leaves_nothing() {
 
 /// Deletes the run, waits until it is gone, and checks that nothing of it is left; how long that took.
 async fn goes_with_everything(stage: &Stage, what: &str) {
-    let key = crate::runtime::objects::ObjectKey::new(&TestRun::resource(), "default", "run");
+    let key = ObjectKey::new(&TestRun::resource(), "default", "run");
     stage.objects.delete(&key, None).await.unwrap();
     let asked = tokio::time::Instant::now();
     let is_late = || asked.elapsed() > std::time::Duration::from_mins(2);
@@ -374,6 +378,58 @@ async fn a_run_that_is_deleted_at_any_moment_takes_everything_with_it() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_a_stopped_run_is_at_when_it_is_deleted_is_cut_off_before_its_files_go() {
+    let stage = Stage::new(2).await;
+    stage.script(|script| {
+        // The run takes too long, and then its evidence is not to be had.
+        script.replies.insert("backup-take", Reply::Hangs);
+        script.replies.insert("evidence", Reply::Hangs);
+    });
+    let short = json!({"pull": "1m", "converge": "1m", "http": "1m", "run": "3m"});
+    stage.change(&Recipe::resource(), "wordpress", |recipe| recipe["spec"]["timeouts"] = short.clone()).await;
+    stage.run_named("run", "wordpress", HEAD).await;
+    let key = ObjectKey::new(&TestRun::resource(), "default", "run");
+    let (is_deleted, at_the_files) = (Cell::new(false), Cell::new(None));
+    let watched = |stage: &Stage| {
+        if !is_deleted.get() && stage.is_at("run", Step::Evidence) && stage.hanging() == 1 {
+            stage.objects.delete(&key, None).now_or_never().unwrap().unwrap();
+            is_deleted.set(true);
+        }
+        if stage.is_at("run", Step::Files) {
+            at_the_files.set(Some(stage.hanging()));
+        }
+        is_deleted.get() && stage.status("run").is_none()
+    };
+    stage.play(None, watched).await;
+    assert_eq!(at_the_files.get(), Some(0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn nothing_goes_on_for_a_run_that_is_taken_out_by_force() {
+    let stage = Stage::new(2).await;
+    stage.script(|script| {
+        script.replies.insert("works", Reply::Hangs);
+    });
+    stage.run_named("run", "wordpress", HEAD).await;
+    let key = ObjectKey::new(&TestRun::resource(), "default", "run");
+    let gone_at = Cell::new(None);
+    let watched = |stage: &Stage| {
+        if gone_at.get().is_none() && stage.hanging() == 1 {
+            let mut run = stage.objects.get(&key).now_or_never().unwrap().unwrap().value.clone();
+            run["metadata"]["finalizers"] = json!([]);
+            stage.objects.update(&key, run).now_or_never().unwrap().unwrap();
+            stage.objects.delete(&key, None).now_or_never().unwrap().unwrap();
+            gone_at.set(Some(tokio::time::Instant::now()));
+        }
+        gone_at.get().is_some() && stage.hanging() == 0
+    };
+    stage.play(None, watched).await;
+    assert!(stage.status("run").is_none());
+    let took = gone_at.get().unwrap().elapsed();
+    assert!(took < std::time::Duration::from_secs(5), "{took:?}");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_run_whose_files_cannot_be_removed_says_so_and_goes_once_they_can() {
     let stage = Stage::new(2).await;
     stage.script(|script| {
@@ -381,7 +437,7 @@ async fn a_run_whose_files_cannot_be_removed_says_so_and_goes_once_they_can() {
     });
     stage.run_named("run", "wordpress", HEAD).await;
     stage.finish(None).await;
-    let key = crate::runtime::objects::ObjectKey::new(&TestRun::resource(), "default", "run");
+    let key = ObjectKey::new(&TestRun::resource(), "default", "run");
     stage.objects.delete(&key, None).await.unwrap();
     let cleaned_up = |status: &TestRunStatus| condition::find(&status.conditions, "CleanedUp").cloned();
     let is_left = |stage: &Stage| {
@@ -504,7 +560,7 @@ async fn a_fork_waits_for_its_approval_and_stops_when_it_is_taken_back() {
     assert!(stage.outside.orders.lock().unwrap().is_empty(), "nothing was fetched");
     stage.put(&Approval::resource(), approval()).await;
     stage.play(None, |stage| stage.ordered_step(Step::BasePull) > 0).await;
-    let key = crate::runtime::objects::ObjectKey::new(&Approval::resource(), "default", "a");
+    let key = ObjectKey::new(&Approval::resource(), "default", "a");
     stage.objects.delete(&key, None).await.unwrap();
     let (status, _) = stage.finish(None).await;
     assert_eq!(status.phase, Some(Phase::Cancelled), "{status:#?}");
@@ -547,7 +603,7 @@ async fn a_fork_begins_only_once_the_forge_has_confirmed_who_approved_it() {
     assert_eq!((approved.status, approved.reason.as_str()), (ConditionStatus::Unknown, "ApproverUnconfirmed"));
     assert!(approved.message.contains("alice") && status.phase == Some(Phase::Pending), "{status:#?}");
     assert!(stage.outside.orders.lock().unwrap().is_empty(), "nothing was fetched");
-    let key = crate::runtime::objects::ObjectKey::new(&Approval::resource(), "default", "a");
+    let key = ObjectKey::new(&Approval::resource(), "default", "a");
     let stored = stage.objects.get(&key).await.unwrap();
     let now = stage.clock.now().to_string();
     let authorized = json!({"type": "Authorized", "status": "True", "reason": "Approved", "message": "",

@@ -75,6 +75,8 @@ pub(super) struct Outside {
     pub(super) orders: Mutex<Vec<String>>,
     /// Most stacks at the same time.
     pub(super) stacks_max: Mutex<usize>,
+    /// How many orders hang now.
+    pub(super) hanging: Arc<()>,
 }
 
 /// Kills the process at its n-th call.
@@ -124,7 +126,10 @@ impl Hands for Scripted {
             script.replies.get(&*format!("{name}@{base}")).or_else(|| script.replies.get(&*name)).cloned()
         };
         let answer = match reply {
-            Some(Reply::Hangs) => std::future::pending().await,
+            Some(Reply::Hangs) => {
+                let _hanging = self.outside.hanging.clone();
+                std::future::pending().await
+            }
             Some(Reply::Bad(reason)) => {
                 Ok(json!({"Bad": {"reason": reason, "message": format!("{reason}, as the script says.")}}))
             }
@@ -437,6 +442,11 @@ impl Stage {
 
     pub(super) fn is_finished(&self, name: &str) -> bool {
         self.status(name).is_some_and(|status| status.phase.is_some_and(Phase::is_finished))
+    }
+
+    /// Returns how many orders hang now.
+    pub(super) fn hanging(&self) -> usize {
+        Arc::strong_count(&self.outside.hanging) - 1
     }
 
     /// Returns whether the run has begun this step and not ended it.
